@@ -1,0 +1,64 @@
+# The six doors of the workbench and a few more. Every target builds the environment first when the lock has changed.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.PHONY: help nightly test lab report check soak lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The lock is for Python 3.11: the first interpreter that really is one (a pyenv shim may exist and not work).
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+# uv does not read pip's settings: hand it the folders of wheels that pip knows (a list with commas, not spaces).
+empty :=
+space := $(empty) $(empty)
+comma := ,
+FIND_LINKS := $(or $(PIP_FIND_LINKS),$(if $(PYTHON),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)))
+export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(subst $(space),$(comma),$(strip $(FIND_LINKS))))
+export UV_COMPILE_BYTECODE := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export STABILITY_DATA_MIRROR ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data))
+
+help:  ## this text
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+nightly: $(VENV)/.ready  ## set up everything, run tonight's experiments, print where the report is
+	@$(BIN)/stability run experiments/nightly.yaml
+
+test: $(VENV)/.ready  ## set up everything, run every test
+	@$(BIN)/python -m pytest -q --durations=15
+
+lab: $(VENV)/.ready  ## JupyterLab at notebooks/, logging to the same store as the nights
+	@$(BIN)/python -m stability.workbench.doors lab
+
+report: $(VENV)/.ready  ## MLflow's list of runs
+	@$(BIN)/python -m stability.workbench.doors report
+
+check: $(VENV)/.ready  ## style, formatting, notebooks without outputs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/nbstripout --verify --extra-keys "$(shell sed -n 's/.*--extra-keys=//p' .pre-commit-config.yaml | tr -d "'\"")" notebooks/*.ipynb experiments/benchmarks/*.ipynb
+
+soak: $(VENV)/.ready  ## the long tests: many random faults
+	@$(BIN)/python -m pytest -q -m soak
+
+lock: $(VENV)/.ready  ## resolve the dependencies again and write requirements.lock
+	@$(BIN)/python -m stability.workbench.doors lock
+
+clean:  ## remove the environment and caches; runs and the store stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find stability tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "The lock is for Python 3.11 and none was found on PATH. Install one (Debian: apt install python3.11-venv;" \
+		"macOS: brew install python@3.11; anywhere: uv python install 3.11) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11, for which the lock is."; exit 2; }
+	@echo "Building $(VENV) from requirements.lock ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
+		> $(VENV)/share/jupyter/lab/settings/overrides.json
+	@touch $@
