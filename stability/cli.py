@@ -1,0 +1,87 @@
+"""`stability ...`: the workbench's verbs. Nothing heavy is imported before a verb needs it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "main"]
+
+WRONG = 2  # exit code of a wrong spec, file or option
+
+app = typer.Typer(
+    help="Keep AI systems, and anything with telemetry, stable.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Which data there are, where they come from, whether they are intact.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+@app.command()
+def run(
+    spec: Annotated[Path, typer.Argument(help="A declaration, such as experiments/nightly.yaml.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, run nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run every step, also where nothing changed.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Notebooks at a time.")] = None,
+) -> None:
+    """Execute an experiment: exit 0 when all finished, 1 when some failed, 2 when the spec is wrong."""
+    from stability.workbench.display import print_plan, show_run
+    from stability.workbench.spec import load_plan
+
+    plan = load_plan(spec)
+    if dry_run:
+        print_plan(plan)
+        return
+    raise typer.Exit(show_run(plan, fresh=fresh, workers=workers))
+
+
+@data.command("list")
+def data_list() -> None:
+    """List every dataset: what it is, its licence, what is labelled, whether it is here."""
+    from stability.workbench.display import print_catalogue
+
+    print_catalogue()
+
+
+@data.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="A name of `stability data list`.")]) -> None:
+    """Download a dataset from its origin, with checksums; files that are here and intact are kept."""
+    from stability import datasets
+
+    print(datasets.fetch(name))
+
+
+@data.command("check")
+def data_check(
+    name: Annotated[str | None, typer.Argument(help="One dataset; all that are here without it.")] = None,
+) -> None:
+    """Verify the files of a dataset against their checksums: exit 1 when one is missing or altered."""
+    from stability.workbench.display import print_check
+
+    raise typer.Exit(print_check(name))
+
+
+def main() -> None:
+    """Run the command line; an error that a user can mend is a sentence and exit code 2, never a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("Interrupted; everything that was running is marked.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, RuntimeError, OSError) as error:
+        if not _expected(error):
+            raise
+        print(f"stability: {error}", file=sys.stderr)
+        sys.exit(WRONG if isinstance(error, ValueError) else 1)
+
+
+def _expected(error: Exception) -> bool:
+    """Whether an error was raised for the user; anything else is a defect of ours and keeps its traceback."""
+    from stability.schema import ContractError
+    from stability.workbench.runner import RunnerBusyError
+
+    return isinstance(error, ContractError | RunnerBusyError)

@@ -1,0 +1,139 @@
+"""What the command line shows: the plan, the night while it runs, the data there are."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stability.schema import ContractError, home
+from stability.workbench.facts import RunFacts, StepFacts
+from stability.workbench.spec import Plan
+
+__all__ = ["print_catalogue", "print_check", "print_plan", "show_run"]
+
+SETTLED = ("finished", "failed", "skipped")
+COLOUR = {"finished": "green", "failed": "bold red", "skipped": "cyan", "running": "yellow", "waiting": "dim"}
+
+
+def print_plan(plan: Plan, console: Console | None = None) -> None:
+    """Print every task with what it needs and its limits, in an order in which they could run."""
+    console = console or Console()
+    data = plan.experiment.dataset
+    console.print(f"[bold]{escape(plan.name)}[/]  {escape(plan.experiment.question)}", highlight=False)
+    if data:
+        options = f" {data.options}" if data.options else ""
+        console.print(f"data: {escape(data.name + options)}, sha256 {plan.data_sha256[:12]}", highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("step", "notebook", "parameters", "needs", "timeout", "retries"):
+        table.add_column(column, overflow="fold", justify="right" if column in ("timeout", "retries") else "left")
+    for task in plan.tasks:
+        parameters = ", ".join(f"{k}={v!r}" for k, v in task.parameters.items())
+        cells = (task.key, task.notebook.name, parameters, ", ".join(task.needs))
+        table.add_row(*map(escape, cells), f"{task.timeout:g} s", str(task.retries))
+    console.print(table)
+    workers = plan.experiment.workers
+    console.print(f"{len(plan.tasks)} notebooks, {workers} at a time; nothing was run.", highlight=False)
+
+
+def show_run(plan: Plan, *, fresh: bool, workers: int | None) -> int:
+    """Run a plan with one live display on a terminal and one line a step elsewhere; give the exit code."""
+    from stability.workbench.runner import run
+
+    console = Console()
+    with _display(plan, console) as listener:
+        facts = run(plan, fresh=fresh, workers=workers, listener=listener)
+    _verdict(facts, console)
+    return 0 if facts.status == "finished" else 1
+
+
+@contextlib.contextmanager
+def _display(plan: Plan, console: Console) -> Iterator:
+    if console.is_terminal and not os.environ.get("CI"):
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            yield _Board(plan, live).show
+        return
+    done: list[str] = []
+
+    def line(facts: RunFacts, step: StepFacts) -> None:
+        if step.status in SETTLED:
+            done.append(step.key)
+            console.print(f"[{len(done)}/{len(facts.steps)}] {_line(step)}", highlight=False, soft_wrap=True)
+
+    yield line
+
+
+class _Board:
+    """One table a step and one bar, redrawn in place."""
+
+    def __init__(self, plan: Plan, live: Live) -> None:
+        self.live = live
+        self.bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        )
+        self.task = self.bar.add_task(plan.name, total=len(plan.tasks))
+
+    def show(self, facts: RunFacts, _: StepFacts) -> None:
+        """Redraw after a change."""
+        grid = Table.grid()
+        for step in facts.steps:
+            grid.add_row(f"  {_line(step)}")
+        self.bar.update(self.task, completed=sum(s.status in SETTLED for s in facts.steps))
+        grid.add_row(self.bar)
+        self.live.update(grid)
+
+
+def _line(step: StepFacts) -> str:
+    text = f"[{COLOUR[step.status]}]{step.status:9}[/] {escape(step.key)}"
+    if step.status == "skipped" and step.repeats:
+        return f"{text}  unchanged since {step.repeats}"
+    if step.status in ("finished", "failed") and step.seconds:
+        text += f"  {step.seconds:.1f} s" + (f", attempt {step.attempts}" if step.attempts > 1 else "")
+    return f"{text}  {escape(step.error)}" if step.error else text
+
+
+def _verdict(facts: RunFacts, console: Console) -> None:
+    from stability.workbench.reporting import formats
+
+    for name in facts.headline:
+        if name in facts.metrics:
+            metric = facts.metrics[name]
+            shown = f"{formats.value(name, metric)} {formats.interval(metric)}".strip()
+            console.print(f"  {name:28} {escape(shown)}", highlight=False)
+    console.print(
+        f"{escape(facts.name)} [{COLOUR[facts.status]}]{facts.status}[/] in {formats.duration(facts.seconds)}",
+        highlight=False,
+    )
+    page = home() / "runs" / facts.name / "latest" / "index.html"
+    console.print(f"Report: {escape(str(page))}\nMLflow: make report", highlight=False, soft_wrap=True)
+
+
+def print_catalogue() -> None:
+    """Print the catalogue of datasets, a row each."""
+    from stability import datasets
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    rows = datasets.catalogue()
+    for column in rows.columns:
+        table.add_column(column, overflow="fold")
+    for row in rows.itertuples(index=False):
+        table.add_row(*(escape(str(cell)) for cell in row))
+    Console().print(table)
+
+
+def print_check(name: str | None) -> int:
+    """Check one dataset, or every one that is here; give the exit code."""
+    from stability import datasets
+
+    console, code = Console(), 0
+    for known in [name] if name else datasets.names():
+        try:
+            said, mark = str(datasets.check(known)), "green]intact"
+        except ContractError as error:
+            said, mark, code = str(error), "red]broken", 1
+        console.print(f"[{mark}[/] {escape(known)}: {escape(said)}", highlight=False, soft_wrap=True)
+    return code

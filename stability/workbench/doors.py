@@ -1,0 +1,103 @@
+"""The servers behind `make lab` and `make report`, and the lock behind `make lock`; all on loopback."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from stability.schema import home
+from stability.workbench.tracking import INTERACTIVE, experiment_id, locked, open_store, store_uri
+
+__all__ = ["lab", "lock", "main", "report"]
+
+HOST = "127.0.0.1"
+LAB_PORT, REPORT_PORT = 8888, 5000
+# The same code without CUDA's libraries is published for these machines only; elsewhere the full build serves.
+CPU_ONLY = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+
+
+def free_port(first: int) -> int:
+    """The first port from `first` on that nobody listens at, on loopback."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            # As servers bind: a port whose last connections are still fading away counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    message = f"expected a free port between {first} and {first + 99}, got none. Stop a server there."
+    raise RuntimeError(message)
+
+
+def lab() -> None:
+    """Open JupyterLab at `notebooks/`; notebooks log to the workbench's store by themselves."""
+    port = free_port(LAB_PORT)
+    print(f"JupyterLab: http://{HOST}:{port}/lab   notebooks: {home() / 'notebooks'}")
+    print(f"Notebooks log to the store {store_uri()}, experiment '{INTERACTIVE}'.", flush=True)
+    command = [_tool("jupyter"), "lab", "--ip", HOST, "--port", str(port), "--ServerApp.port_retries=0"]
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    os.execv(command[0], [*command, *root, *sys.argv[2:], str(home() / "notebooks")])  # noqa: S606  no shell is wanted
+
+
+def report() -> None:
+    """Open MLflow's user interface, and say where its list of runs is."""
+    client = open_store()
+    latest = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1)
+    experiment = latest[0].info.experiment_id if latest else experiment_id(client, INTERACTIVE)
+    port = free_port(REPORT_PORT)
+    print(f"MLflow runs: http://{HOST}:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning")
+    print(f"Showing the store {store_uri()}.", flush=True)
+    command = [_tool("mlflow"), "ui", "--backend-store-uri", store_uri(), "--host", HOST, "--port", str(port)]
+    os.execv(command[0], [*command, *sys.argv[2:]])  # noqa: S606  no shell is wanted
+
+
+def lock() -> None:
+    """Resolve the dependencies of pyproject.toml for Python 3.11 and write `requirements.lock`."""
+    target = home() / "requirements.lock"
+    with locked(home() / "runs" / ".lock.lock"), tempfile.TemporaryDirectory() as folder:
+        resolved = Path(folder) / "lock.txt"
+        command = [_tool("uv"), "pip", "compile", "--quiet", "--python-version", "3.11", "--extra", "dev"]
+        command += ["--upgrade", "--no-annotate", "--no-header", "pyproject.toml", "-o", str(resolved)]
+        subprocess.run(command, cwd=home(), check=True)
+        text = portable(resolved.read_text(encoding="utf-8"))
+        temporary = target.with_name(".requirements.lock.part")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    print(f"{target}: {len(text.splitlines())} lines. Run the tests before you commit it.")
+
+
+def portable(resolved: str) -> str:
+    """Take out what only this machine's indexes have: a build's local suffix, one platform's XGBoost.
+
+    >>> print(portable("numpy==2.4.6\\ntorch==2.13.0+cpu\\nxgboost-cpu==3.2.0\\n"), end="")
+    numpy==2.4.6
+    torch==2.13.0
+    xgboost-cpu==3.2.0 ; sys_platform == 'linux' and platform_machine == 'x86_64'
+    xgboost==3.2.0 ; sys_platform != 'linux' or platform_machine != 'x86_64'
+    """
+    text = re.sub(r"^(\S+==[^\s+]+)\+\S+", r"\1", resolved, flags=re.M)
+    other = CPU_ONLY.replace("==", "!=").replace(" and ", " or ")
+    return re.sub(
+        r"^xgboost(?:-cpu)?==(\S+)$", rf"xgboost-cpu==\1 ; {CPU_ONLY}\nxgboost==\1 ; {other}", text, flags=re.M
+    )
+
+
+def _tool(name: str) -> str:
+    """A program of this environment, or of PATH where the environment has none."""
+    own = Path(sys.executable).with_name(name)
+    return str(own) if own.is_file() else shutil.which(name) or name
+
+
+def main() -> None:
+    """Open the door named on the command line."""
+    {"lab": lab, "report": report, "lock": lock}[sys.argv[1]]()
+
+
+if __name__ == "__main__":
+    main()
