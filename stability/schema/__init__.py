@@ -1,0 +1,30 @@
+"""The contracts of the workbench's tables: the only place that validates."""
+
+from stability.schema.coercion import coerce_column
+from stability.schema.declarations import load_yaml
+from stability.schema.errors import ContractError, nearest
+from stability.schema.registry import Metric, base_name, home, metric, metric_registry
+from stability.schema.store import FittedOn, read_metadata, read_table, refuse_overlap, write_table
+from stability.schema.tables import TABLES, Table
+from stability.schema.validation import empty, validate
+
+__all__ = [
+    "TABLES",
+    "ContractError",
+    "FittedOn",
+    "Metric",
+    "Table",
+    "base_name",
+    "coerce_column",
+    "empty",
+    "home",
+    "load_yaml",
+    "metric",
+    "metric_registry",
+    "nearest",
+    "read_metadata",
+    "read_table",
+    "refuse_overlap",
+    "validate",
+    "write_table",
+]

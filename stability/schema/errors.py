@@ -1,0 +1,117 @@
+"""The one error for bad input: which file, row and column, what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+__all__ = ["ContractError", "nearest"]
+
+import difflib
+from collections.abc import Iterable, Sequence
+from os import PathLike
+
+SHOWN = 20  # names listed in a message: more are a page, not an answer
+
+
+class ContractError(ValueError):
+    """Input that breaks a contract, told so that its owner can mend it.
+
+    Parameters
+    ----------
+    problem : str
+        A sentence, where the fields below do not say it all.
+    file : str or path, optional
+        The file, address or table that was read.
+    row : int or sequence of int, optional
+        Data rows as a person counts them: 1 is the first row below the header.
+    column : str, optional
+        The column.
+    expected : str, optional
+        What the contract asks for.
+    got : object, optional
+        What came; values that are not text are shown as Python writes them.
+    remedy : str, optional
+        What to do about it.
+
+    Examples
+    --------
+    >>> print(ContractError(file="cpu.csv", row=17, column="cpu_seconds", expected="a number", got="'abc'",
+    ...                     remedy="correct the cell or leave it empty"))
+    cpu.csv, row 17, column 'cpu_seconds': expected a number, got 'abc'. Remedy: correct the cell or leave it empty.
+    """
+
+    __module__ = "stability.schema"  # tracebacks name the place that users import it from
+
+    def __init__(
+        self,
+        problem: str = "",
+        *,
+        file: str | PathLike | None = None,
+        row: int | Sequence[int] | None = None,
+        column: str | None = None,
+        expected: str | None = None,
+        got: object = None,
+        remedy: str | None = None,
+    ):
+        self.problem, self.file, self.row, self.column = problem, None if file is None else str(file), row, column
+        self.expected, self.got, self.remedy = expected, got, remedy
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        place = []
+        if self.file is not None:
+            place.append(self.file)
+        if self.row is not None:
+            rows = [self.row] if isinstance(self.row, int) else list(self.row)
+            place.append(f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows))}")
+        if self.column is not None:
+            place.append(f"column {self.column!r}")
+        said = [self.problem.rstrip(".")] if self.problem else []
+        if self.expected is not None:
+            said.append(f"expected {self.expected}")
+        if self.got is not None:
+            said.append(f"got {self.got if isinstance(self.got, str) else repr(self.got)}")
+        text = ": ".join(part for part in (", ".join(place), ", ".join(said)) if part)
+        if self.remedy:
+            text = f"{text}. Remedy: {self.remedy.rstrip('.')}"
+        return f"{text}." if text and not text.endswith(("?", "!")) else text
+
+    def __reduce__(self):
+        """Keep the fields when the error travels between processes."""
+        fields = ("problem", "file", "row", "column", "expected", "got", "remedy")
+        return _rebuild, ({name: getattr(self, name) for name in fields},)
+
+
+def _rebuild(fields: dict) -> ContractError:
+    return ContractError(fields.pop("problem"), **fields)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which known name was probably meant, and which there are.
+
+    Parameters
+    ----------
+    name : str
+        The unknown name.
+    names : iterable of str
+        The known names.
+
+    Returns
+    -------
+    str
+        A half sentence for an error's remedy.
+
+    Examples
+    --------
+    >>> nearest("entitty", ["entity", "timestamp"])
+    "did you mean 'entity'? There are: entity, timestamp"
+    >>> nearest("zzz", [])
+    'there are none'
+    """
+    known = sorted(map(str, names))
+    if not known:
+        return "there are none"
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    shown = known
+    if len(known) > SHOWN:  # the nearest ones, in order, and how many are left out
+        shown = difflib.get_close_matches(str(name), known, n=SHOWN, cutoff=0.0)
+    listed = ", ".join(shown) + (f" and {len(known) - len(shown)} more" if len(shown) < len(known) else "")
+    return f"did you mean {close[0]!r}? There are: {listed}" if close else f"there are: {listed}"

@@ -1,0 +1,200 @@
+"""What every test may use: the mirror of public data, a real Prometheus, and skips that are failures in CI."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import httpx
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+STEP = 15  # s, between the samples of the server's made-up history
+START = 1_700_000_010  # Unix seconds, a multiple of STEP
+SAMPLES = 12_000  # more than the 11,000 points that the server gives to one query
+PASSWORD = "correct horse"  # protects nothing
+BCRYPT = "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"  # its hash, cost 5
+
+
+def missing(reason):
+    """Skip, or fail where CI=true: there the CI script has installed everything."""
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"{reason}; with CI=true nothing may be skipped", pytrace=False)
+    pytest.skip(reason)
+
+
+def require(program, package=None):
+    """Path of a program on PATH; skips the test without it, fails it where CI=true."""
+    path = shutil.which(program)
+    if path is None:
+        missing(f"{program} is not installed (Debian: apt-get install -y {package or program})")
+    return path
+
+
+@pytest.fixture(scope="session", name="require")
+def require_fixture():
+    """`require(program)` for tests that cannot import this file."""
+    return require
+
+
+@pytest.fixture(scope="session")
+def data_mirror():
+    """Folder of the public data, STABILITY_DATA_MIRROR or ../shared/data; sets the variable for the whole session."""
+    folder = Path(os.environ.get("STABILITY_DATA_MIRROR") or CHECKOUT.parent / "shared" / "data").resolve()
+    if not folder.is_dir():
+        missing(f"no public data at {folder}; set STABILITY_DATA_MIRROR")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STABILITY_DATA_MIRROR", str(folder))
+        yield folder
+
+
+@dataclass
+class Prometheus:
+    """A server on loopback: its address, its credentials (None without), the grid of its history in Unix seconds."""
+
+    url: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    start: int = START
+    step: int = STEP
+    samples: int = SAMPLES
+
+
+def free_port():
+    """A port that nobody listens on, as the kernel chooses it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def history():
+    """OpenMetrics text: two hosts' CPU with a gap of an hour, requests by code with a restart, special values."""
+    yield "# TYPE cpu_ratio gauge"
+    for host, level in (("a:9100", 0.25), ("b:9100", 0.5)):
+        for k in range(SAMPLES):
+            if (
+                host == "b:9100" and 4_000 <= k < 4_240
+            ):  # one hour without a sample, far beyond the five minutes' lookback
+                continue
+            yield f'cpu_ratio{{job="node",instance="{host}"}} {level + (k % 100) / 1000} {START + k * STEP}'
+    yield "# TYPE requests counter"
+    for code, slope in (("200", 3), ("500", 1)):
+        for k in range(SAMPLES):
+            yield f'requests_total{{job="web",instance="w:80",code="{code}"}} {slope * (k % 6_000)} {START + k * STEP}'
+    yield "# TYPE special gauge"
+    for k, value in enumerate(("1.5", "NaN", "+Inf", "-Inf", "2.5")):
+        yield f'special{{job="node",instance="a:9100"}} {value} {START + k * STEP}'
+    yield "# TYPE nolabels gauge"
+    for k in range(10):
+        yield f"nolabels {k} {START + k * STEP}"
+    yield "# EOF"
+
+
+def start_prometheus(folder, data, *extra):
+    """Start a server over the blocks in `data` and wait until it answers; returns the process and its address."""
+    config = folder / "prometheus.yml"
+    config.write_text("global: {scrape_interval: 1h}\n")
+    port = free_port()
+    log = folder / f"prometheus-{port}.log"
+    # Where there is setpriv (Linux), the server does not outlive a killed test run.
+    leash = [shutil.which("setpriv"), "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    command = [
+        *leash,
+        require("prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={data}",
+        "--storage.tsdb.retention.time=100y",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *extra,
+    ]
+    with log.open("w") as lines:
+        process = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        try:
+            # 401 means that the server is up and wants a password.
+            if httpx.get(f"{url}/-/ready", timeout=1).status_code in (200, 401):
+                return process, url
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    raise RuntimeError("Prometheus did not start:\n" + log.read_text()[-2_000:])
+
+
+def stop(process):
+    """End a server that this session started."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def prometheus_blocks(tmp_path_factory):
+    """A folder of Prometheus blocks that hold `history()`."""
+    promtool = require("promtool", package="prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
+    sample = folder / "history.om"
+    sample.write_text("\n".join(history()) + "\n")
+    subprocess.run(
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", sample, folder / "data"],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prometheus_server(prometheus_blocks):
+    """A real Prometheus on loopback without credentials: see `Prometheus` and `history`."""
+    process, url = start_prometheus(prometheus_blocks, prometheus_blocks / "data")
+    yield Prometheus(url)
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def locked_prometheus_server(prometheus_blocks, tmp_path_factory):
+    """The same history behind basic authentication."""
+    folder = tmp_path_factory.mktemp("locked")
+    shutil.copytree(
+        prometheus_blocks / "data", folder / "data", ignore=shutil.ignore_patterns("lock", "wal", "chunks_head")
+    )
+    (folder / "web.yml").write_text(f"basic_auth_users:\n  reader: {BCRYPT}\n")
+    process, url = start_prometheus(folder, folder / "data", f"--web.config.file={folder / 'web.yml'}")
+    yield Prometheus(url, "reader", PASSWORD)
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A store without experiments: making one takes seconds, copying it none."""
+    import mlflow
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def workbench(tmp_path, monkeypatch, empty_store):
+    """A workbench of its own, with a store; `STABILITY_HOME` points at it."""
+    from workbenches import Workbench
+
+    made = Workbench(tmp_path / "workbench")
+    shutil.copy(empty_store, made.folder / "mlflow.db")
+    monkeypatch.setenv("STABILITY_HOME", str(made.folder))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return made
