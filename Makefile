@@ -34,10 +34,8 @@ lab: $(VENV)/.ready  ## JupyterLab at notebooks/, logging to the same store as t
 report: $(VENV)/.ready  ## MLflow's list of runs
 	@$(BIN)/python -m stability.workbench.doors report
 
-check: $(VENV)/.ready  ## style, formatting, notebooks without outputs
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/nbstripout --verify --extra-keys "$(shell sed -n 's/.*--extra-keys=//p' .pre-commit-config.yaml | tr -d "'\"")" notebooks/*.ipynb experiments/benchmarks/*.ipynb
+check: $(VENV)/.ready  ## style, formatting, notebooks without outputs, no large files (of what git knows)
+	@$(BIN)/pre-commit run --all-files
 
 soak: $(VENV)/.ready  ## the long tests: many random faults
 	@$(BIN)/python -m pytest -q -m soak
@@ -49,7 +47,7 @@ clean:  ## remove the environment and caches; runs and the store stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
 	find stability tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.ready: requirements.lock pyproject.toml
+$(VENV)/.ready: requirements.lock
 	@test -n "$(PYTHON)" || { echo "The lock is for Python 3.11 and none was found on PATH. Install one (Debian: apt install python3.11-venv;" \
 		"macOS: brew install python@3.11; anywhere: uv python install 3.11) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11, for which the lock is."; exit 2; }

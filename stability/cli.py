@@ -85,3 +85,7 @@ def _expected(error: Exception) -> bool:
     from stability.workbench.runner import RunnerBusyError
 
     return isinstance(error, ContractError | RunnerBusyError)
+
+
+if __name__ == "__main__":
+    main()

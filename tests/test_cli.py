@@ -1,0 +1,87 @@
+"""The command line: quick, with exit codes that a cron job can trust, and sentences where a user erred."""
+
+import subprocess
+import sys
+
+import pytest
+from workbenches import LOGS, PLAIN, RAISES
+
+HEAVY = ("pandas", "numpy", "mlflow", "torch", "sklearn", "papermill", "scipy", "matplotlib", "pyarrow")
+
+
+def stability(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "stability.cli", *map(str, arguments)], capture_output=True, text=True, **options
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nsys.argv = ['stability', '--help']\nfrom stability.cli import main\n"
+        "try:\n    main()\nfinally:\n    print('IMPORTED', *sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    helped, imported = done.stdout.split("IMPORTED")
+    assert "run" in helped
+    assert "data" in helped
+    assert not set(HEAVY) & set(imported.split())
+
+
+@pytest.mark.parametrize("verb", [["--help"], ["run", "--help"], ["data", "--help"]])
+def test_every_verb_explains_itself(verb):
+    done = stability(*verb)
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_exit_codes_of_run(workbench):
+    workbench.notebook("plain.ipynb", PLAIN)
+    workbench.notebook("raises.ipynb", RAISES)
+    workbench.notebook("logs.ipynb", LOGS)
+    good = workbench.spec({"a": {"notebook": "logs.ipynb"}}, name="good", headline=["g.e1"])
+    bad = workbench.spec({"a": {"notebook": "raises.ipynb"}}, name="bad")
+    wrong = workbench.spec({"a": {"notebook": "plain.ipynb", "parameters": {"kk": 1}}}, name="wrong")
+
+    done = stability("run", good)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[1/1] finished  a" in done.stdout
+    assert "1.00 [0.50, 1.50]" in done.stdout
+    assert str(workbench.folder / "runs/good/latest/index.html") in done.stdout
+    assert "make report" in done.stdout
+
+    done = stability("run", bad)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+    done = stability("run", wrong)
+    assert done.returncode == 2
+    assert "did you mean 'k'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workbench.folder / "runs" / "wrong").exists()
+    assert stability("run", "nowhere.yaml").returncode == 2
+
+
+def test_dry_run_prints_the_plan_and_runs_nothing(workbench):
+    workbench.notebook("plain.ipynb", PLAIN)
+    steps = {
+        "sweep": {"notebook": "plain.ipynb", "matrix": {"k": [1, 2]}, "timeout": 77},
+        "last": {"notebook": "plain.ipynb", "needs": ["sweep"]},
+    }
+    done = stability("run", workbench.spec(steps), "--dry-run", env=None)
+    assert done.returncode == 0, done.stderr
+    for word in ("sweep[k=1]", "sweep[k=2]", "last", "77 s", "3 notebooks"):
+        assert word in done.stdout
+    assert not (workbench.folder / "runs" / "exp").exists()
+
+
+def test_data_verbs(data_mirror):
+    done = stability("data", "list")
+    assert done.returncode == 0, done.stderr
+    for word in ("nab", "simulated", "sample"):
+        assert word in done.stdout
+    assert stability("data", "check", "sample").returncode == 0
+    unknown = stability("data", "check", "smple")
+    assert unknown.returncode == 2
+    assert "did you mean 'sample'" in unknown.stderr
