@@ -16,8 +16,15 @@ from stability.workbench.spec import Plan
 
 __all__ = ["print_catalogue", "print_check", "print_plan", "show_run"]
 
-SETTLED = ("finished", "failed", "skipped")
-COLOUR = {"finished": "green", "failed": "bold red", "skipped": "cyan", "running": "yellow", "waiting": "dim"}
+SETTLED = ("finished", "failed", "skipped", "blocked")
+COLOUR = {
+    "finished": "green",
+    "failed": "bold red",
+    "skipped": "cyan",
+    "blocked": "red",
+    "running": "yellow",
+    "waiting": "dim",
+}
 
 
 def print_plan(plan: Plan, console: Console | None = None) -> None:

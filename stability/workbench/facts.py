@@ -49,8 +49,9 @@ class StepFacts:
         The step's name, with `[parameter=value,...]` for a child of a matrix.
     notebook : str
         Path of the source notebook, as the experiment names it.
-    status : {"finished", "failed", "skipped", "waiting", "running"}
-        Where it stands; `skipped` means that nothing changed since the run named by `repeats`.
+    status : {"finished", "failed", "skipped", "blocked", "waiting", "running"}
+        Where it stands; `skipped` means that nothing changed since the run named by `repeats`, `blocked` that something
+        that it needs did not finish.
     seconds : float
         Wall time in seconds over all attempts; 0 before the start.
     run_id : str or None

@@ -195,7 +195,8 @@ class _Engine(NBClientEngine):
                 nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None, config=config
             )
             client.deadline = job.timeout
-            environment = {**os.environ, **job.env}
+            # A backend that somebody chose for scripts would leave the notebook without pictures.
+            environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | job.env
             return client.execute(env=environment, cwd=str(Path(job.notebook).parent), stdout=log, stderr=log)
 
 

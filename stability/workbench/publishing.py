@@ -165,7 +165,9 @@ class Publisher:
             text = (step.traceback or step.error).splitlines()[-ERROR_LINES:]
             write_text_atomic(step.folder / "error.txt", "\n".join(text) + "\n")
         if notebook.is_file():
-            page = reporting.notebook_page(notebook, f"{self.facts.name} · {step.key}")
+            page = reporting.notebook_page(
+                notebook, f"{self.facts.name} / {step.key}", step=step, back="../../index.html"
+            )
             write_text_atomic(step.folder / "notebook.html", page)
         for name in ("notebook.ipynb", "notebook.html", "error.txt", "kernel.log"):
             if (step.folder / name).is_file():
@@ -181,8 +183,8 @@ class Publisher:
 
         note = "The page of this run could not be made."
         try:
-            write_text_atomic(self.folder / "index.html", reporting.index_page(self.facts))
-            note = reporting.note_markdown(self.facts)
+            write_text_atomic(self.folder / "index.html", reporting.index_page(self.facts, folder=self.folder))
+            note = reporting.note_markdown(self.facts, folder=self.folder)
         finally:  # a page that cannot be made is a defect of ours, and no reason to leave the run open
             if self.facts.parent_run_id:
                 self._close(note, status)

@@ -217,9 +217,9 @@ class _Night:
     def _start(self, task: Task) -> Future | None:
         """Hand a step to the executor, or settle it at once: skipped, blocked, or the store is gone."""
         step = self.steps[task.key]
-        broken = [n for n in task.needs if self.steps[n].status == "failed" or n not in self.outputs]
+        broken = [n for n in task.needs if n not in self.outputs]
         if broken:
-            step.status, step.error = "skipped", f"needs {', '.join(broken)}, which did not finish"
+            step.status, step.error = "blocked", f"needs {', '.join(broken)}, which did not finish"
             return self._changed(step)
         self.hashes[task.key] = reuse.step_hash(task, self.shared, {n: self.outputs[n] for n in task.needs})
         found = None if self.fresh or not task.cache else reuse.find(self.runs, task, self.hashes[task.key])

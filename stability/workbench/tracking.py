@@ -183,8 +183,9 @@ def _metric(name: str, value: Any, kind: str) -> Metric:
     if not METRIC_NAME.match(name):
         raise ContractError(column=name, expected="a metric's name of the form group.metric in lower case", got=name)
     if kind != "estimate":
-        if not math.isfinite(value):
-            raise ContractError(column=name, expected=f"a finite {kind}", got=value)
+        if not (math.isfinite(value) and value >= 0) or (kind == "count" and value != int(value)):
+            wanted = "a whole number" if kind == "count" else "a finite number"
+            raise ContractError(column=name, expected=f"a {kind}: {wanted}, not below zero", got=value)
         return Metric(int(value) if kind == "count" else float(value), None, None, kind)
     try:
         middle, lo, hi = (float(v) for v in value)

@@ -1,0 +1,19 @@
+"""Acquisition of metrics: files near and far into one panel, a regular grid, rates, and what to think of the data."""
+
+from stability.telemetry.files import ReadReport, read, read_with_report
+from stability.telemetry.grid import is_counter, rate, regularize, regularize_two_sided
+from stability.telemetry.prometheus import read_prometheus
+from stability.telemetry.quality import quality_events, quality_report
+
+__all__ = [
+    "ReadReport",
+    "is_counter",
+    "quality_events",
+    "quality_report",
+    "rate",
+    "read",
+    "read_prometheus",
+    "read_with_report",
+    "regularize",
+    "regularize_two_sided",
+]

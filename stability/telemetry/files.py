@@ -1,0 +1,232 @@
+"""Telemetry from a user's own files: CSV and Parquet, wide and long, near and far, into one panel."""
+
+from __future__ import annotations
+
+__all__ = ["ReadReport", "read", "read_with_report"]
+
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+import pandas as pd
+
+from stability.schema import ContractError, nearest, validate
+from stability.telemetry.layout import Options
+from stability.telemetry.repairs import SERIES, in_words, join
+from stability.telemetry.sources import Source, locate
+from stability.telemetry.tidy import Reading, read_file
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What a reading found in the files and what it repaired by a named policy.
+
+    Parameters
+    ----------
+    files : DataFrame
+        A row per file: file, sha256 (of the bytes as stored), bytes, rows, layout, stamps (how they were understood),
+        ambiguous and nonexistent (number of local times placed by policy).
+    repairs : DataFrame
+        Index (entity, metric), only where there was something; int64 counts of cells: ``duplicates`` (merged away),
+        ``out_of_order`` (earlier than the row before in their file), ``infinite`` (made missing).
+    """
+
+    files: pd.DataFrame
+    repairs: pd.DataFrame
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of repaired cells (of local times: rows) by kind, over all files."""
+        local = self.files[["ambiguous", "nonexistent"]]
+        return {name: int(count) for name, count in pd.concat([self.repairs.sum(), local.sum()]).items()}
+
+    def __str__(self):
+        files, rows = len(self.files), int(self.files["rows"].sum())
+        said = ", ".join(in_words(self.counts)) or "none"
+        return f"{files:,} file{'s' * (files != 1)}, {rows:,} row{'s' * (rows != 1)}; repaired cells: {said}"
+
+
+def read(
+    source: str | os.PathLike | Iterable[str | os.PathLike],
+    *,
+    layout: str = "auto",
+    entity: str | None = None,
+    timestamp: str | None = None,
+    metric: str | None = None,
+    value: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    scale: Mapping[str, float] | None = None,
+    timezone: str | None = None,
+    timestamp_format: str | None = None,
+    ambiguous: str = "error",
+    nonexistent: str = "error",
+    duplicates: str = "error",
+    unsorted: str = "sort",
+    infinite: str = "error",
+    decimal: str = ".",
+    storage: Mapping[str, object] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Read CSV, CSV.gz and Parquet files into one panel; nothing is repaired but by a policy named here.
+
+    Parameters
+    ----------
+    source : str, path, or iterable of them
+        Paths, globs (``logs/**/*.csv``), or URLs of any kind that fsspec knows (``s3://``, ``https://``, ...).
+    layout : {"auto", "wide", "long"}
+        Wide has a column a metric; long has a row a value, with the metric's name in a column. For the rule of
+        ``"auto"`` see `stability.telemetry.layout.find_roles`.
+    entity : str, optional
+        Column of the entities, or a template of the path with the fields ``{stem}``, ``{name}`` and ``{parent}``.
+        Default: the column called ``entity`` or by a usual name, else the file's stem.
+    timestamp, metric, value : str, optional
+        Columns that play these roles, where their names do not say so.
+    columns : mapping of str to str or None, optional
+        Their name of a column (wide) or a metric (long) -> name in the contract; None leaves it out.
+    scale : mapping of str to float, optional
+        Metric -> factor into the base unit: 0.01 for percent, 0.001 for milliseconds.
+    timezone : str, optional
+        IANA zone of stamps without an offset, ``"UTC"`` for instance. Without it such stamps are refused.
+    timestamp_format : str, optional
+        strptime pattern, or unit of epoch numbers (``"s"``, ``"ms"``, ``"us"``, ``"ns"``). Default: ISO 8601 or
+        epoch numbers between 1980 and 2100, whose size tells their unit.
+    ambiguous : {"error", "earlier", "later", "infer"}
+        What becomes of local times that the end of summer time brings twice; see `cells.to_utc`.
+    nonexistent : {"error", "shift_forward"}
+        What becomes of local times that the start of summer time skips.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of several values of a metric at one moment. Files that hold different metrics of an entity are
+        joined, that is no duplicate.
+    unsorted : {"sort", "error"}
+        What becomes of rows that are earlier than the row before.
+    infinite : {"error", "missing"}
+        What becomes of inf.
+    decimal : {".", ","}
+        Decimal sign of CSV.
+    storage : mapping, optional
+        Options of fsspec's file system: credentials, endpoints.
+    progress : bool
+        Show a progress bar, if the standard error is a terminal.
+
+    Returns
+    -------
+    DataFrame
+        The panel: index (entity: str, timestamp: datetime64[us, UTC]), sorted and unique; float64 a metric, NaN where
+        nothing was measured.
+
+    Raises
+    ------
+    ContractError
+        With file, row (1 is the first below the header), column, what was expected, what came, and what to do.
+
+    Notes
+    -----
+    One file at a time is in memory beside the numbers that were read. See `read_with_report` for what was repaired.
+    """
+    return read_with_report(
+        source,
+        storage=storage,
+        progress=progress,
+        layout=layout,
+        entity=entity,
+        timestamp=timestamp,
+        metric=metric,
+        value=value,
+        columns=columns,
+        scale=scale,
+        timezone=timezone,
+        timestamp_format=timestamp_format,
+        ambiguous=ambiguous,
+        nonexistent=nonexistent,
+        duplicates=duplicates,
+        unsorted=unsorted,
+        infinite=infinite,
+        decimal=decimal,
+    )[0]
+
+
+def read_with_report(
+    source: str | os.PathLike | Iterable[str | os.PathLike],
+    *,
+    storage: Mapping[str, object] | None = None,
+    progress: bool = False,
+    **options,
+) -> tuple[pd.DataFrame, ReadReport]:
+    """Read as `read` does, and tell what was found and repaired.
+
+    Parameters
+    ----------
+    source, storage, progress, **options
+        As for `read`.
+
+    Returns
+    -------
+    panel : DataFrame
+    report : ReadReport
+    """
+    known = [field.name for field in fields(Options)]
+    for name in options:
+        if name not in known:
+            expected = "an option of read"
+            raise ContractError(column=name, expected=expected, got="an unknown one", remedy=nearest(name, known))
+    chosen = Options(**options)
+    sources = locate(source, **(storage or {}))
+    stems = Counter(file.stem for file in sources)
+    readings: list[Reading] = []
+    errors: list[ContractError] = []
+    with _bar(sources, progress) as advance:
+        for file in sources:
+            try:
+                readings.append(read_file(file, chosen, shared=stems[file.stem] > 1, advance=advance))
+            except ContractError as error:  # the other files are looked at too, so that one round of mending suffices
+                errors.append(error)
+    if errors:
+        raise _together(errors, len(sources))
+    _refuse_unmet("columns", chosen.columns, set().union(*(reading.names for reading in readings)))
+    panel, merged = join(readings, chosen)
+    _refuse_unmet("scale", chosen.scale, panel.columns)
+    for name, factor in chosen.scale.items():
+        panel[name] *= factor
+    repairs = pd.concat([*(reading.repairs for reading in readings), merged]).groupby(level=SERIES).sum()
+    report = ReadReport(pd.DataFrame([reading.facts for reading in readings]), repairs)
+    if any(report.counts.values()):
+        log.warning("%s", report)
+    return validate(panel, "telemetry", source=sources[0].label if len(sources) == 1 else None), report
+
+
+@contextmanager
+def _bar(sources: list[Source], progress: bool) -> Iterator[Callable[[int], object] | None]:
+    """Show how many bytes of all files have been read; gives what is to be told of each piece."""
+    if not (progress and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    total = sum(file.system.size(file.path) or 0 for file in sources)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"reading {len(sources):,} files", total=total or None)
+        yield lambda size: bar.advance(task, size)
+
+
+def _together(errors: list[ContractError], total: int) -> ContractError:
+    """Tell of all files that could not be read: the first error in full, the others by file."""
+    if len(errors) == 1:
+        return errors[0]
+    others = ", ".join(str(error.file) for error in errors[1:])
+    return ContractError(f"{len(errors)} of {total} files cannot be read; first {errors[0]} The others: {others}")
+
+
+def _refuse_unmet(option: str, named: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse an option that names what no file has."""
+    for name in named:
+        if name not in names:
+            expected, got = "names that some file has", f"{name!r}, which none has"
+            raise ContractError(column=option, expected=expected, got=got, remedy=nearest(name, names))

@@ -1,0 +1,176 @@
+"""Where the files are: paths, globs and URLs become a list of files whose bytes can be fetched."""
+
+from __future__ import annotations
+
+__all__ = ["Source", "fetch", "locate"]
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import fsspec
+
+from stability.schema import ContractError, nearest
+
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # first bytes, which say what a file is more surely than its name does
+CHUNK = 1 << 22  # bytes between two movements of a progress bar
+PROBE = 1 << 16  # bytes in which a zero or a foreign encoding gives a binary file away
+SUFFIXES = (".gz", ".csv", ".tsv", ".txt", ".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: the file system that holds it, its path there, and the name that messages and reports use."""
+
+    system: fsspec.AbstractFileSystem
+    path: str
+    label: str
+
+    @property
+    def stem(self) -> str:
+        """Name of the file without its folder and its known suffixes.
+
+        Examples
+        --------
+        >>> Source(None, "/data/web-1.eu.csv.gz", "").stem
+        'web-1.eu'
+        """
+        name = PurePosixPath(self.path).name
+        while Path(name).suffix.lower() in SUFFIXES:
+            name = Path(name).stem
+        return name
+
+    @property
+    def parent(self) -> str:
+        """Name of the file's folder."""
+        return PurePosixPath(self.path).parent.name
+
+
+def locate(source: str | os.PathLike | Iterable[str | os.PathLike], **storage) -> list[Source]:
+    """List the files that a path, a glob, a URL or a list of them means.
+
+    Parameters
+    ----------
+    source : str, path, or iterable of them
+        Local paths (``~`` is the home folder) or any URL that fsspec knows; ``*``, ``?``, ``[...]`` and ``**`` match.
+    **storage
+        Options of the URL's file system.
+
+    Returns
+    -------
+    list of Source
+        In the given order; matches of one glob sorted by path; each file once.
+
+    Raises
+    ------
+    ContractError
+        Nothing is there, it is a folder, or the URL's protocol cannot be used.
+    """
+    given = [source] if isinstance(source, str | os.PathLike) else list(source)
+    found: dict[tuple[str, str], Source] = {}
+    for item in given:
+        for file in _match(os.fspath(item), storage):
+            found.setdefault((str(file.system.protocol), file.path), file)
+    if not found:
+        raise ContractError(expected="at least one file", got="an empty list", remedy="name a path, a glob or a URL")
+    return list(found.values())
+
+
+def fetch(source: Source, advance: Callable[[int], object] | None = None) -> tuple[bytes, bytes]:
+    """Read a file's bytes, and unpack them where they are gzip.
+
+    Parameters
+    ----------
+    source : Source
+    advance : callable, optional
+        Told the number of bytes read since it was told last.
+
+    Returns
+    -------
+    raw, content : bytes
+        As stored, and unpacked; the same object where nothing was packed.
+
+    Raises
+    ------
+    ContractError
+        The file cannot be read, is empty, ends early, or is text in no known encoding.
+    """
+    chunks = []
+    try:
+        with source.system.open(source.path, "rb") as stream:
+            while chunk := stream.read(CHUNK):
+                chunks.append(chunk)
+                if advance:
+                    advance(len(chunk))
+    except Exception as error:  # each protocol's library has its own kinds of error
+        raise ContractError(file=source.label, expected="a readable file", got=str(error) or repr(error)) from error
+    raw = content = b"".join(chunks)
+    if raw.startswith(GZIP):
+        try:
+            content = gzip.decompress(raw)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            said = "the end of a whole gzip file", f"a file cut short or damaged ({error})"
+            raise ContractError(file=source.label, expected=said[0], got=said[1], remedy="fetch it again") from error
+    if not content.strip():
+        expected = "a header and at least one row"
+        raise ContractError(file=source.label, expected=expected, got="an empty file", remedy="remove or replace it")
+    if not content.startswith(PARQUET):
+        _refuse_binary(content, source.label)
+    return raw, content
+
+
+def _match(text: str, storage: dict) -> list[Source]:
+    """Find the files of one path, glob or URL."""
+    remote = "://" in text or "::" in text
+    try:
+        system, path = fsspec.core.url_to_fs(text if remote else str(Path(text).expanduser()), **storage)
+        if system.isfile(path):
+            return [Source(system, path, text)]
+        matches = sorted(match for match in system.glob(path) if system.isfile(match)) if _is_glob(path) else []
+        folder = not matches and system.isdir(path)
+    except Exception as error:  # each protocol's library has its own kinds of error
+        remedy = "use a local path, or install what fsspec needs for the protocol"
+        expected = "a path, a glob, or a URL that fsspec can open"
+        raise ContractError(file=text, expected=expected, got=str(error) or repr(error), remedy=remedy) from error
+    if folder:
+        remedy = f"name its files, such as {text.rstrip('/')}/*.csv"
+        raise ContractError(file=text, expected="a file", got="a folder", remedy=remedy)
+    if not matches:
+        what = "at least one file that matches" if _is_glob(path) else "a file"
+        raise ContractError(file=text, expected=what, got="none", remedy=_neighbours(system, path))
+    return [Source(system, match, system.unstrip_protocol(match) if remote else match) for match in matches]
+
+
+def _is_glob(path: str) -> bool:
+    return any(sign in path for sign in "*?[")
+
+
+def _neighbours(system: fsspec.AbstractFileSystem, path: str) -> str:
+    """Say what lies in the folder where a file was looked for."""
+    folder = path.rpartition("/")[0]
+    try:
+        names = [PurePosixPath(name).name for name in system.ls(folder, detail=False)]
+    except Exception:  # noqa: BLE001 - as above; the folder is a courtesy
+        return f"check the path; there is no folder {folder!r}" if folder else "check the path"
+    return f"check the path; in {folder!r}: {nearest(path.rpartition('/')[2], names)}"
+
+
+def _refuse_binary(content: bytes, label: str) -> None:
+    """Refuse what is not UTF-8 text."""
+    probe = content[:PROBE]
+    said = "bytes that are no text" if b"\0" in probe else ""
+    try:
+        # A character that the probe cuts in two is no fault.
+        probe.decode("utf-8") if len(content) <= PROBE else probe[: probe.rfind(b"\n") + 1].decode("utf-8")
+    except UnicodeDecodeError as error:
+        said = said or f"a byte that UTF-8 does not have, at position {error.start}"
+    if said:
+        raise ContractError(
+            file=label,
+            expected="CSV in UTF-8, plain or gzip, or Parquet",
+            got=said,
+            remedy="export the file again, or convert it: iconv -f LATIN1 -t UTF-8",
+        )
