@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from stability.schema import home
+from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import INTERACTIVE, experiment_id, locked, open_store, store_uri
 
 __all__ = ["lab", "lock", "main", "report"]
@@ -38,11 +40,13 @@ def free_port(first: int) -> int:
 def lab() -> None:
     """Open JupyterLab at `notebooks/`; notebooks log to the workbench's store by themselves."""
     port = free_port(LAB_PORT)
-    print(f"JupyterLab: http://{HOST}:{port}/lab   notebooks: {home() / 'notebooks'}")
-    print(f"Notebooks log to the store {store_uri()}, experiment '{INTERACTIVE}'.", flush=True)
-    command = [_tool("jupyter"), "lab", "--ip", HOST, "--port", str(port), "--ServerApp.port_retries=0"]
+    # Through the environment: a token on the command line could be read by every user of the machine.
+    token = os.environ.setdefault("JUPYTER_TOKEN", secrets.token_urlsafe(24))
+    print(f"JupyterLab at {home() / 'notebooks'}: http://{HOST}:{port}/lab?token={token}")
+    print(f"Notebooks log to the store {redact(store_uri())}, experiment '{INTERACTIVE}'.", flush=True)
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    os.execv(command[0], [*command, *root, *sys.argv[2:], str(home() / "notebooks")])  # noqa: S606  no shell is wanted
+    options = ["--ip", HOST, "--port", str(port), "--ServerApp.port_retries=0", "--log-level=WARN", *root]
+    _become("jupyter", "lab", *options, *sys.argv[2:], str(home() / "notebooks"))
 
 
 def report() -> None:
@@ -52,9 +56,10 @@ def report() -> None:
     experiment = latest[0].info.experiment_id if latest else experiment_id(client, INTERACTIVE)
     port = free_port(REPORT_PORT)
     print(f"MLflow runs: http://{HOST}:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning")
-    print(f"Showing the store {store_uri()}.", flush=True)
-    command = [_tool("mlflow"), "ui", "--backend-store-uri", store_uri(), "--host", HOST, "--port", str(port)]
-    os.execv(command[0], [*command, *sys.argv[2:]])  # noqa: S606  no shell is wanted
+    print(f"Showing the store {redact(store_uri())}; it answers within half a minute.", flush=True)
+    # One worker serves one reviewer; the default of four costs memory and seconds at the start.
+    options = ["--backend-store-uri", store_uri(), "--host", HOST, "--port", str(port), "--workers", "1"]
+    _become("mlflow", "ui", *options, *sys.argv[2:])
 
 
 def lock() -> None:
@@ -92,6 +97,11 @@ def _tool(name: str) -> str:
     """A program of this environment, or of PATH where the environment has none."""
     own = Path(sys.executable).with_name(name)
     return str(own) if own.is_file() else shutil.which(name) or name
+
+
+def _become(program: str, *arguments: str) -> None:
+    """Let the server take this process's place, so that Ctrl-C reaches it and nothing is left behind."""
+    os.execv(_tool(program), [_tool(program), *arguments])  # noqa: S606  no shell is wanted
 
 
 def main() -> None:

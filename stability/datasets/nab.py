@@ -1,0 +1,136 @@
+"""The Numenta Anomaly Benchmark: 58 univariate series with labelled windows."""
+
+from __future__ import annotations
+
+__all__ = ["NAB"]
+
+import fnmatch
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from stability.datasets.sources import Dataset, cache, intact, mirror
+from stability.schema import ContractError, home, nearest, validate
+
+COMMIT = "ea702d75cc2258d9d7dd35ca8e5e2539d71f3140"
+ORIGIN = f"https://raw.githubusercontent.com/numenta/NAB/{COMMIT}/"
+WINDOWS, LABELS = "labels/combined_windows.json", "labels/combined_labels.json"
+REGISTRY = "data/registry/nab.txt"
+
+
+@functools.cache
+def _registry(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split() for line in lines if line and not line.startswith("#"))
+
+
+def _files() -> tuple[Path, Mapping[str, str]]:
+    return mirror("nab") or cache("nab"), _registry(home() / REGISTRY)
+
+
+def _chosen(files: str | Iterable[str]) -> list[str]:
+    """Names of series, `category/stem`, that any of the patterns matches."""
+    _, wanted = _files()
+    series = [n.removeprefix("data/").removesuffix(".csv") for n in wanted if n.endswith(".csv")]
+    patterns = [files] if isinstance(files, str) else list(files)
+    chosen = []
+    for pattern in patterns:
+        found = fnmatch.filter(series, pattern.removesuffix(".csv"))
+        if not found:
+            remedy = nearest(pattern, sorted({s.split("/")[0] + "/*" for s in series} | set(series)))
+            raise ContractError(expected="a pattern that matches series of NAB", got=repr(pattern), remedy=remedy)
+        chosen += found
+    return sorted(set(chosen))
+
+
+def load(files: str | Iterable[str] = "*") -> dict[str, pd.DataFrame]:
+    """Load series of NAB.
+
+    Parameters
+    ----------
+    files : str or list of str
+        Patterns of `category/name`, such as `realAWSCloudwatch/*`.
+
+    Returns
+    -------
+    dict
+        `telemetry` (entity = `category/name`, one column `value`, in the unit of its origin), `windows` (the
+        benchmark's anomaly windows), `faults` (each label's moment as `impact_start`, the other times unknown).
+
+    Notes
+    -----
+    Some series repeat stamps (daylight saving) and the benchmark scores by row: a repeated stamp is moved by as many
+    microseconds as there were rows with it before, so that no row is lost and the order stays.
+    """
+    folder, wanted = _files()
+    chosen = _chosen(files)
+    parts = [_series(intact(folder, f"data/{s}.csv", wanted[f"data/{s}.csv"], "nab"), s) for s in chosen]
+    windows = json.loads(intact(folder, WINDOWS, wanted[WINDOWS], "nab").read_text())
+    labels = json.loads(intact(folder, LABELS, wanted[LABELS], "nab").read_text())
+    spans = [(s, start, end) for s in chosen for start, end in windows[f"{s}.csv"]]
+    moments = [(s, at) for s in chosen for at in labels[f"{s}.csv"]]
+    faults = pd.DataFrame(moments, columns=["entity", "impact_start"])
+    faults["impact_start"] = _utc(faults["impact_start"])
+    faults["source"] = "nab"
+    faults.index = pd.Index([f"nab-{i:03d}" for i in range(len(faults))], name="fault_id")
+    table = pd.DataFrame(spans, columns=["entity", "start", "end"])
+    table["start"], table["end"] = _utc(table["start"]), _utc(table["end"])
+    return {
+        "telemetry": validate(pd.concat(parts), "telemetry", source="nab"),
+        "windows": validate(table, "windows", source=WINDOWS),
+        "faults": validate(faults, "faults", source=LABELS),
+    }
+
+
+def _utc(stamps: pd.Series) -> pd.Series:
+    return pd.to_datetime(stamps, utc=True).dt.as_unit("us")
+
+
+def _series(path: Path, entity: str) -> pd.DataFrame:
+    frame = pd.read_csv(path, dtype={"value": "float64"})
+    stamps = _utc(frame["timestamp"]).dt.as_unit("us")
+    repeats = frame.groupby(stamps).cumcount()
+    stamps = stamps + pd.to_timedelta(repeats, unit="us")
+    index = pd.MultiIndex.from_arrays([[entity] * len(frame), stamps], names=["entity", "timestamp"])
+    return pd.DataFrame({"value": frame["value"].to_numpy()}, index=index)
+
+
+def _digests(files: str | Iterable[str] = "*") -> dict[str, str]:
+    folder, wanted = _files()
+    names = [*(f"data/{s}.csv" for s in _chosen(files)), WINDOWS, LABELS]
+    return {name: wanted[name] for name in names if intact(folder, name, wanted[name], "nab")}
+
+
+def _fetch() -> Path:
+    import pooch
+
+    folder, wanted = cache("nab"), _registry(home() / REGISTRY)
+    puller = pooch.create(path=folder, base_url=ORIGIN, registry=dict(wanted), retry_if_failed=2)
+    for name in wanted:
+        try:
+            puller.fetch(name)
+        except (OSError, ValueError) as error:
+            raise ContractError(
+                file=f"{ORIGIN}{name}",
+                expected="a download with the known checksum",
+                got=str(error).split("\n")[0],
+                remedy="try again, or set STABILITY_DATA_MIRROR to a folder that holds nab/",
+            ) from error
+    return folder
+
+
+NAB = Dataset(
+    name="nab",
+    description="58 real and artificial univariate series, 365,558 rows: cloud metrics, traffic, tweets, machines",
+    licence="MIT",
+    citation="Ahmad, Lavin, Purdy, Agha (2017), Neurocomputing 262, doi 10.1016/j.neucom.2017.04.070",
+    labels="116 anomaly windows",
+    origin=ORIGIN,
+    load=load,
+    files=_files,
+    digests=_digests,
+    fetch=_fetch,
+)

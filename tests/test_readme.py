@@ -1,0 +1,93 @@
+"""What the README shows works: its example of one's own data is taken from it to the letter and run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from workbenches import CHECKOUT
+
+from stability.schema import read_table
+from stability.workbench.reporting import read_summary
+
+README = (CHECKOUT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
+
+
+def blocks(language):
+    return [text for name, text in BLOCKS if name == language]
+
+
+@pytest.fixture
+def home(workbench):
+    """A workbench with the project's own notebooks, and the commands of the environment on PATH."""
+    for notebook in (CHECKOUT / "notebooks").glob("*.ipynb"):
+        (workbench.folder / "notebooks" / notebook.name).write_bytes(notebook.read_bytes())
+    return workbench
+
+
+def run(command, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+
+
+def test_your_own_csv(home):
+    make, (spec,), (command,) = blocks("python")[0], blocks("yaml"), blocks("bash")
+    done = run([sys.executable, "-c", make], home.folder)
+    assert done.returncode == 0, done.stderr
+    (home.folder / "experiments" / "mine.yaml").write_text(spec)
+    done = run(["bash", "-ec", command], home.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = read_summary(home.latest("mine") / "summary.json")
+    assert {s["status"] for s in summary["steps"].values()} == {"finished"}
+    assert (home.latest("mine") / "index.html").stat().st_size < 2_000_000
+    # The burst that the example's maker put in is among the alarms.
+    alarms = read_table(home.latest("mine") / "steps" / "detect" / "alarms.parquet", "alarms")
+    assert (alarms["start"] >= "2026-10-18T00:00Z").any()
+
+
+def test_your_own_prometheus(home, prometheus_server, tmp_path):
+    import datetime as dt
+
+    def iso(seconds):
+        return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
+
+    server, code = prometheus_server, blocks("python")[1]
+    end = server.start + server.step * server.samples
+    replaced = {
+        '"http://127.0.0.1:9090"': repr(server.url),
+        re.search(r"'1 - avg by.*?'", code).group(): "'cpu_ratio'",
+        '"2026-11-01T00:00:00Z"': repr(iso(server.start)),
+        '"2026-11-08T00:00:00Z"': repr(iso(end)),
+    }
+    for shown, real in replaced.items():
+        assert shown in code
+        code = code.replace(shown, real)
+    (home.folder / "my").mkdir()
+    done = run([sys.executable, "-c", code], home.folder)
+    assert done.returncode == 0, done.stderr
+    assert set(read_table(home.folder / "my" / "prometheus.parquet").index.unique("entity")) == {
+        "node/a:9100",
+        "node/b:9100",
+    }
+    spec = yaml.safe_load(blocks("yaml")[0])
+    spec["dataset"]["options"] = {"path": "my/prometheus.parquet"}
+    spec["steps"] = {"explore": spec["steps"]["explore"]}
+    (home.folder / "experiments" / "scraped.yaml").write_text(yaml.safe_dump(spec))
+    done = run(["stability", "run", "experiments/scraped.yaml"], home.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_and_file_that_it_names_is_there():
+    targets = set(re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z]+)\b", README)) <= targets | {"one"}
+    for path in re.findall(r"`((?:experiments|data|docs|notebooks)/[\w./-]+)`", README):
+        assert (CHECKOUT / path).exists() or path == "experiments/mine.yaml", path
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (CHECKOUT / link).is_file(), link
+    rooms = re.findall(r"^\| `(\w+)` \|", README, re.M)
+    there = {p.stem for p in (CHECKOUT / "stability").iterdir() if p.name != "__pycache__"} - {"__init__"}
+    assert set(rooms) == there
