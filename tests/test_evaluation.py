@@ -497,11 +497,12 @@ def test_blocks_keep_dependence_and_widen_the_interval():
 
 def test_each_resample_of_blocks_is_made_of_runs():
     seen = []
-    bootstrap_interval(lambda x: seen.append(x) or 0.0, np.arange(23), block=4, resamples=20)
+    bootstrap_interval(lambda x: seen.append(x) or 0.0, np.arange(23), block=4, resamples=100)
     for drawn in seen[:-1]:
         assert len(drawn) == 23
         steps = np.diff(drawn)
         assert all((steps[i : i + 3] == 1).all() for i in range(0, 20, 4))
+    assert {0, 22} <= set(np.concatenate(seen))
 
 
 def test_the_interval_holds_the_value():

@@ -227,6 +227,8 @@ def test_what_cannot_be_scored_is_refused():
         nab_score(scores, windows.assign(entity="file-07"))
     with pytest.raises(ContractError, match="share"):
         nab_score(scores, pd.concat([windows, windows]))
+    with pytest.raises(ContractError, match="share"):
+        nab_score(*one_file(windows=[(50, 59), (59, 65)]))
     with pytest.raises(ContractError, match="columns"):
         nab_score(scores, windows[["entity", "start"]])
     with pytest.raises(NotEnoughEvidence):

@@ -155,6 +155,7 @@ def test_out_of_bounds():
 
 def test_resets():
     def restart(frame):
+        frame.iloc[50:60, 2] = frame.iloc[50, 2]  # a standstill is none
         frame.iloc[100:, 2] -= frame.iloc[100, 2]
         frame.iloc[300:, 2] -= frame.iloc[300, 2]
 
@@ -293,7 +294,7 @@ def test_picture_of_series(sick):
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {
         "stuck?",
         "counter reset",
-        "before the first or after the last row",
+        "not recorded",
     }
     assert ax.get_xlabel() == "time (UTC)"
     assert ax.get_title(loc="left").startswith("95.8% of the expected samples")

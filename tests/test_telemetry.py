@@ -678,6 +678,11 @@ def test_rate_equals_its_twin(fleet, gap):
         np.testing.assert_allclose(rates.loc[entity, "requests_per_second"], expected, rtol=1e-12)
 
 
+def test_an_increase_since_too_long_ago_is_unknown():
+    rates = rate(panel_of({"a": [(0, 0.0), (30, 30.0), (61, 60.0)]}, "requests_total"), max_gap="30s")
+    np.testing.assert_array_equal(rates["requests_per_second"], [np.nan, 1.0, np.nan])
+
+
 def test_rates_keep_dimensions_order_and_gauges():
     panel = panel_of({"a": [(0, 0.0), (10, 20.0)]}, "requests_total__code_500")
     panel = panel.assign(load=[1.0, 2.0], process_cpu_seconds_total=[5.0, 7.5])

@@ -1,0 +1,326 @@
+"""From a wanted number of false alarms a day to the threshold that keeps it, judged on history alone."""
+
+from __future__ import annotations
+
+__all__ = [
+    "METHODS",
+    "Tail",
+    "alarms_per_day",
+    "choose_k",
+    "fit_tail",
+    "gaussian_alarms_per_day",
+    "held_back_scores",
+]
+
+import copy
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from stability.detection.alarms import episodes
+from stability.detection.manner import check_scores
+from stability.evaluation import NotEnoughEvidence, observed_spans
+from stability.schema import ContractError, nearest, validate
+
+METHODS = ("gaussian", "quantile", "tail")
+MIN_ALARMS = 10  # alarms that an empirical rate stands on: a count of 10 has a relative error of 32 %
+MIN_PEAKS = (
+    30  # peaks under a fitted tail: its shape has a standard error of about (1 + shape) / sqrt(30) = 0.18 and up
+)
+EXTRAPOLATION = 10  # a tail is believed down to one alarm in this many times the observed time
+LEVEL = 0.98  # quantile above which the tail begins; Siffert et al. (2017), section 4.1
+DAY = 86_400.0
+
+
+class Tail(NamedTuple):
+    """A generalised Pareto tail above a level: P(excess > y) = (1 + shape y / scale)^(-1 / shape)."""
+
+    shape: float
+    scale: float
+
+    def exceeded_with(self, probability: float) -> float:
+        """Excess over the level that is exceeded with this probability, in the score's unit."""
+        if abs(self.shape) < 1e-9:  # the limit: an exponential tail
+            return -self.scale * math.log(probability)
+        return self.scale / self.shape * (probability**-self.shape - 1)
+
+
+def held_back_scores(detector, history: pd.DataFrame, *, share: float = 0.5) -> pd.DataFrame:
+    """Score the later part of a history with a detector that has seen only the earlier part.
+
+    A threshold chosen on rows that the detector was fitted on is too low; this gives `choose_k` rows that are new.
+
+    Parameters
+    ----------
+    detector
+        Any of `DETECTORS`; a copy is fitted, it stays as it is.
+    history : DataFrame of float64, (entity, timestamp) x metrics
+        Telemetry from before the rows that are to be judged.
+    share : float
+        Part of each entity's rows that the copy is fitted on.
+
+    Returns
+    -------
+    DataFrame of float64, (entity, timestamp) x metrics
+        `score_metrics` of the rest of the rows; the detector's score of a row is its maximum.
+    """
+    history = validate(history, "telemetry")
+    groups = history.groupby(level="entity")
+    learnt = groups.cumcount() < share * groups[history.columns[0]].transform("size")
+    return copy.copy(detector).fit(history[learnt]).score_metrics(history[~learnt])
+
+
+def choose_k(
+    scores: pd.Series,
+    *,
+    false_alarms_per_day: float,
+    method: str = "tail",
+    merge: float = 0.0,
+    metrics: int = 1,
+    level: float = LEVEL,
+) -> float:
+    """Choose the threshold that a wanted number of false alarms per entity-day asks for.
+
+    What the history holds is taken as normal. Where it holds faults the threshold comes out too high: fewer false
+    alarms than wanted, and fewer faults found. All entities share one threshold; for one each, call once an entity.
+
+    Parameters
+    ----------
+    scores : Series of float64, (entity, timestamp)
+        A detector's scores on history (`held_back_scores`).
+    false_alarms_per_day : float
+        Wanted alarms per day of one entity, while nothing is wrong.
+    method : {"tail", "quantile", "gaussian"}
+        ``gaussian`` (from mean and deviation): the scores are distances in deviations of independent Gaussian values;
+        only the number of rows per day is taken from `scores`.
+        ``quantile``: the lowest threshold above which the history never has more alarms than wanted.
+        ``tail``: peaks over threshold. The highest score of each run above the quantile `level` is taken, a
+        generalised Pareto tail fitted to the excesses, and the threshold read off at the wanted rate; a rate that is
+        higher than that of the runs themselves needs no tail and is answered by ``quantile``.
+    merge : float
+        Seconds, as `raise_alarms` will use it: alarms are counted, not rows.
+    metrics : int
+        Metrics of which the score is the highest; only ``gaussian`` needs to be told.
+    level : float
+        Quantile of the scores above which the tail begins.
+
+    Returns
+    -------
+    float
+        The threshold, in the score's unit.
+
+    Raises
+    ------
+    NotEnoughEvidence
+        ``quantile``: fewer than 10 alarms are to be expected in the history. ``tail``: fewer than 30 peaks, or less
+        than a tenth of an alarm is to be expected. The message says how much history would do.
+    ContractError
+        When the method is unknown or the wanted rate cannot be reached.
+
+    References
+    ----------
+    Siffert, Fouque, Termier, Largouet (2017), doi 10.1145/3097983.3098144, section 3 (peaks over threshold for
+    streams); Coles (2001), doi 10.1007/978-1-4471-3675-0, section 5.3.2 (one peak a run, as rows are dependent).
+
+    Examples
+    --------
+    >>> index = pd.MultiIndex.from_product(
+    ...     [["web-1"], pd.date_range("2026-01-01", periods=20_000, freq="min", tz="UTC", unit="us")],
+    ...     names=["entity", "timestamp"])
+    >>> noise = pd.Series(np.abs(np.random.default_rng(0).normal(size=20_000)), index=index, name="z")
+    >>> [round(choose_k(noise, false_alarms_per_day=1, method=m), 1) for m in ("gaussian", "quantile", "tail")]
+    [3.4, 3.4, 3.4]
+    """
+    if method not in METHODS:
+        raise ContractError(column="method", expected="a method", got=method, remedy=nearest(method, METHODS))
+    if not false_alarms_per_day > 0:
+        raise ContractError(column="false_alarms_per_day", expected="a number above 0", got=false_alarms_per_day)
+    scores = check_scores(scores)
+    seconds, days = _time(scores)
+    if method == "gaussian":
+        return _gaussian_k(false_alarms_per_day, DAY / seconds, metrics, _rows_within(merge, seconds))
+    wanted = false_alarms_per_day * days
+    if method == "quantile":
+        return _quantile_k(scores, wanted, days, merge)
+    start = float(np.nanquantile(scores, level))
+    runs = episodes(scores, start, merge=merge)
+    peaks = scores.reindex(runs.index).groupby(runs).max().to_numpy()
+    if wanted >= len(peaks):
+        return _quantile_k(scores, wanted, days, merge)
+    if len(peaks) < MIN_PEAKS:
+        _too_short(
+            f"at least {MIN_PEAKS} peaks above the level {start:.3g}", f"{len(peaks)}", days, MIN_PEAKS / len(peaks)
+        )
+    if wanted < 1 / EXTRAPOLATION:
+        said = f"at least {1 / EXTRAPOLATION:g} alarms to be expected in the history"
+        _too_short(said, f"{wanted:.3g}", days, 1 / EXTRAPOLATION / wanted)
+    return start + fit_tail(peaks - start).exceeded_with(wanted / len(peaks))
+
+
+def alarms_per_day(scores: pd.Series, thresholds: np.ndarray, *, merge: float = 0.0) -> np.ndarray:
+    """Count the alarms that each threshold would have raised, per day of one entity.
+
+    Parameters
+    ----------
+    scores : Series of float64, (entity, timestamp)
+        Of one detector.
+    thresholds : array of float64, shape (n,)
+        In the score's unit.
+    merge : float
+        Seconds, as in `raise_alarms`.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Alarms per entity-day of judged rows. It need not fall with the threshold: where nearly every row is flagged,
+        the rows run together to one long alarm.
+    """
+    scores = check_scores(scores)
+    counts = _alarms_above(_starts(scores, merge), np.asarray(thresholds, dtype="float64"))
+    return counts / _time(scores)[1]
+
+
+def gaussian_alarms_per_day(
+    thresholds: np.ndarray, rows_per_day: float, *, metrics: int = 1, merge_rows: int = 1
+) -> np.ndarray:
+    """Compute the alarms per day that independent standard Gaussian values raise.
+
+    An alarm begins at a row above the threshold after `merge_rows` rows below it: with p = 1 - (1 - 2 Q(k))^metrics,
+    Q the upper Gaussian tail, that is rows_per_day p (1 - p)^merge_rows.
+
+    Parameters
+    ----------
+    thresholds : array of float64, shape (n,)
+        k, in deviations.
+    rows_per_day : float
+        Rows of one entity in a day.
+    metrics : int
+        Independent metrics of which the largest distance counts.
+    merge_rows : int
+        Rows that must lie between two alarms; 1 where only neighbouring rows are merged.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+
+    Examples
+    --------
+    >>> gaussian_alarms_per_day(np.array([3.0, 4.0]), 1440).round(2).tolist()
+    [3.88, 0.09]
+    """
+    flagged = 1 - (1 - 2 * stats.norm.sf(thresholds)) ** metrics
+    return rows_per_day * flagged * (1 - flagged) ** merge_rows
+
+
+def fit_tail(excesses: np.ndarray) -> Tail:
+    """Fit a generalised Pareto tail to excesses over a level, in closed form.
+
+    Parameters
+    ----------
+    excesses : array of float64, shape (n,)
+        Above 0, in the score's unit.
+
+    Returns
+    -------
+    Tail
+
+    References
+    ----------
+    Zhang and Stephens (2009), doi 10.1198/tech.2009.08017: the likelihood averaged over a grid, which always answers
+    and needs no iteration (maximum likelihood, as in Siffert et al., may have no maximum).
+
+    Examples
+    --------
+    >>> fit_tail(np.random.default_rng(0).exponential(2.0, size=5_000)).shape < 0.05
+    True
+    """
+    x = np.sort(np.asarray(excesses, dtype="float64"))
+    points = 20 + math.isqrt(len(x))
+    quartile = x[max(round(len(x) / 4) - 1, 0)]
+    grid = 1 / x[-1] + (1 - np.sqrt(points / (np.arange(1, points + 1) - 0.5))) / (3 * quartile)
+    slopes = -np.log1p(-np.outer(grid, x)).mean(axis=1)
+    likelihood = len(x) * (np.log(grid / slopes) + slopes - 1)
+    weights = np.exp(likelihood - likelihood.max())
+    theta = float(np.average(grid, weights=weights))
+    shape = float(np.log1p(-theta * x).mean())
+    return Tail(shape, -shape / theta)
+
+
+def _gaussian_k(wanted: float, rows_per_day: float, metrics: int, merge_rows: int) -> float:
+    # The rate peaks where p = 1 / (merge_rows + 1); the threshold is sought above that, where the rate falls.
+    most = stats.norm.isf((1 - (1 - 1 / (merge_rows + 1)) ** (1 / metrics)) / 2)
+    rate = float(gaussian_alarms_per_day(most, rows_per_day, metrics=metrics, merge_rows=merge_rows))
+    if wanted >= rate:
+        expected = f"a rate below {rate:.3g} alarms a day, the most that this sampling can have"
+        raise ContractError(column="false_alarms_per_day", expected=expected, got=wanted)
+    share = optimize.brentq(
+        lambda log_p: math.log(rows_per_day / wanted) + log_p + merge_rows * math.log1p(-math.exp(log_p)),
+        math.log(wanted / rows_per_day) - 1,
+        -math.log(merge_rows + 1),
+    )
+    return float(stats.norm.isf(-math.expm1(math.log1p(-math.exp(share)) / metrics) / 2))
+
+
+def _quantile_k(scores: pd.Series, wanted: float, days: float, merge: float) -> float:
+    if wanted < MIN_ALARMS:
+        said = f"at least {MIN_ALARMS} alarms to be expected in the history"
+        _too_short(said, f"{wanted:.3g}", days, MIN_ALARMS / wanted)
+    counted = _starts(scores, merge)
+    levels = np.unique(scores.dropna())
+    above = np.flatnonzero(_alarms_above(counted, levels) > wanted)
+    return float(levels[above[-1] + 1] if above.size else levels[0])
+
+
+def _too_short(expected: str, got: str, days: float, factor: float) -> None:
+    raise NotEnoughEvidence(
+        f"So rare an alarm needs {expected}; there are {got} in {days:.3g} entity-days. Give about "
+        f"{days * factor:.3g} entity-days of history, or allow more false alarms."
+    )
+
+
+def _time(scores: pd.Series) -> tuple[float, float]:
+    """Seconds between two rows of an entity (the median), and entity-days of judged rows."""
+    if scores.notna().sum() < 2:
+        raise NotEnoughEvidence(
+            f"A threshold needs scores; {int(scores.notna().sum())} of {len(scores)} rows have one."
+        )
+    stamps = scores.index.get_level_values("timestamp").to_series(index=scores.index)
+    steps = stamps.groupby(level="entity", sort=False).diff().dt.total_seconds()
+    seen = observed_spans(scores)
+    return float(steps.median()), float((seen["end"] - seen["start"]).sum() / pd.Timedelta("1D"))
+
+
+def _rows_within(merge: float, seconds: float) -> int:
+    return max(1, int(merge // seconds))
+
+
+def _starts(scores: pd.Series, merge: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted: each row's score, and the highest threshold at which it would be merged into an earlier row's alarm.
+
+    A row starts an alarm at the thresholds below its score that are not below all scores it would be merged with.
+    """
+    codes = scores.index.get_level_values("entity").factorize()[0]
+    stamps = scores.index.get_level_values("timestamp").as_unit("us").asi8
+    values = scores.fillna(-np.inf).to_numpy(copy=True)  # rows that are not judged part their neighbours
+    return np.sort(values), np.sort(np.minimum(values, _highest_before(values, stamps, codes, round(merge * 1e6))))
+
+
+def _alarms_above(counted: tuple[np.ndarray, np.ndarray], thresholds: np.ndarray) -> np.ndarray:
+    flagged, merged = (len(part) - np.searchsorted(part, thresholds, side="right") for part in counted)
+    return flagged - merged
+
+
+@numba.njit(cache=True)
+def _highest_before(scores, stamps, codes, merge):
+    """The highest score among the rows whose alarm each row would be merged into, were they flagged."""
+    highest = np.full(scores.size, -np.inf)
+    for i in range(1, scores.size):
+        j = i - 1
+        while j >= 0 and codes[j] == codes[i] and (j == i - 1 or stamps[i] - stamps[j] <= merge):
+            highest[i] = max(highest[i], scores[j])
+            j -= 1
+    return highest

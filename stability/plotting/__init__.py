@@ -1,0 +1,30 @@
+"""Every figure: takes frames, returns matplotlib Axes; one palette, units on every axis, time in UTC."""
+
+from stability.plotting.decomposition import plot_components, plot_residuals, plot_season, plot_strength
+from stability.plotting.detection import plot_band, plot_comparison, plot_detection, plot_false_alarm_rate
+from stability.plotting.faults import mark_faults
+from stability.plotting.quality import plot_quality
+from stability.plotting.relations import plot_correlation, plot_distribution
+from stability.plotting.series import plot_fleet, plot_panel, plot_series
+from stability.plotting.style import COLOURS, PALETTE, style
+
+__all__ = [
+    "COLOURS",
+    "PALETTE",
+    "mark_faults",
+    "plot_band",
+    "plot_comparison",
+    "plot_components",
+    "plot_correlation",
+    "plot_detection",
+    "plot_distribution",
+    "plot_false_alarm_rate",
+    "plot_fleet",
+    "plot_panel",
+    "plot_quality",
+    "plot_residuals",
+    "plot_season",
+    "plot_series",
+    "plot_strength",
+    "style",
+]

@@ -1,0 +1,85 @@
+"""Marks of known faults and labelled windows on any axis of time."""
+
+from __future__ import annotations
+
+__all__ = ["mark_faults"]
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from stability.plotting.style import PALETTE
+
+CAUSE = {"color": PALETTE["orange"], "alpha": 0.25, "linewidth": 0}
+IMPACT = {"color": PALETTE["vermillion"], "linewidth": 1.1}
+WINDOW = {"color": PALETTE["green"], "alpha": 0.2, "linewidth": 0}
+
+
+def mark_faults(
+    ax: Axes,
+    faults: pd.DataFrame | None,
+    entity: str,
+    *,
+    windows: pd.DataFrame | None = None,
+    legend: bool = False,
+) -> int:
+    """Mark the faults of an entity: a band from cause to recovery, a line where its users begin to feel it.
+
+    Parameters
+    ----------
+    ax : Axes
+        x is time; its limits stay as they are, and what lies outside is left out.
+    faults : DataFrame or None
+        Table of faults. A band needs cause_start and an end (recovered_at, else cause_end; open ones reach to the
+        right); a fault of which one moment is known is a line.
+    entity : str
+        Whose.
+    windows : DataFrame, optional
+        Table of windows: bands of another colour.
+    legend : bool
+        Whether to explain the marks above the axes.
+
+    Returns
+    -------
+    int
+        Marked faults and windows.
+    """
+    left, right = ax.get_xlim()
+    handles, marked = {}, 0
+    if windows is not None:
+        for row in windows[windows["entity"] == entity].itertuples():
+            start, end = _day(row.start), _day(row.end)
+            if end >= left and start <= right:
+                ax.axvspan(max(start, left), min(end, right), **WINDOW)
+                handles["labelled window"] = Patch(**WINDOW)
+                marked += 1
+    if faults is not None:
+        for row in faults[faults["entity"] == entity].itertuples():
+            marked += _mark_one(ax, row, left, right, handles)
+    ax.set_xlim(left, right)
+    if legend and handles:
+        ax.legend(
+            handles.values(), handles.keys(), loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=len(handles),
+            borderaxespad=0.2,
+        )  # fmt: skip
+    return marked
+
+
+def _mark_one(ax: Axes, row, left: float, right: float, handles: dict) -> bool:
+    seen = False
+    if pd.notna(row.cause_start):
+        end = row.recovered_at if pd.notna(row.recovered_at) else row.cause_end
+        start, end = _day(row.cause_start), right if pd.isna(end) else _day(end)
+        if end >= left and start <= right:
+            ax.axvspan(max(start, left), min(end, right), **CAUSE)
+            handles["fault, cause to recovery"] = Patch(**CAUSE)
+            seen = True
+    if pd.notna(row.impact_start) and left <= _day(row.impact_start) <= right:
+        handles["users begin to feel it"] = ax.axvline(_day(row.impact_start), **IMPACT)
+        seen = True
+    return seen
+
+
+def _day(moment: pd.Timestamp) -> float:
+    """Days since 1970, as matplotlib counts."""
+    return moment.timestamp() / 86_400

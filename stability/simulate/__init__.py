@@ -1,0 +1,8 @@
+"""A fleet with a topology, seasons, logs and faults, simulated from a scenario file: the ground truth is known."""
+
+from stability.simulate.faults import broken
+from stability.simulate.modes import BENIGN, FAILURE_MODES
+from stability.simulate.scenario import Scenario, read_scenario
+from stability.simulate.tables import simulate, write
+
+__all__ = ["BENIGN", "FAILURE_MODES", "Scenario", "broken", "read_scenario", "simulate", "write"]

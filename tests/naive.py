@@ -1,0 +1,339 @@
+"""Slow, obvious twins of fast code: each says in plain loops what its fast counterpart must return."""
+
+import math
+
+# --- detection: mean shift, alarms ---------------------------------------------------------------------------------
+
+
+def mean_shift_expected(past, variant, *, window=100, forgetting=0.99, warmup=30):
+    """Mean and deviation that the next value is judged by, from the list of all values before it (NaN = missing)."""
+    if variant == "windowed":
+        past = past[-window:]
+    present = [x for x in past if not math.isnan(x)]
+    if len(present) < warmup:
+        return math.nan, math.nan
+    weights = [forgetting**age if variant == "recursive" else 1.0 for age in reversed(range(len(present)))]
+    mean = math.fsum(w * x for w, x in zip(weights, present, strict=True)) / math.fsum(weights)
+    square = math.fsum(w * (x - mean) ** 2 for w, x in zip(weights, present, strict=True)) / math.fsum(weights)
+    return mean, math.sqrt(square)
+
+
+def mean_shift_scores(history, values, variant, *, floor=0.01, warmup=30, **settings):
+    """Scores of one entity's and metric's values (a list), which come right after its history (a list)."""
+    present = [x for x in history if not math.isnan(x)]
+    level = sum(present) / len(present)
+    spread = math.sqrt(sum((x - level) ** 2 for x in present) / len(present))
+    smallest = floor * (spread if spread > 1e-9 * abs(level) else abs(level) or 1.0)
+    scores = []
+    for t, x in enumerate(values):
+        past = list(history) if variant == "global" else [*history, *values[:t]]
+        mean, deviation = mean_shift_expected(past, variant, warmup=warmup, **settings)
+        scores.append(abs(x - mean) / max(deviation, smallest) if not math.isnan(deviation) else math.nan)
+    return scores
+
+
+def raise_alarms(rows, threshold, *, merge=0.0, minimum_duration=0.0, refractory=0.0):
+    """Alarms of one entity's rows (seconds, score), as they would be raised live: (start, end, peak, suppressed)."""
+    alarms, first, latest, latest_row = [], None, None, None
+    for number, (second, score) in enumerate(rows):
+        if not score > threshold:
+            continue
+        joins = first is not None and (latest_row == number - 1 or second - latest <= merge)
+        if not joins:
+            first, raised, peak = second, None, -math.inf
+        latest, latest_row, peak = second, number, max(peak, score)
+        if raised is None and second - first >= minimum_duration:
+            speaking = [end for start, end, _, quiet in alarms if not quiet]
+            raised = len(alarms)
+            alarms.append((second, second, peak, bool(refractory and speaking and second <= speaking[-1] + refractory)))
+        elif raised is not None:
+            alarms[raised] = (alarms[raised][0], second, peak, alarms[raised][3])
+        first = second if first is None else first
+    return alarms
+
+
+# --- evaluation: spans, events, ranking, NAB ------------------------------------------------------------------------
+
+
+def flags_to_intervals(rows, max_gap=None):
+    """Intervals of rows (entity, seconds, flag): lists of [entity, start, end]."""
+    intervals, before = [], None
+    for entity, second, flag in rows:
+        if flag:
+            joins = before is not None and before[0] == entity and before[2]
+            if joins and (max_gap is None or second - before[1] <= max_gap):
+                intervals[-1][2] = second
+            else:
+                intervals.append([entity, second, second])
+        before = (entity, second, flag)
+    return intervals
+
+
+def match_events(alarms, events, *, early=0, late=0, match="overlap"):
+    """Delay of each event (None: missed) and whether each alarm is true; all are (entity, start, end) in seconds."""
+
+    def finds(alarm, event):
+        until = alarm[1] if match == "start" else alarm[2]
+        return alarm[0] == event[0] and alarm[1] <= event[2] + late and until >= event[1] - early
+
+    delays = []
+    for event in events:
+        begun = [alarm[1] for alarm in alarms if finds(alarm, event)]
+        delays.append(max(min(begun) - event[1], 0) if begun else None)
+    return delays, [any(finds(alarm, event) for event in events) for alarm in alarms]
+
+
+def seconds_of(spans, events, alarms):
+    """Observed, unlabelled, and unlabelled seconds in alarm; intervals (entity, start, end), whole s, end exclusive."""
+
+    def held(entity, second, intervals):
+        return any(entity == e and start <= second < end for e, start, end in intervals)
+
+    seen = {(entity, second) for entity, start, end in spans for second in range(start, end)}
+    free = {moment for moment in seen if not held(*moment, events)}
+    return len(seen), len(free), sum(held(*moment, alarms) for moment in free)
+
+
+def average_precision(scores, labels, weights=None):
+    """Sum over falling thresholds of precision times the recall that is added; NaN ranks last."""
+    scores = [-math.inf if math.isnan(score) else score for score in scores]
+    weights = weights or [1] * len(scores)
+    rows = list(zip(scores, labels, weights, strict=True))
+    total = sum(weight for _, label, weight in rows if label)
+    area = recall_before = 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        flagged = [(label, weight) for score, label, weight in rows if score >= threshold]
+        hits = sum(weight for label, weight in flagged if label)
+        if hits:
+            recall = hits / total
+            area += (recall - recall_before) * hits / sum(weight for _, weight in flagged)
+            recall_before = recall
+    return area
+
+
+def nab_raw(files, threshold, tp, fn, fp):
+    """Raw NAB score of files [(seconds, scores, windows)] at a threshold: (raw, hits, windows, false-alarm rows)."""
+
+    def sigmoid(y):
+        return -1.0 if y > 3 else 2 / (1 + math.exp(5 * y)) - 1
+
+    raw, hits, hittable, false = 0.0, 0, 0, 0
+    for seconds, scores, windows in files:
+        probation = min(math.floor(0.15 * len(seconds)), 750)
+        places = []
+        for start, end in sorted(windows):
+            rows = [i for i in range(len(seconds)) if start <= seconds[i] <= end]
+            if rows:
+                places.append((rows[0], rows[-1]))
+        for a, b in places:
+            judged = [i for i in range(a, b + 1) if i >= probation]
+            found = [i for i in judged if scores[i] >= threshold]
+            hittable += bool(judged)
+            hits += bool(found)
+            if found:
+                raw += max(tp * sigmoid(-(b - i + 1) / (b - a + 1)) / sigmoid(-1) for i in found)
+            elif judged:
+                raw -= fn
+        for i in range(probation, len(seconds)):
+            if scores[i] >= threshold and not any(a <= i <= b for a, b in places):
+                before = [(a, b) for a, b in places if b < i]
+                if before and before[-1][1] > before[-1][0]:
+                    a, b = before[-1]
+                    raw += fp * sigmoid((i - b) / (b - a))
+                else:
+                    raw -= fp
+                false += 1
+    return raw, hits, hittable, false
+
+
+def nab_score(files, tp, fn, fp):
+    """NAB score at the best threshold over all distinct scores: (value, threshold, hits, false-alarm rows)."""
+    distinct = {score for _, scores, _ in files for score in scores if not math.isnan(score)}
+    best = None
+    for threshold in [math.inf, *sorted(distinct, reverse=True)]:
+        raw, hits, windows, false = nab_raw(files, threshold, tp, fn, fp)
+        if best is None or raw > best[0] + 1e-12:
+            best = (raw, threshold, hits, false)
+    null, perfect = -fn * windows, tp * windows
+    return 100 * (best[0] - null) / (perfect - null), *best[1:]
+
+
+def gaussian_tail(values, window, step):
+    """Numenta's Windowed Gaussian of one list of values: each judged by the mean and deviation of those before."""
+    scores, held, waiting, mean, deviation = [], [], [], 0.0, 1.0
+    for x in values:
+        if math.isnan(x):
+            scores.append(math.nan)
+            continue
+        scores.append(1 - 0.5 * math.erfc(abs(x - mean) / deviation / math.sqrt(2)) if held else 0.0)
+        if len(held) < window:
+            held.append(x)
+        else:
+            waiting.append(x)
+            if len(waiting) < step:
+                continue
+            held, waiting = held[step:] + waiting, []
+        mean = held[0] if len(set(held)) == 1 else math.fsum(held) / len(held)
+        deviation = math.sqrt(math.fsum((y - mean) ** 2 for y in held) / len(held)) or 0.000001
+    return scores
+
+
+# --- telemetry: grid, rates, quality --------------------------------------------------------------------------------
+
+
+def on_grid(samples, step, how="mean"):
+    """One entity's samples (second, value; NaN = missing) as {grid second: value}, the row at g from (g - step, g]."""
+    if not samples:
+        return {}
+    bins = {}
+    for second, value in samples:
+        bins.setdefault(math.ceil(second / step) * step, []).append(value)
+    grid, point = {}, min(bins)
+    while point <= max(bins):
+        present = [value for value in bins.get(point, []) if not math.isnan(value)]
+        if not present:
+            grid[point] = math.nan
+        elif how == "mean":
+            grid[point] = math.fsum(present) / len(present)
+        elif how == "last":
+            grid[point] = present[-1]
+        elif how == "sum":
+            grid[point] = math.fsum(present)
+        point += step
+    return grid
+
+
+def hold(values, steps):
+    """Values with each gap filled from the value before it, for so many steps."""
+    held = list(values)
+    for i, value in enumerate(values):
+        if math.isnan(value):
+            for back in range(1, steps + 1):
+                if i - back >= 0 and not math.isnan(values[i - back]):
+                    held[i] = values[i - back]
+                    break
+    return held
+
+
+def close_gaps(values, steps, counter=False):
+    """Values with each inner gap of at most so many steps closed by a straight line, but not over a counter's reset."""
+    closed = list(values)
+    for i, value in enumerate(values):
+        if math.isnan(value):
+            left = next((k for k in range(i - 1, -1, -1) if not math.isnan(values[k])), None)
+            right = next((k for k in range(i + 1, len(values)) if not math.isnan(values[k])), None)
+            if left is None or right is None or right - left - 1 > steps:
+                continue
+            if counter and values[right] < values[left]:
+                continue
+            closed[i] = values[left] + (values[right] - values[left]) * (i - left) / (right - left)
+    return closed
+
+
+def counter_rate(samples, max_gap=math.inf):
+    """Increase per second of one entity's counter (second, value; NaN = missing) since the sample before."""
+    rates, before = [], None
+    for second, value in samples:
+        if math.isnan(value):
+            rates.append(math.nan)
+            continue
+        if before is None or second - before[0] > max_gap:
+            rates.append(math.nan)
+        else:
+            increase = value if value < before[1] else value - before[1]
+            rates.append(increase / (second - before[0]))
+        before = (second, value)
+    return rates
+
+
+def missing_steps(seconds, step, begin, end):
+    """Grid points of a series from begin to end, and those of them at which no sample is."""
+    points = list(range(begin, end + 1, step))
+    return points, [point for point in points if point not in set(seconds)]
+
+
+def longest_run(values):
+    """Length of the longest run of equal values."""
+    longest = run = 0
+    for i, value in enumerate(values):
+        run = run + 1 if i and value == values[i - 1] else 1
+        longest = max(longest, run)
+    return longest
+
+
+# --- decomposition: periods, strength, the causal filter --------------------------------------------------------------
+
+
+def autocorrelation(values):
+    """Mean product of the pairs at each lag over those that exist (NaN = missing), 1 at lag 0."""
+    present = [x for x in values if not math.isnan(x)]
+    mean = sum(present) / len(present)
+    means = []
+    for lag in range(len(values)):
+        pairs = [
+            (values[i] - mean) * (values[i + lag] - mean)
+            for i in range(len(values) - lag)
+            if not math.isnan(values[i]) and not math.isnan(values[i + lag])
+        ]
+        means.append(sum(pairs) / len(pairs) if pairs else 0.0)
+    return [value / means[0] for value in means]
+
+
+def agreement(cycles):
+    """Mean product of two different cycles over the mean square of one; cycles are lists of equal length."""
+    products = [
+        sum(a * b for a, b in zip(one, other, strict=True))
+        for i, one in enumerate(cycles)
+        for j, other in enumerate(cycles)
+        if i != j
+    ]
+    squares = [sum(a * a for a in one) for one in cycles]
+    return (sum(products) / len(products)) / (sum(squares) / len(squares))
+
+
+def strength(component, resid):
+    """1 - Var(R) / Var(C + R), at least 0; lists with the same values missing (NaN)."""
+
+    def variance(numbers):
+        mean = math.fsum(numbers) / len(numbers)
+        return math.fsum((x - mean) ** 2 for x in numbers) / len(numbers)
+
+    pairs = [(c, r) for c, r in zip(component, resid, strict=True) if not math.isnan(r)]
+    return max(0.0, 1 - variance([r for _, r in pairs]) / variance([c + r for c, r in pairs]))
+
+
+def causal_filter(rows, *, level, scale, last, origin, memory, seasons, clip=3.0):
+    """Trend, season and residual of rows (microsecond, value), each as predicted before the value was seen.
+
+    `seasons` are dicts of period (microseconds), knots (list) and rate; the lists are changed in place.
+    """
+    answers = []
+    for now, value in rows:
+        if math.isnan(value):
+            answers.append((math.nan, math.nan, math.nan))
+            continue
+        weights = []  # of the knots of each season at this phase
+        for season in seasons:
+            count = len(season["knots"])
+            place = ((now - origin) % season["period"]) * count / season["period"]
+            left = math.floor(place) % count
+            weights.append({left: 1 - (place - math.floor(place))})
+            weights[-1][(left + 1) % count] = place - math.floor(place)
+        parts = [sum(w * s["knots"][k] for k, w in ws.items()) for s, ws in zip(seasons, weights, strict=True)]
+        if math.isnan(level):
+            level, last = value - sum(parts), now
+            answers.append((math.nan, math.nan, math.nan))
+            continue
+        means = [sum(season["knots"]) / len(season["knots"]) for season in seasons]
+        error = value - level - sum(parts)
+        answers.append((level + sum(means), sum(parts) - sum(means), error))
+        bound = clip * scale if scale > 0 else math.inf
+        learnt = max(-bound, min(bound, error))
+        deviation = math.sqrt(math.pi / 2) * abs(learnt)
+        gain = 1 - math.exp(-(now - last) / 1e6 / memory)
+        level, last = level + gain * learnt, now
+        scale = scale + gain * (deviation - scale) if scale > 0 else deviation
+        for season, ws in zip(seasons, weights, strict=True):
+            for knot, weight in ws.items():
+                season["knots"][knot] += season["rate"] * weight * learnt
+    return answers

@@ -1,0 +1,138 @@
+"""From scores to alarms: against a slow twin, and each rule by itself."""
+
+import naive
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stability.detection import episodes, raise_alarms
+from stability.schema import ContractError, empty, validate
+
+START = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+def series(seconds, scores, entity="web-1", name="mean_shift"):
+    stamps = START + pd.to_timedelta(list(seconds), unit="s")
+    index = pd.MultiIndex.from_arrays([[entity] * len(stamps), stamps.as_unit("us")], names=["entity", "timestamp"])
+    return pd.Series(np.array(scores, dtype=float), index=index, name=name)
+
+
+def minutes(*scores, **more):
+    return series(range(0, 60 * len(scores), 60), scores, **more)
+
+
+def spans(alarms):
+    """Start and end in seconds, peak, suppressed or not, in the order of starts."""
+    alarms = alarms.sort_values("start")
+    second = pd.Timedelta(seconds=1)
+    return [
+        (int((a.start - START) / second), int((a.end - START) / second), a.score, bool(a.suppressed_by))
+        for a in alarms.itertuples()
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    gaps=st.lists(st.sampled_from([60, 60, 60, 120, 600]), min_size=1, max_size=40),
+    data=st.data(),
+    merge=st.sampled_from([0.0, 60.0, 120.0, 180.0, 600.0]),
+    minimum_duration=st.sampled_from([0.0, 60.0, 150.0]),
+    refractory=st.sampled_from([0.0, 60.0, 300.0]),
+)
+def test_alarms_equal_the_slow_twins(gaps, data, merge, minimum_duration, refractory):
+    count = st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, np.nan]), min_size=len(gaps), max_size=len(gaps))
+    seconds, values = np.cumsum(gaps).tolist(), data.draw(count)
+    policy = {"merge": merge, "minimum_duration": minimum_duration, "refractory": refractory}
+    alarms = raise_alarms(series(seconds, values), 1.5, **policy)
+    assert spans(alarms) == naive.raise_alarms(list(zip(seconds, values, strict=True)), 1.5, **policy)
+    pd.testing.assert_frame_equal(validate(alarms, "alarms"), alarms)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.0, 2.0, 3.0]), min_size=3, max_size=30),
+    cut=st.integers(1, 30),
+    minimum_duration=st.sampled_from([0.0, 60.0, 120.0]),
+)
+def test_what_was_raised_live_stays_raised(values, cut, minimum_duration):
+    policy = {"minimum_duration": minimum_duration, "merge": 120.0, "refractory": 60.0}
+    whole, live = (raise_alarms(minutes(*part), 1.0, **policy) for part in (values, values[:cut]))
+    known = whole[whole["start"] <= START + pd.Timedelta(minutes=min(cut, len(values)) - 1)]
+    assert live.index.tolist() == known.index.tolist()
+    assert live["suppressed_by"].tolist() == known["suppressed_by"].tolist()
+
+
+def test_a_score_at_the_threshold_raises_nothing():
+    assert raise_alarms(minutes(1.0, 1.0), 1.0).empty
+    assert len(raise_alarms(minutes(1.0, 1.0 + 1e-12), 1.0)) == 1
+
+
+def test_nothing_flagged_gives_an_empty_table_of_the_contract():
+    pd.testing.assert_frame_equal(raise_alarms(minutes(0, np.nan), 1.0), empty("alarms"))
+    pd.testing.assert_frame_equal(raise_alarms(minutes(0, 2, 0), 1.0, minimum_duration=60), empty("alarms"))
+
+
+def test_an_alarm_starts_when_it_is_raised_and_not_when_it_began():
+    alarms = raise_alarms(minutes(0, 2, 2, 2, 0), 1.0, minimum_duration=120)
+    assert spans(alarms) == [(180, 180, 2.0, False)]
+
+
+def test_a_hole_in_the_scores_parts_alarms_unless_merged():
+    scores = minutes(2, np.nan, 2)
+    assert len(raise_alarms(scores, 1.0)) == 2
+    assert len(raise_alarms(scores, 1.0, merge=120)) == 1
+
+
+def test_a_silenced_alarm_names_the_one_that_silences_it():
+    alarms = raise_alarms(minutes(2, 0, 2, 0, 2, 0, 0, 0, 2), 1.0, refractory=240)
+    first = alarms.index[0]
+    assert alarms["suppressed_by"].tolist() == ["", first, first, ""]
+
+
+def test_entities_do_not_touch_each_other():
+    scores = pd.concat([minutes(0, 2, entity="a"), minutes(2, 0, entity="b")])
+    alarms = raise_alarms(scores, 1.0, merge=1e6, refractory=1e6)
+    assert alarms["entity"].tolist() == ["a", "b"]
+    assert (alarms["suppressed_by"] == "").all()
+
+
+def test_each_entity_may_have_its_own_threshold():
+    scores = pd.concat([minutes(0, 2, entity="a"), minutes(2, 0, entity="b")])
+    alarms = raise_alarms(scores, pd.Series({"a": 1.0, "b": 3.0}))
+    assert alarms[["entity", "threshold"]].to_numpy().tolist() == [["a", 1.0]]
+    with pytest.raises(ContractError, match="none for 'b'"):
+        raise_alarms(scores, pd.Series({"a": 1.0}))
+
+
+def test_metrics_are_named_by_their_highest_score():
+    scores = minutes(0, 3, 5, 0)
+    by_metric = pd.DataFrame({"low": 1.0, "later": [0, 0, 5, 0], "first": [0, 3, 2, 0]}, index=scores.index)
+    assert raise_alarms(scores, 2.0, score_metrics=by_metric)["metrics"].tolist() == ["later,first"]
+    # A detector whose row score is no maximum may exceed the threshold where no metric does.
+    assert raise_alarms(scores, 2.0, score_metrics=by_metric / 10)["metrics"].tolist() == ["later"]
+
+
+def test_ids_tell_detector_entity_and_start_and_do_not_change():
+    scores = pd.concat([minutes(0, 2, 0, 2, entity="a"), minutes(2, 0, entity="b")])
+    alarms = raise_alarms(scores, 1.0)
+    assert alarms.index[0] == "mean_shift/a/2026-01-01T00:01:00+00:00"
+    assert alarms.index.is_unique
+    pd.testing.assert_frame_equal(alarms, raise_alarms(scores.sample(frac=1, random_state=0), 1.0))
+
+
+def test_episodes_number_the_runs():
+    assert episodes(minutes(2, 2, 0, 2, np.nan, 2), 1.0).tolist() == [0, 0, 1, 2]
+    assert episodes(minutes(2, 2, 0, 2, np.nan, 2), 1.0, merge=120).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("wrong", [{"merge": -1.0}, {"minimum_duration": np.nan}, {"refractory": -0.1}])
+def test_impossible_times_are_refused(wrong):
+    with pytest.raises(ContractError, match=next(iter(wrong))):
+        raise_alarms(minutes(1.0), 1.0, **wrong)
+
+
+def test_scores_without_a_name_are_refused():
+    with pytest.raises(ContractError, match="named after its detector"):
+        raise_alarms(minutes(1.0, name=None), 1.0)
