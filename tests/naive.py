@@ -48,7 +48,6 @@ def raise_alarms(rows, threshold, *, merge=0.0, minimum_duration=0.0, refractory
             alarms.append((second, second, peak, bool(refractory and speaking and second <= speaking[-1] + refractory)))
         elif raised is not None:
             alarms[raised] = (alarms[raised][0], second, peak, alarms[raised][3])
-        first = second if first is None else first
     return alarms
 
 

@@ -103,7 +103,7 @@ def plot_season(components: pd.DataFrame, period: float, *, ax: Axes | None = No
     -------
     Axes
         x: position in the cycle; y: observed - trend in the metric's unit: median, and the band that holds the
-        middle 80 % of cycles. Mean over the band's width and the rest is in the title.
+        middle 80 % of cycles.
 
     Raises
     ------
@@ -210,19 +210,19 @@ def plot_residuals(residuals: Mapping[str, pd.Series], metric: str, **marks) -> 
         draw_line(ax, own, color=COLOURS[place], bins=500, linewidth=0.7)
         ax.set_ylim(-bound, bound)
         label_values(ax, metric)
-        ax.set_title(name)
+        ax.set_title(name, color=COLOURS[place])
         time_axis(ax, label=place == count - 1)
         ax.tick_params(labelbottom=place == count - 1)
         if marks:
             mark_faults(ax, marks.get("faults"), marks["entity"], windows=marks.get("windows"))
         size = np.sort(own.abs().dropna().to_numpy())
-        right.plot(size, 1 - np.arange(len(size)) / max(len(size), 1), color=COLOURS[place], label=name)
+        right.plot(size, 1 - np.arange(len(size)) / max(len(size), 1), color=COLOURS[place], label=name, linewidth=1.4)
         axes.append(ax)
     right.set_yscale("log")
     right.set_xlim(0, bound)
     right.set_xlabel(f"size x ({unit_text(metric)})")
-    right.set_title("share of rows above x")
-    right.legend(loc="upper right")
+    right.set_title("share of rows beyond x")
+    right.set_ylim(1e-3, 1)
     return np.array([*axes, right])
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 __all__ = ["mark_faults"]
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from stability.plotting.style import PALETTE
 
-CAUSE = {"color": PALETTE["orange"], "alpha": 0.25, "linewidth": 0}
-IMPACT = {"color": PALETTE["vermillion"], "linewidth": 1.1}
-WINDOW = {"color": PALETTE["green"], "alpha": 0.2, "linewidth": 0}
+# Behind the data: a mark must not hide the peak that it explains.
+CAUSE = {"color": PALETTE["orange"], "alpha": 0.3, "linewidth": 0, "zorder": 0.5}
+IMPACT = {"color": PALETTE["vermillion"], "linewidth": 1.0, "zorder": 0.6}
+WINDOW = {"color": PALETTE["green"], "alpha": 0.22, "linewidth": 0, "zorder": 0.5}
 
 
 def mark_faults(
@@ -22,7 +24,7 @@ def mark_faults(
     *,
     windows: pd.DataFrame | None = None,
     legend: bool = False,
-) -> int:
+) -> dict[str, Artist]:
     """Mark the faults of an entity: a band from cause to recovery, a line where its users begin to feel it.
 
     Parameters
@@ -41,43 +43,38 @@ def mark_faults(
 
     Returns
     -------
-    int
-        Marked faults and windows.
+    dict of str to Artist
+        What the marks mean and one of each, for a legend; empty where nothing was marked.
     """
     left, right = ax.get_xlim()
-    handles, marked = {}, 0
+    handles: dict[str, Artist] = {}
     if windows is not None:
         for row in windows[windows["entity"] == entity].itertuples():
             start, end = _day(row.start), _day(row.end)
             if end >= left and start <= right:
                 ax.axvspan(max(start, left), min(end, right), **WINDOW)
                 handles["labelled window"] = Patch(**WINDOW)
-                marked += 1
     if faults is not None:
         for row in faults[faults["entity"] == entity].itertuples():
-            marked += _mark_one(ax, row, left, right, handles)
+            _mark_one(ax, row, left, right, handles)
     ax.set_xlim(left, right)
     if legend and handles:
         ax.legend(
             handles.values(), handles.keys(), loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=len(handles),
             borderaxespad=0.2,
         )  # fmt: skip
-    return marked
+    return handles
 
 
-def _mark_one(ax: Axes, row, left: float, right: float, handles: dict) -> bool:
-    seen = False
+def _mark_one(ax: Axes, row, left: float, right: float, handles: dict) -> None:
     if pd.notna(row.cause_start):
         end = row.recovered_at if pd.notna(row.recovered_at) else row.cause_end
         start, end = _day(row.cause_start), right if pd.isna(end) else _day(end)
         if end >= left and start <= right:
             ax.axvspan(max(start, left), min(end, right), **CAUSE)
             handles["fault, cause to recovery"] = Patch(**CAUSE)
-            seen = True
     if pd.notna(row.impact_start) and left <= _day(row.impact_start) <= right:
         handles["users begin to feel it"] = ax.axvline(_day(row.impact_start), **IMPACT)
-        seen = True
-    return seen
 
 
 def _day(moment: pd.Timestamp) -> float:

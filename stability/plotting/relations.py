@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from stability.plotting.style import LARGE, PALETTE, canvas, unit_text
+from stability.plotting.style import LARGE, PALETTE, canvas, explain, unit_text
 from stability.schema import ContractError, validate
 
 WRITTEN = 16  # metrics up to which the numbers fit into their cells
@@ -60,13 +60,19 @@ def plot_correlation(correlation: pd.DataFrame, *, ax: Axes | None = None) -> Ax
         for (row, column), value in np.ndenumerate(table.to_numpy()):
             if np.isfinite(value):
                 shade = "white" if abs(value) > 0.65 else "black"
-                ax.text(
-                    column, row, f"{value:.2f}".replace("0.", "."), ha="center", va="center", color=shade, fontsize=8
-                )
+                ax.text(column, row, _short(value), ha="center", va="center", color=shade, fontsize=8)
+    if table.isna().any(axis=None):
+        ax.set_title("grey: never measured together")
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.01)
     bar.set_label("rank correlation")
     bar.outline.set_visible(False)
     return ax
+
+
+def _short(value: float) -> str:
+    """Two decimals without what goes without saying: .35, -.07, 0, 1."""
+    text = f"{value:.2f}"
+    return {"0.00": "0", "-0.00": "0", "1.00": "1", "-1.00": "-1"}.get(text, text.replace("0.", "."))
 
 
 def _grouped(correlation: pd.DataFrame) -> list[str]:
@@ -96,7 +102,7 @@ def plot_distribution(panel: pd.DataFrame, *, metrics: Sequence[str] | None = No
     Returns
     -------
     array of Axes, shape (metrics,)
-        x: the metric's unit; y: samples, logarithmic, so that rare values are seen. Lines mark median and 99 % quantile.
+        x: the metric's unit; y: samples, logarithmic, so that rare values are seen. Lines: median and 99 % quantile.
 
     Raises
     ------
@@ -104,7 +110,7 @@ def plot_distribution(panel: pd.DataFrame, *, metrics: Sequence[str] | None = No
         When no metric has more than one value.
     """
     panel = validate(panel, "telemetry")
-    names = list(metrics) if metrics is not None else [name for name in panel if panel[name].nunique() > 1]
+    names = list(metrics) if metrics is not None else [name for name in panel if np.ptp(panel[name].dropna()) > 0]
     if not names:
         raise ContractError(expected="a metric with more than one value", got="none")
     columns = min(columns, len(names))
@@ -114,8 +120,10 @@ def plot_distribution(panel: pd.DataFrame, *, metrics: Sequence[str] | None = No
     for ax, name in zip(grid.ravel(), names, strict=False):
         values = panel[name].dropna().to_numpy()
         ax.hist(values, bins=BARS, color=PALETTE["sky"], log=True)
-        for share, dash in ((0.5, "-"), (0.99, "--")):
-            ax.axvline(np.quantile(values, share), color=PALETTE["black"], linewidth=0.9, linestyle=dash)
+        lines = {
+            word: ax.axvline(np.quantile(values, share), color=PALETTE["black"], linewidth=0.9, linestyle=dash)
+            for word, share, dash in (("median", 0.5, "-"), ("99 % quantile", 0.99, "--"))
+        }
         ax.set_title(name if len(name) < 32 else name[:15] + "…" + name[-15:], fontsize=8.5)
         ax.set_xlabel(unit_text(name))
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
@@ -123,4 +131,6 @@ def plot_distribution(panel: pd.DataFrame, *, metrics: Sequence[str] | None = No
             ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
     for ax in grid[:, 0]:
         ax.set_ylabel("samples")
+    grid[0, 0].figure.suptitle("How often each value occurs", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    explain(grid[0, 0].figure, lines)
     return grid.ravel()[: len(names)]

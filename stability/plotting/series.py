@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["draw_line", "envelope", "plot_fleet", "plot_panel", "plot_series"]
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from stability.plotting.faults import mark_faults
-from stability.plotting.style import PALETTE, PANEL, canvas, label_values, time_axis, times_of, unit_text
+from stability.plotting.style import PALETTE, PANEL, canvas, explain, label_values, time_axis, times_of, unit_text
 from stability.schema import ContractError, metric_registry, nearest, validate
 
 BINS = 700  # of a line over the full width: about one a pixel
@@ -51,7 +52,7 @@ def envelope(values: pd.Series, bins: int = BINS) -> pd.Series:
     numbers, times = values.to_numpy(), values.index.as_unit("us").asi8
     edges = np.searchsorted(times, np.linspace(times[0], times[-1] + 1, bins + 1))
     kept = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         part = numbers[first:last]
         if np.isfinite(part).any():
             kept += sorted({first + int(np.nanargmin(part)), first + int(np.nanargmax(part))})
@@ -178,10 +179,11 @@ def plot_panel(
     if axes is None:
         columns = min(columns, len(names))
         height = PANEL if columns == 1 else 1.5
-        figure, grid = canvas(-(-len(names) // columns), columns, height=height)
+        _figure, grid = canvas(-(-len(names) // columns), columns, height=height)
         axes = grid.ravel()
         for spare in axes[len(names) :]:
             spare.remove()
+    marks: dict = {}
     for place, (ax, name) in enumerate(zip(axes, names, strict=False)):
         draw_line(ax, rows[name], bins=BINS // columns)
         ax.set_title(f"{name}, {entity}" if len(names) == 1 else name)
@@ -190,9 +192,10 @@ def plot_panel(
         time_axis(ax, label=last)
         ax.tick_params(labelbottom=last)
         if faults is not None or windows is not None:
-            mark_faults(ax, faults, entity, windows=windows, legend=place == 0)
+            marks |= mark_faults(ax, faults, entity, windows=windows, legend=len(names) == 1)
     if len(names) > 1:
         axes[0].figure.suptitle(entity, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        explain(axes[0].figure, marks)
     return np.array(axes[: len(names)])
 
 
@@ -245,11 +248,12 @@ def plot_fleet(
     if share_values is None:
         share_values = unit_text(metric) != "no unit" or metric in metric_registry()
     figure, grid = canvas(len(names), 1, height=max(0.55, 2.2 / len(names)), sharey=share_values)
+    marks: dict = {}
     for place, (ax, name) in enumerate(zip(grid[:, 0], names, strict=True)):
         own = panel.xs(name, level="entity")[metric]
         _draw_row(ax, own, apart)
         if not apart and (faults is not None or windows is not None):
-            mark_faults(ax, faults, name, windows=windows, legend=place == 0)
+            marks |= mark_faults(ax, faults, name, windows=windows)
         label_values(ax, metric)
         ax.set_ylabel("")
         ax.set_title(name, fontsize=9, pad=2)
@@ -259,8 +263,9 @@ def plot_fleet(
         grid[-1, 0].set_xlabel("days since the entity's first sample")
     else:
         time_axis(grid[-1, 0])
-    figure.supylabel(f"{metric} ({unit_text(metric)})", fontsize=9)
-    part = f", {len(names)} of {groups.ngroups} entities: the most restless" if groups.ngroups > len(names) else ""
+    figure.supylabel(unit_text(metric), fontsize=9)
+    explain(figure, marks)
+    part = f", {len(names)} of {groups.ngroups} entities, the most restless" if groups.ngroups > len(names) else ""
     figure.suptitle(f"{metric} over the fleet{part}", x=0.01, ha="left", fontsize=11, fontweight="bold")
     return grid[:, 0]
 

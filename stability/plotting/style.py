@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["COLOURS", "PALETTE", "PANEL", "WIDTH", "canvas", "label_values", "style", "time_axis", "unit_text"]
+__all__ = [
+    "COLOURS",
+    "PALETTE",
+    "PANEL",
+    "WIDTH",
+    "canvas",
+    "explain",
+    "label_values",
+    "style",
+    "time_axis",
+    "times_of",
+    "unit_text",
+]
+
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -51,6 +66,7 @@ RC = {
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
+    "axes.xmargin": 0.0,
     "lines.linewidth": 0.9,
     "axes.prop_cycle": mpl.cycler(color=COLOURS),
 }
@@ -145,6 +161,12 @@ def time_axis(ax: Axes, *, label: bool = True) -> None:
     ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz="UTC"))
     if label:
         ax.set_xlabel("time (UTC)")
+
+
+def explain(figure: Figure, handles: Mapping[str, Artist]) -> None:
+    """Put one legend for all panels into the figure's upper right corner, beside its title."""
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="upper right", ncols=len(handles), borderaxespad=0.1)
 
 
 def times_of(index: pd.Index) -> pd.DatetimeIndex:

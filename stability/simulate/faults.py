@@ -82,9 +82,9 @@ def fault_records(
 ) -> pd.DataFrame:
     """Write the fault records.
 
-    A fault has one row for the entity in which its cause lies, `fault_id` f01, and one for each other entity whose service
-    level it broke, `fault_id` f01.<entity>: who is reached by it says the topology (callers of it or of what runs on it,
-    and replicas that take over), whether and when says that entity's own telemetry.
+    A fault has one row for the entity in which its cause lies, `fault_id` f01, and one for each other entity whose
+    service level it broke, `fault_id` f01.<entity>: who is reached by it says the topology (callers of it or of what
+    runs on it, and replicas that take over), whether and when says that entity's own telemetry.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def fault_records(
     -------
     DataFrame
         The contract's table of faults. `impact_start` is NaT where the service level held. `detected_at` and
-        `diagnosed_at` are those of the incident, NaT where nobody felt it before it was gone. `recovered_at` is the first
-        moment at which the cause is gone and the service level holds; times after the end of the record are NaT.
+        `diagnosed_at` are those of the incident, NaT where nobody felt it before it was gone. `recovered_at` is the
+        first moment at which the cause is gone and the service level holds. Times after the end of the record are NaT.
     """
     if not faults:
         return empty("faults")

@@ -23,10 +23,9 @@ SERVICES, CALLERS, HOSTS = (GATEWAY, MODEL, STORE), (GATEWAY, MODEL), ("cpu_host
 class Symptoms:
     """What an entity can notice at each sample, arrays of shape (entities, samples).
 
-    `usual` is 1 line's share of the chatter, `failed` and `refused` are failed requests a sample (all, and those that failed
-    in a service called); `slow` is how far the
-    latency lies above 0.8 of the promised one; `memory`, `descriptors` and `queue`
-    are shares of their limits; `loss` is a share of packets; `throttled` is the share of the clock that is missing.
+    `usual` is the lines of chatter, `failed` and `refused` are failed requests (all, and those that failed in a service
+    called); `slow` is how far the latency lies above 0.8 of the promised one; `memory`, `descriptors` and `queue` are
+    shares of their limits; `loss` is a share of packets; `throttled` is the share of the clock that is missing.
     """
 
     usual: np.ndarray
@@ -46,7 +45,7 @@ def _over(share: np.ndarray, limit: float) -> np.ndarray:
 
 Template = tuple[str, str, tuple[str, ...], Callable[[Symptoms], np.ndarray]]
 
-# Level, text, who writes it, and how many a sample. Every symptom has a harmless trickle too: a line alone proves nothing.
+# Level, text, who writes it, how many a sample. Most symptoms have a harmless trickle too: one line proves nothing.
 TEMPLATES: tuple[Template, ...] = (
     ("INFO", "GET /healthz 200 {ms} ms", SERVICES, lambda s: 0.3 * s.usual),
     ("INFO", "POST /v1/completions 200 {ms} ms request={id} client={ip}", (GATEWAY,), lambda s: 0.6 * s.usual),
@@ -62,7 +61,7 @@ TEMPLATES: tuple[Template, ...] = (
     ("ERROR", "request {id} failed: internal error", SERVICES, lambda s: 0.02 * (s.failed - s.refused)),
     ("ERROR", "request {id} failed: {peer} answered 503", CALLERS, lambda s: 0.015 * s.refused),
     ("ERROR", "request {id} failed: deadline exceeded waiting for {peer}", CALLERS, lambda s: 0.01 * s.refused),
-    ("WARN", "full collection paused the process for {ms} ms", SERVICES, lambda s: 0.02 * s.usual + _over(s.memory, 0.75)),
+    ("WARN", "full collection paused the process {ms} ms", SERVICES, lambda s: 0.02 * s.usual + _over(s.memory, 0.75)),
     ("WARN", "no free connection after {ms} ms", SERVICES, lambda s: 0.01 * s.usual + 1.5 * _over(s.descriptors, 0.9)),
     ("ERROR", "accept: too many open files", SERVICES, lambda s: 1.0 * _over(s.descriptors, 0.98)),
     ("WARN", "queue is long, shedding request {id}", SERVICES, lambda s: 1.5 * _over(s.queue, 0.5)),

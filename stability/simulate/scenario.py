@@ -73,8 +73,8 @@ class Load(_Strict):
 class ServiceLevel(_Strict):
     """What users are promised.
 
-    It is broken at a sample whose share of failed requests is above `error_ratio`, or whose 99th percentile of latency is
-    above `latency` (s), or at which the process was away; an impact is a run of such samples of at least `during`.
+    It is broken at a sample whose share of failed requests is above `error_ratio`, or whose 99th percentile of latency
+    is above `latency` (s), or at which the process was away; an impact is a run of such samples of at least `during`.
     """
 
     error_ratio: float = Field(0.02, gt=0, lt=1)
@@ -114,7 +114,7 @@ class Host(_Strict):
 
 
 class Event(_Strict):
-    """Something that befalls an entity: `start` after the beginning of the scenario, `intensity` 1 is the usual size."""
+    """Something that befalls an entity, `start` after the scenario's beginning; `intensity` 1 is the usual size."""
 
     mode: str
     entity: str
@@ -124,7 +124,7 @@ class Event(_Strict):
 
 
 class RandomEvents(_Strict):
-    """Events drawn from the seed: how many of each mode, between `after` and `before`; each fault in a slot of its own."""
+    """Events drawn from the seed: how many of each mode; faults between `after` and `before`, a slot of time each."""
 
     after: Duration = 0.0
     before: Duration | None = None

@@ -12,11 +12,12 @@ import pandas as pd
 
 from stability.schema import validate, write_table
 from stability.simulate.faults import fault_records
-from stability.simulate.fleet import run, topology
+from stability.simulate.fleet import run
 from stability.simulate.logs import log_lines
 from stability.simulate.observe import observe
 from stability.simulate.scenario import Scenario, read_scenario
 from stability.simulate.schedule import occurrences
+from stability.simulate.topology import topology
 
 
 def simulate(scenario: str | os.PathLike | dict | Scenario, seed: int | None = None) -> dict[str, pd.DataFrame]:
@@ -42,8 +43,9 @@ def simulate(scenario: str | os.PathLike | dict | Scenario, seed: int | None = N
 
     Examples
     --------
-    >>> tables = simulate({"name": "one", "start": "2026-03-02T00:00:00Z", "duration": "1h", "services": {"web": {
-    ...     "role": "gateway", "capacity": 100, "latency": 0.05, "service_level": {"latency": 0.5}, "load": {"mean": 50}}}})
+    >>> web = {"role": "gateway", "capacity": 100, "latency": 0.05, "load": {"mean": 50},
+    ...        "service_level": {"latency": 0.5}}
+    >>> tables = simulate({"name": "one", "start": "2026-03-02T00:00:00Z", "duration": "1h", "services": {"web": web}})
     >>> {name: len(table) for name, table in tables.items() if name != "logs"}
     {'telemetry': 60, 'states': 2, 'topology': 0, 'faults': 0}
     """
