@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -69,7 +70,7 @@ def test_lab_opens_at_the_notebooks_with_a_token_and_without_news(door, workbenc
     (workbench.folder / "notebooks" / "here.txt").write_text("x")
     found = httpx.get(f"{base}/api/contents", headers=headers, timeout=60).json()
     assert [f["name"] for f in found["content"]] == ["here.txt"]
-    assert token not in open(f"/proc/{process.pid}/cmdline").read()
+    assert token not in Path(f"/proc/{process.pid}/cmdline").read_text()
     settings = f"{base}/lab/api/settings/@jupyterlab/apputils-extension:notification"
     news = json.loads(re.sub(r"^\s*//.*$", "", httpx.get(settings, headers=headers, timeout=60).text, flags=re.M))
     assert news["schema"]["properties"]["fetchNews"]["default"] == "false"

@@ -22,10 +22,34 @@ LOCK = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().s
 HERE = {canonicalize_name(r.name): r for r in LOCK if r.marker is None or r.marker.evaluate()}
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 # In the order in which data walk through them: a room imports only from rooms above it.
-ROOMS = (
-    "schema telemetry records simulate datasets evaluation slo decomposition nets detection features prediction rules "
-    "feedback knowledge localization fmea remediation availability adaptation plotting workbench backup testbed monitor cli"
-).split()
+ROOMS = [
+    "schema",
+    "telemetry",
+    "records",
+    "simulate",
+    "datasets",
+    "evaluation",
+    "slo",
+    "decomposition",
+    "nets",
+    "detection",
+    "features",
+    "prediction",
+    "rules",
+    "feedback",
+    "knowledge",
+    "localization",
+    "fmea",
+    "remediation",
+    "availability",
+    "adaptation",
+    "plotting",
+    "workbench",
+    "backup",
+    "testbed",
+    "monitor",
+    "cli",
+]
 
 
 def declared():

@@ -1,13 +1,13 @@
 """Nights: every end is written down as it was, in the summary and in the store; what is unchanged is not run again."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import mlflow
 import nbformat
@@ -282,15 +282,14 @@ def start(bench, path):
 def kernels_of(bench):
     """Processes whose environment names this workbench and that are no runner."""
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                environment = open(f"/proc/{entry}/environ", "rb").read()
-                command = open(f"/proc/{entry}/cmdline", "rb").read()
+                environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
             except OSError:
                 continue
             if f"STABILITY_HOME={bench.folder}".encode() in environment and b"ipykernel" in command:
-                found.append(int(entry))
+                found.append(int(entry.name))
     return found
 
 

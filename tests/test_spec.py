@@ -65,7 +65,10 @@ def test_defaults_of_the_parameters_cell_are_read_not_run(bench):
         ({"steps": {"a": {"notebook": "logs.ipynb", "parameters": {"output": "x"}}}}, "the runner sets"),
         ({"steps": {"a": {"notebook": "plain.ipynb", "matrix": {"k": 3}}}}, "a list of values"),
         ({"steps": {"a": {"notebook": "plain.ipynb", "matrix": {"k": [1, 1]}}}}, "combinations that differ"),
-        ({"steps": {"a": {"notebook": "plain.ipynb", "parameters": {"k": 2}, "matrix": {"k": [1]}}}}, "does not set too"),
+        (
+            {"steps": {"a": {"notebook": "plain.ipynb", "parameters": {"k": 2}, "matrix": {"k": [1]}}}},
+            "does not set too",
+        ),
         ({"steps": {"a": {"notebook": "plain.ipynb", "timeout": -1}}}, "timeout"),
         ({"steps": STEP, "headline": ["Recall"]}, "group.metric"),
         ({"steps": STEP, "seed": -1}, "seed"),
@@ -84,7 +87,7 @@ def test_a_wrong_declaration_says_where_what_and_what_to_do(bench, fields, said)
 
 def test_cycle_is_named(bench):
     steps = {n: {"notebook": "plain.ipynb", "needs": [m]} for n, m in (("a", "b"), ("b", "c"), ("c", "a"))}
-    with pytest.raises(SpecError, match="cycle.*->.*->"):
+    with pytest.raises(SpecError, match=r"cycle.*->.*->"):
         load_plan(bench.spec(steps))
 
 

@@ -17,15 +17,19 @@ DIES = ("k = 1", "import os\nos.kill(os.getpid(), 9)", "print('never')")
 HANGS = ("k = 1", "import time\ntime.sleep(600)")
 DIES_ONCE = (
     "marker = ''",
-    "import os, pathlib\nif not pathlib.Path(marker).exists():\n    pathlib.Path(marker).touch()\n    os.kill(os.getpid(), 9)",
+    """import os, pathlib
+if not pathlib.Path(marker).exists():
+    pathlib.Path(marker).touch()
+    os.kill(os.getpid(), 9)""",
 )
 # Writes one table and one of each sort of metric, as the notebooks of the workbench do.
 LOGS = (
     "k = 1\ngroup = 'g'\ninputs = {}\noutput = ''\nseed = 0",
     "import mlflow, pandas as pd\nfrom stability.workbench import tracking",
-    "tracking.connect()\nwith mlflow.start_run():\n"
-    "    tracking.log(output=output, estimates={f'{group}.e{k}': (1.0, 0.5, 1.5)}, counts={f'{group}.n{k}': k})\n"
-    "    tracking.log_tables(output, {'made': pd.DataFrame({'x': [k]})})",
+    """tracking.connect()
+with mlflow.start_run():
+    tracking.log(output=output, estimates={f'{group}.e{k}': (1.0, 0.5, 1.5)}, counts={f'{group}.n{k}': k})
+    tracking.log_tables(output, {'made': pd.DataFrame({'x': [k]})})""",
 )
 
 
