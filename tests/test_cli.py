@@ -46,7 +46,7 @@ def test_exit_codes_of_run(workbench):
     done = stability("run", good)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[1/1] finished  a" in done.stdout
-    assert "1.00 [0.50, 1.50]" in done.stdout
+    assert "1.0 [0.5, 1.5]" in done.stdout
     assert str(workbench.folder / "runs/good/latest/index.html") in done.stdout
     assert "make report" in done.stdout
 

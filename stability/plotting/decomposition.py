@@ -9,11 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from stability.decomposition import period_name
 from stability.plotting.faults import mark_faults
 from stability.plotting.series import draw_line
-from stability.plotting.style import COLOURS, PALETTE, canvas, label_values, time_axis, unit_text
+from stability.plotting.style import COLOURS, LARGE, PALETTE, canvas, label_values, time_axis, unit_text
 from stability.schema import ContractError, validate
 
 PHASES = 96  # parts of a cycle in its profile: a quarter of an hour of a day
@@ -203,7 +204,7 @@ def plot_residuals(residuals: Mapping[str, pd.Series], metric: str, **marks) -> 
     right = figure.add_subplot(grid[:, 1])
     axes: list[Axes] = []
     sizes = pd.concat([values.abs() for values in residuals.values()])
-    bound = float(sizes.quantile(0.998)) * 1.15
+    bound = float(sizes.quantile(0.998)) * 1.15 or 1.0  # all zero: any scale will do
     for place, (name, values) in enumerate(residuals.items()):
         own = values.droplevel([level for level in values.index.names if level != "timestamp"])
         ax = figure.add_subplot(grid[place, 0], sharex=axes[0] if axes else None)
@@ -223,6 +224,9 @@ def plot_residuals(residuals: Mapping[str, pd.Series], metric: str, **marks) -> 
     right.set_xlabel(f"size x ({unit_text(metric)})")
     right.set_title("share of rows beyond x")
     right.set_ylim(1e-3, 1)
+    right.xaxis.set_major_locator(MaxNLocator(nbins=3))
+    if bound >= LARGE:
+        right.xaxis.set_major_formatter(EngFormatter(sep=" "))
     return np.array([*axes, right])
 
 

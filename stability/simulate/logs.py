@@ -5,8 +5,9 @@ from __future__ import annotations
 __all__ = ["log_lines"]
 
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,7 @@ TEMPLATES: tuple[Template, ...] = (
     ("WARN", "kernel: TCP: {m} segments retransmitted to {ip}", HOSTS, lambda s: 0.05 * s.usual + 20.0 * s.loss),
     ("WARN", "kernel: NVRM: GPU clocks limited by thermal slowdown", ("gpu_host",), lambda s: 4.0 * s.throttled),
 )  # fmt: skip
+COLUMNS = ("seconds", "entity", "level", "message")
 BUSIEST = 1e6  # lines a sample that a rate may ask for before the scenario's limit cuts it: Poisson needs a bound
 
 
@@ -85,15 +87,15 @@ def log_lines(fleet: Fleet) -> pd.DataFrame:
         The contract's table of logs, by time. Lines tell symptoms and never name a failure mode; a process that is away
         is silent, and its host tells that the kernel killed it.
     """
-    parts = [*_chatter(fleet), _events(fleet)]
-    lines = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else parts[-1]
+    columns = zip(*_chatter(fleet), _events(fleet), strict=True)
+    lines = pd.DataFrame({name: list(chain.from_iterable(parts)) for name, parts in zip(COLUMNS, columns, strict=True)})
     lines = lines[lines["seconds"] < fleet.length * fleet.scenario.step]
     lines = lines.sort_values(["seconds", "entity", "message"], kind="stable", ignore_index=True)
     stamps = fleet.scenario.start + pd.to_timedelta((lines["seconds"] * 1000).round(), unit="ms")
     return validate(lines.assign(timestamp=stamps)[["timestamp", "entity", "level", "message"]], "logs")
 
 
-def _chatter(fleet: Fleet) -> Iterator[pd.DataFrame]:
+def _chatter(fleet: Fleet) -> Iterator[tuple[Sequence, ...]]:
     symptoms, roles, step = _symptoms(fleet), fleet.scenario.roles(), fleet.scenario.step
     most = fleet.scenario.logs.at_most
     peers = {name: list(service.calls) or ["-"] for name, service in fleet.scenario.services.items()}
@@ -108,7 +110,7 @@ def _chatter(fleet: Fleet) -> Iterator[pd.DataFrame]:
             samples = np.repeat(np.arange(fleet.length), counts)
             seconds = (samples + rng.random(len(samples))) * step
             messages = _filled(text, len(samples), rng, peers.get(served.get(entity, ""), ["-"]))
-            yield pd.DataFrame({"seconds": seconds, "entity": entity, "level": level, "message": messages})
+            yield seconds.tolist(), [entity] * len(samples), [level] * len(samples), messages
 
 
 def _filled(text: str, count: int, rng: np.random.Generator, peers: list[str]) -> list[str]:
@@ -158,7 +160,7 @@ def _symptoms(fleet: Fleet) -> Symptoms:
     )
 
 
-def _events(fleet: Fleet) -> pd.DataFrame:
+def _events(fleet: Fleet) -> tuple[Sequence, ...]:
     """Write the lines of single moments: starts, new configurations, kills."""
     step, lines = fleet.scenario.step, []
     for row, sample in np.argwhere(fleet.effects.born):
@@ -174,4 +176,4 @@ def _events(fleet: Fleet) -> pd.DataFrame:
         if host:
             text = f"kernel: Out of memory: Killed process {rng.integers(900, 60_000)} ({entity.rpartition('-')[0]})"
             lines.append((sample * step, host, "ERROR", text))
-    return pd.DataFrame(lines, columns=["seconds", "entity", "level", "message"])
+    return tuple(zip(*lines, strict=True)) or ((),) * len(COLUMNS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stability.simulate.modes import BENIGN, FAILURE_MODES, Mode
 from stability.simulate.scenario import Event, Scenario
-from stability.simulate.streams import stream
+from stability.simulate.streams import pick, stream
 
 SPREAD = 0.3  # standard deviation of the logarithm of a drawn intensity: some faults pass unfelt, some hit hard
 ROOM = 1.15  # a drawn fault leaves this share of its duration free at the end of its slot, to recover in
@@ -91,7 +91,7 @@ def _drawn_faults(scenario: Scenario, seed: int, fixed: list[Occurrence]) -> lis
         intensity = float(rng.lognormal(0.0, SPREAD))
         busy = {e.entity for e in taken if e.start < start + length and start < e.end}
         free = [t for t in scenario.targets(mode) if t not in busy] or scenario.targets(mode)
-        drawn.append(Occurrence(name, mode, _pick(seed, name, free), start, start + round(length), intensity))
+        drawn.append(Occurrence(name, mode, pick(seed, name, free), start, start + round(length), intensity))
         taken.append(drawn[-1])
     return drawn
 
@@ -109,15 +109,10 @@ def _drawn_benign(scenario: Scenario, seed: int) -> list[Occurrence]:
                 yield Occurrence(
                     name,
                     mode,
-                    _pick(seed, name, scenario.targets(mode)),
+                    pick(seed, name, scenario.targets(mode)),
                     start,
                     start + round(length),
                     float(rng.lognormal(0.0, SPREAD)),
                 )
 
     return list(draw())
-
-
-def _pick(seed: int, name: str, targets: list[str]) -> str:
-    """Draw one target; each brings its own number, so a new entity changes a choice only where it is chosen itself."""
-    return min(targets, key=lambda target: stream(seed, "pick", name, target).random())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["autocorrelated", "shots", "stream"]
+__all__ = ["autocorrelated", "pick", "shots", "stream"]
 
 import hashlib
 
@@ -35,6 +35,19 @@ def stream(seed: int, *names: str) -> np.random.Generator:
     """
     words = np.frombuffer(hashlib.sha256("\0".join(names).encode()).digest()[:16], dtype="<u4")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=tuple(map(int, words)))))
+
+
+def pick(seed: int, purpose: str, targets: list[str]) -> str:
+    """Draw one of several names; each brings a number of its own, so a new name changes a draw only where it wins.
+
+    Examples
+    --------
+    >>> pick(0, "doc", ["a", "b", "c"]) in pick(0, "doc", ["c", "b", "a"])
+    True
+    """
+    return min(
+        targets, key=lambda name: hashlib.sha256("\0".join(["pick", str(seed), purpose, name]).encode()).digest()
+    )
 
 
 def autocorrelated(

@@ -136,6 +136,8 @@ def print_check(name: str | None) -> int:
     """Check one dataset, or every one that is here; give the exit code."""
     from stability import datasets
 
+    if name is not None and name not in datasets.names():
+        datasets.check(name)  # raises, and says which there are
     console, code = Console(), 0
     for known in [name] if name else datasets.names():
         try:
