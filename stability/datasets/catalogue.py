@@ -35,7 +35,8 @@ def catalogue() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a dataset: name, what, labels, licence, origin, options (of `load`), here (whether all files are there).
+        A row a dataset: name, what, labels, licence, citation, origin, options (of `load`), files (their number; with
+        checksums), here (whether all of them are there).
     """
     return pd.DataFrame(
         {
@@ -43,8 +44,10 @@ def catalogue() -> pd.DataFrame:
             "what": d.description,
             "labels": d.labels,
             "licence": d.licence,
+            "citation": d.citation,
             "origin": d.origin,
             "options": ", ".join(_options(d)),
+            "files": "-" if d.files is None else str(d.count()),
             "here": "-" if d.files is None else "yes" if d.is_here() else "no",
         }
         for d in DATASETS.values()

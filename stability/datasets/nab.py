@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stability.datasets.sources import Dataset, cache, intact, mirror
@@ -62,8 +63,9 @@ def load(files: str | Iterable[str] = "*") -> dict[str, pd.DataFrame]:
 
     Notes
     -----
-    Some series repeat stamps (daylight saving) and the benchmark scores by row: a repeated stamp is moved by as many
-    microseconds as there were rows with it before, so that no row is lost and the order stays.
+    Eight series repeat stamps, one of them a whole hour (a clock set back), while the benchmark scores by row. So a stamp
+    that is not after the one before is moved to a microsecond after it: no row is lost, the rows keep the order of the
+    file, and none crosses the edge of a window. The origin's stamps carry no zone; they are read as UTC.
     """
     folder, wanted = _files()
     chosen = _chosen(files)
@@ -71,11 +73,9 @@ def load(files: str | Iterable[str] = "*") -> dict[str, pd.DataFrame]:
     windows = json.loads(intact(folder, WINDOWS, wanted[WINDOWS], "nab").read_text())
     labels = json.loads(intact(folder, LABELS, wanted[LABELS], "nab").read_text())
     spans = [(s, start, end) for s in chosen for start, end in windows[f"{s}.csv"]]
-    moments = [(s, at) for s in chosen for at in labels[f"{s}.csv"]]
-    faults = pd.DataFrame(moments, columns=["entity", "impact_start"])
-    faults["impact_start"] = _utc(faults["impact_start"])
-    faults["source"] = "nab"
-    faults.index = pd.Index([f"nab-{i:03d}" for i in range(len(faults))], name="fault_id")
+    moments = [(f"{s}#{k}", s, at) for s in chosen for k, at in enumerate(labels[f"{s}.csv"], start=1)]
+    faults = pd.DataFrame(moments, columns=["fault_id", "entity", "impact_start"])
+    faults = faults.assign(impact_start=_utc(faults["impact_start"]), source="nab")
     table = pd.DataFrame(spans, columns=["entity", "start", "end"])
     table["start"], table["end"] = _utc(table["start"]), _utc(table["end"])
     return {
@@ -90,12 +90,35 @@ def _utc(stamps: pd.Series) -> pd.Series:
 
 
 def _series(path: Path, entity: str) -> pd.DataFrame:
-    frame = pd.read_csv(path, dtype={"value": "float64"})
-    stamps = _utc(frame["timestamp"]).dt.as_unit("us")
-    repeats = frame.groupby(stamps).cumcount()
-    stamps = stamps + pd.to_timedelta(repeats, unit="us")
-    index = pd.MultiIndex.from_arrays([[entity] * len(frame), stamps], names=["entity", "timestamp"])
+    # The default parser may miss the last bit of a number, and a benchmark is compared to its last decimal.
+    frame = pd.read_csv(path, dtype={"value": "float64"}, float_precision="round_trip")
+    stamps = increasing(_utc(frame["timestamp"]).to_numpy(dtype="datetime64[us]").astype("int64"))
+    index = pd.MultiIndex.from_arrays(
+        [[entity] * len(frame), pd.to_datetime(stamps, unit="us", utc=True)], names=["entity", "timestamp"]
+    )
     return pd.DataFrame({"value": frame["value"].to_numpy()}, index=index)
+
+
+def increasing(stamps: np.ndarray) -> np.ndarray:
+    """Move each stamp that is not after the one before to a microsecond after it.
+
+    Parameters
+    ----------
+    stamps : ndarray of int64, shape (n,)
+        us since 1970, in the order of the file.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Strictly increasing; equal to `stamps` wherever these are.
+
+    Examples
+    --------
+    >>> increasing(np.array([0, 300, 300, 100, 600])).tolist()
+    [0, 300, 301, 302, 600]
+    """
+    rank = np.arange(len(stamps))
+    return np.maximum.accumulate(stamps - rank) + rank
 
 
 def _digests(files: str | Iterable[str] = "*") -> dict[str, str]:
@@ -107,6 +130,9 @@ def _digests(files: str | Iterable[str] = "*") -> dict[str, str]:
 def _fetch() -> Path:
     import pooch
 
+    if mirror("nab"):
+        NAB.verified()
+        return mirror("nab")
     folder, wanted = cache("nab"), _registry(home() / REGISTRY)
     puller = pooch.create(path=folder, base_url=ORIGIN, registry=dict(wanted), retry_if_failed=2)
     for name in wanted:

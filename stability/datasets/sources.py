@@ -53,6 +53,13 @@ class Dataset:
             return False
         return all((folder / name).is_file() for name in wanted)
 
+    def count(self) -> int:
+        """Number of files whose checksums are known; 0 where even the checksums are missing."""
+        try:
+            return len(self.files()[1])
+        except ContractError:
+            return 0
+
     def verified(self) -> list[Path]:
         """Every file, after a look at its bytes."""
         folder, wanted = self.files()

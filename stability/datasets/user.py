@@ -5,15 +5,19 @@ from __future__ import annotations
 __all__ = ["FILES"]
 
 import hashlib
+import inspect
+import io
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
+from pyarrow import ArrowException
 
 from stability.datasets.sources import Dataset
-from stability.schema import ContractError, home, read_table, validate
+from stability.schema import TABLES, ContractError, home, nearest, validate
 from stability.telemetry import read
-from stability.telemetry.sources import locate
+from stability.telemetry.cells import to_utc
+from stability.telemetry.sources import PARQUET, fetch, locate
 
 CHUNK = 1 << 20  # bytes read at a time while a file is hashed
 
@@ -25,6 +29,7 @@ def load(
     topology: str | None = None,
     logs: str | None = None,
     states: str | None = None,
+    feedback: str | None = None,
     reader: Mapping | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Load a user's own files.
@@ -33,8 +38,9 @@ def load(
     ----------
     path : str or list of str
         Telemetry: files, globs or URLs, relative to the workbench's folder.
-    faults, windows, topology, logs, states : str, optional
-        CSV or Parquet with the columns of the contract; stamps carry an offset (`2026-01-01T00:00:00Z`).
+    faults, windows, topology, logs, states, feedback : str, optional
+        CSV or Parquet with the columns of the contract. Stamps without an offset are in the reader's `timezone`, and
+        refused where it has none.
     reader : mapping, optional
         Options of `telemetry.read`: layout, entity, timestamp, columns, scale, timezone, ...
 
@@ -49,12 +55,21 @@ def load(
         As `telemetry.read` and `schema.validate`.
     """
     others = {"faults": faults, "windows": windows, "topology": topology, "logs": logs, "states": states}
-    try:
-        panel = read(_telemetry(path), **(reader or {}))
-    except TypeError as error:
-        message = f"dataset 'files', option 'reader': {error}"
-        raise ContractError(message, remedy="see `help(stability.telemetry.read)`") from None
-    return {"telemetry": panel} | {name: _table(_near(file), name) for name, file in others.items() if file}
+    options = _reader(reader or {})
+    tables = {"telemetry": read(_telemetry(path), **options)}
+    for name, place in {**others, "feedback": feedback}.items():
+        if place:
+            tables[name] = _table(_near(place), name, options.get("timezone"))
+    return tables
+
+
+def _reader(options: Mapping) -> dict:
+    known = [name for name in inspect.signature(read).parameters if name != "source"]
+    for name in options:
+        if name not in known:
+            expected = "an option of telemetry.read in 'reader'"
+            raise ContractError(expected=expected, got=repr(name), remedy=nearest(str(name), known))
+    return dict(options)
 
 
 def _telemetry(path: str | Iterable[str]) -> list[str]:
@@ -75,22 +90,33 @@ def _near(path: str) -> str:
     return path if "://" in path or Path(path).expanduser().is_absolute() else str(home() / path)
 
 
-def _table(path: str, name: str) -> pd.DataFrame:
-    if path.endswith((".parquet", ".pq")):
-        return read_table(path, name)
+def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
+    """Read one file of a table, near or far, CSV or Parquet, into its contract."""
+    sources = locate(path)
+    if len(sources) > 1:
+        raise ContractError(file=path, expected=f"one file with the table '{name}'", got=f"{len(sources)} of them")
+    content = fetch(sources[0])[1]
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise ContractError(file=path, expected=f"a CSV of table '{name}'", got=str(error)) from error
+        if content.startswith(PARQUET):
+            return validate(pd.read_parquet(io.BytesIO(content)), name, source=path)
+        frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
+    except (ArrowException, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ContractError(file=path, expected=f"a whole table of '{name}'", got=str(error).splitlines()[0]) from error
+    for column, declared in TABLES[name].columns.items():
+        if column in frame and isinstance(declared.dtype.type, pd.DatetimeTZDtype) and frame[column].notna().any():
+            known = frame[column].dropna()
+            moments, _, _ = to_utc(known, file=path, column=column, timezone=timezone)
+            frame[column] = pd.Series(moments, index=known.index).reindex(frame.index)
     return validate(frame, name, source=path)
 
 
 def digests(**options) -> dict[str, str]:
-    """Sha256 of every file that `load` would read."""
+    """Sha256 of every file that `load` would read, by its place in the reading, its folder's name and its own."""
     files = [source for path in _telemetry(options.get("path", ())) for source in locate(path)]
     others = [v for k, v in options.items() if k not in ("path", "reader") and v]
     files += [source for path in others for source in locate(_near(path))]
-    return {file.label: _sha256(file) for file in files}
+    # Not by the whole path: the same files in another checkout are the same data.
+    return {f"{k}:{file.parent}/{PurePosixPath(file.path).name}": _sha256(file) for k, file in enumerate(files)}
 
 
 def _sha256(file) -> str:

@@ -17,7 +17,7 @@ from stability.plotting.series import draw_line
 from stability.plotting.style import COLOURS, LARGE, PALETTE, canvas, label_values, time_axis, unit_text
 from stability.schema import ContractError, validate
 
-PHASES = 96  # parts of a cycle in its profile: a quarter of an hour of a day
+QUARTERS, HOURS = 96, 168  # parts of a cycle in its profile: quarters of an hour of a day, hours of a week
 MOST_ROWS = 24
 CYCLE_UNITS = ((2 * 86_400, 86_400, "days"), (7_200, 3_600, "hours"), (120, 60, "minutes"), (0, 1, "seconds"))
 
@@ -117,9 +117,10 @@ def plot_season(components: pd.DataFrame, period: float, *, ax: Axes | None = No
     if len(around) == 0 or seconds[-1] - seconds[0] < 2 * period:
         raise ContractError(expected=f"at least two cycles of {period_name(period)}", got="less")
     unit, word = next((unit, word) for longest, unit, word in CYCLE_UNITS if period >= longest)
-    phase = np.floor(seconds % period / period * PHASES).astype(int)
+    parts = HOURS if word == "days" else QUARTERS
+    phase = np.floor(seconds % period / period * parts).astype(int)
     groups = around.groupby(phase)
-    place = (groups.median().index.to_numpy() + 0.5) * period / PHASES / unit
+    place = (groups.median().index.to_numpy() + 0.5) * period / parts / unit
     if ax is None:
         _, grid = canvas(height=2.6)
         ax = grid[0, 0]
@@ -148,7 +149,8 @@ def plot_strength(strengths: pd.DataFrame) -> np.ndarray:
     Returns
     -------
     array of Axes, shape (2,)
-        Trend and season; x: strength, 0 to 1. A dot is a series, the line the median of the row.
+        Trend and season; x: strength, 0 to 1. A dot is a series, the line the median of the row; at most 24 rows, those
+        with the strongest season.
 
     Raises
     ------
@@ -160,7 +162,7 @@ def plot_strength(strengths: pd.DataFrame) -> np.ndarray:
         raise ContractError(expected="at least one series with a strength", got="none")
     level = "metric" if known.index.unique("metric").size > 1 else "entity"
     order = known["seasonal"].fillna(0).groupby(level=level).median().sort_values()
-    order = order.index[-MOST_ROWS:]
+    every, order = len(order), order.index[-MOST_ROWS:]
     _, grid = canvas(1, 2, height=1.0 + 0.24 * len(order), sharey=True)
     for ax, name, colour in zip(grid[0], ("trend", "seasonal"), (PALETTE["blue"], PALETTE["orange"]), strict=True):
         for row, key in enumerate(order):
@@ -172,6 +174,8 @@ def plot_strength(strengths: pd.DataFrame) -> np.ndarray:
         ax.set_xlabel("strength (0-1)")
         ax.set_title({"trend": "trend", "seasonal": "season"}[name])
         ax.grid(axis="x", visible=True)
+    if every > len(order):
+        grid[0, 0].figure.suptitle(f"{len(order)} of {every}, the strongest seasons", x=0.01, ha="left", fontsize=10)
     grid[0, 0].set_yticks(range(len(order)), order)
     grid[0, 0].set_ylim(-0.7, len(order) - 0.3)
     return grid[0]

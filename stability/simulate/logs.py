@@ -98,18 +98,19 @@ def log_lines(fleet: Fleet) -> pd.DataFrame:
 def _chatter(fleet: Fleet) -> Iterator[tuple[Sequence, ...]]:
     symptoms, roles, step = _symptoms(fleet), fleet.scenario.roles(), fleet.scenario.step
     most = fleet.scenario.logs.at_most
-    peers = {name: list(service.calls) or ["-"] for name, service in fleet.scenario.services.items()}
+    peers = {name: list(service.calls) for name, service in fleet.scenario.services.items()}
     served = fleet.scenario.replicas()
     for number, (level, text, writers, rate) in enumerate(TEMPLATES):
         wanted = np.where(fleet.effects.down, 0.0, np.clip(rate(symptoms), 0, BUSIEST))
         for row, entity in enumerate(fleet.effects.entities):
-            if roles[entity] not in writers or not wanted[row].any():
+            called = peers.get(served.get(entity, ""), [])
+            if roles[entity] not in writers or not wanted[row].any() or ("{peer}" in text and not called):
                 continue
             rng = stream(fleet.seed, "log", str(number), entity)
             counts = np.minimum(rng.poisson(wanted[row]), most)
             samples = np.repeat(np.arange(fleet.length), counts)
             seconds = (samples + rng.random(len(samples))) * step
-            messages = _filled(text, len(samples), rng, peers.get(served.get(entity, ""), ["-"]))
+            messages = _filled(text, len(samples), rng, called)
             yield seconds.tolist(), [entity] * len(samples), [level] * len(samples), messages
 
 
