@@ -336,3 +336,53 @@ def causal_filter(rows, *, level, scale, last, origin, memory, seasons, clip=3.0
             for knot, weight in ws.items():
                 season["knots"][knot] += season["rate"] * weight * learnt
     return answers
+
+
+# --- simulation: service levels, impacts, queues ---------------------------------------------------------------------
+
+
+def broken_samples(rows, error_ratio, latency):
+    """Whether the service level is broken at each (requests, errors, p99): two counters, and seconds (NaN = missing)."""
+    bad, known, missing = [], None, []
+    for requests, errors, p99 in rows:
+        if math.isnan(requests):
+            missing.append(len(bad))
+            bad.append(p99 > latency)
+            continue
+        grown, failed = math.nan, math.nan
+        if known is not None:
+            restarted = requests < known[0]
+            for place in missing if restarted else []:  # the gap was the process's, not the exporter's
+                bad[place] = True
+            grown = requests if restarted else requests - known[0]
+            failed = errors if errors < known[1] else errors - known[1]
+        bad.append(p99 > latency or (grown > 0 and failed / grown > error_ratio))
+        known, missing = (requests, errors), []
+    return bad
+
+
+def impact(seconds, bad, begin, end, shortest):
+    """First second of the runs of `shortest` bad samples that start in begin..end, and the one after the last."""
+    first = after = None
+    k = 0
+    while k < len(bad):
+        length = 0
+        while k + length < len(bad) and bad[k + length]:
+            length += 1
+        if length >= shortest and begin <= seconds[k] <= end:
+            first = seconds[k] if first is None else first
+            after = seconds[k + length] if k + length < len(bad) else math.inf
+        k += max(length, 1)
+    return first, after
+
+
+def queue(arrivals, rates, longest, step):
+    """Requests waiting at the end of each sample, and the share of its arrivals that found no place."""
+    waiting, level, shed = [], 0.0, []
+    for arriving, rate in zip(arrivals, rates, strict=True):
+        level = max(level + (arriving - rate) * step, 0.0)
+        refused = max(level - longest, 0.0)
+        level -= refused
+        waiting.append(level)
+        shed.append(refused / (arriving * step) if arriving > 0 else 0.0)
+    return waiting, shed

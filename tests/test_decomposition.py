@@ -180,11 +180,11 @@ def test_periods_of_public_series(data_mirror):
         table = pd.read_csv(data_mirror / "nab" / name)
         return pd.Series(table["value"].to_numpy(), index=pd.to_datetime(table["timestamp"], utc=True))
 
-    assert find_periods(nab("realKnownCause/nyc_taxi.csv")) == [DAY, WEEK]
-    assert find_periods(nab("artificialNoAnomaly/art_daily_small_noise.csv")) == [DAY]
-    assert find_periods(nab("artificialNoAnomaly/art_daily_perfect_square_wave.csv")) == [DAY]
-    assert find_periods(nab("artificialNoAnomaly/art_noisy.csv")) == []
-    assert find_periods(nab("artificialNoAnomaly/art_flatline.csv")) == []
+    assert find_periods(nab("data/realKnownCause/nyc_taxi.csv")) == [DAY, WEEK]
+    assert find_periods(nab("data/artificialNoAnomaly/art_daily_small_noise.csv")) == [DAY]
+    assert find_periods(nab("data/artificialNoAnomaly/art_daily_perfect_square_wave.csv")) == [DAY]
+    assert find_periods(nab("data/artificialNoAnomaly/art_noisy.csv")) == []
+    assert find_periods(nab("data/artificialNoAnomaly/art_flatline.csv")) == []
 
 
 @given(st.lists(st.one_of(st.just(math.nan), st.floats(-100, 100)), min_size=2, max_size=40))

@@ -1,17 +1,31 @@
 """Simulation: equal seeds, equal tables; every time of a fault known; impact computed from what was measured."""
 
+import math
+from itertools import pairwise
+
+import naive
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from workbenches import CHECKOUT
 
 from stability import datasets
 from stability.schema import ContractError, metric_registry, read_metadata, validate
-from stability.simulate import FAILURE_MODES, read_scenario, simulate, write
+from stability.simulate import BENIGN, FAILURE_MODES, broken, read_scenario, simulate, write
 from stability.simulate.__main__ import main
+from stability.simulate.faults import AFTERMATH_S
+from stability.simulate.modes import DRIVERS, HOSTS, SERVICES, shape
+from stability.simulate.physics import queue
+from stability.simulate.scenario import Load, ServiceLevel
+from stability.simulate.schedule import occurrences
+from stability.simulate.streams import autocorrelated
 
 SCENARIOS = CHECKOUT / "data" / "scenarios"
+SHIPPED = [("sample", "sample"), ("fleet", "simulated")]
+P99 = "http_server_request_duration_seconds_p99"
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +38,19 @@ def declared():
     return yaml.safe_load((SCENARIOS / "sample.yaml").read_text())
 
 
+@pytest.fixture
+def quiet(declared):
+    """The sample's fleet, to which nothing happens."""
+    return {**declared, "faults": [], "benign": []}
+
+
 def same(one, other):
     assert one.keys() == other.keys()
     for name in one:
         pd.testing.assert_frame_equal(one[name], other[name], check_freq=False)
 
 
-@pytest.mark.parametrize(("scenario", "name"), [("sample", "sample"), ("fleet", "simulated")])
+@pytest.mark.parametrize(("scenario", "name"), SHIPPED)
 def test_the_shipped_data_are_what_their_scenario_yields(scenario, name):
     same(simulate(SCENARIOS / f"{scenario}.yaml"), datasets.load(name))
     assert read_metadata(CHECKOUT / "data" / name / "telemetry.parquet")["scenario"] == scenario
@@ -40,6 +60,7 @@ def test_equal_seeds_equal_tables_and_others_differ(sample, declared):
     same(simulate(declared), sample)
     other = simulate(declared, seed=2)
     assert not other["telemetry"].equals(sample["telemetry"])
+    assert not other["logs"].equals(sample["logs"])
 
 
 def test_every_table_keeps_its_contract(sample):
@@ -48,109 +69,405 @@ def test_every_table_keeps_its_contract(sample):
     assert set(sample["telemetry"]) <= set(metric_registry())
 
 
-def test_values_stay_within_the_bounds_of_the_registry(sample):
-    for name, values in sample["telemetry"].items():
-        known = metric_registry()[name]
-        assert known.lower is None or values.min() >= known.lower, name
-        assert known.upper is None or values.max() <= known.upper, name
+@pytest.mark.parametrize(("scenario", "name"), SHIPPED)
+def test_values_stay_within_the_bounds_of_the_registry(scenario, name):
+    for column, values in datasets.load(name)["telemetry"].items():
+        known = metric_registry()[column]
+        assert known.lower is None or values.min() >= known.lower, column
+        assert known.upper is None or values.max() <= known.upper, column
 
 
-def test_counters_fall_only_where_a_process_restarts(sample):
+# ---- what is measured ----------------------------------------------------------------------------------------------
+
+
+def test_counters_are_whole_and_fall_only_where_a_process_was_away(sample):
+    counters = [name for name in sample["telemetry"] if metric_registry()[name].instrument == "counter"]
+    assert len(counters) == 4
+    for name in counters:
+        for entity, values in sample["telemetry"][name].dropna().groupby(level="entity"):
+            values = values.droplevel("entity")
+            if name != "process_cpu_seconds_total":
+                assert (values == values.round()).all()
+            away = values[values.diff() < 0].index - pd.Timedelta("1min")
+            assert (sample["telemetry"].loc[entity, "up"].reindex(away) == 0).all(), (name, entity)
+
+
+def test_restarts_are_those_of_releases_kills_and_repairs(sample):
     requests = sample["telemetry"]["http_server_requests_total"].dropna()
     falls = requests.groupby(level="entity").diff().lt(0).groupby(level="entity").sum()
-    releases = sample["states"][sample["states"]["name"] == "version"]["entity"].value_counts()
-    assert falls["chat-2"] >= releases["chat-2"] - 1 > 0  # the first version is the one that it started with
-    assert falls.sum() <= 10
+    logs = sample["logs"]
+    kills = logs["message"].str.contains("Killed process").sum()
+    assert kills == 2  # of chat-1, whose leak began again after the first
+    assert falls.to_dict() == {"chat-1": kills + 1, "chat-2": 1, "features-1": 0, "gateway-1": 1}
+    assert logs["message"].str.startswith("listening").sum() == falls.sum()
 
 
-def test_times_of_a_fault_stand_in_their_order(sample):
-    faults = sample["faults"]
+def test_a_metric_that_an_entity_does_not_have_is_missing_throughout(sample):
+    there = sample["telemetry"].groupby(level="entity").count() > 0
+    assert there["up"].all()
+    assert there.index[there["gpu_temperature_celsius"]].tolist() == ["gpu-1"]
+    assert there.index[there["model_queue_depth"]].tolist() == ["chat-1", "chat-2"]
+    seen = sample["telemetry"]["up"] == 1
+    assert sample["telemetry"].loc[~seen].drop(columns="up").isna().all().all()
+
+
+def test_load_has_a_day_and_a_weekend_and_models_follow_it():
+    telemetry = datasets.load("simulated")["telemetry"]
+    names = ["gateway-1", "chat-1", "code-2"]
+    asked = pd.concat({e: telemetry.loc[e, "http_server_requests_total"].diff() for e in names}, axis=1)
+    asked = asked.where(asked >= 0)
+    hourly = asked["gateway-1"].groupby(asked.index.hour).median()
+    assert 13 <= hourly.idxmax() <= 17
+    assert hourly.max() > 1.6 * hourly.min()
+    weekday = asked["gateway-1"].groupby(asked.index.dayofweek).median()
+    assert 0.6 < weekday[[5, 6]].mean() / weekday[:5].mean() < 0.85
+    assert asked.corr().loc["gateway-1", ["chat-1", "code-2"]].min() > 0.8
+
+
+def test_noise_is_autocorrelated_and_has_the_stated_deviation():
+    rows = autocorrelated(3, "test", ["a", "b"], 50_000, memory=0.9, sigma=0.5, tail=5)
+    assert rows.std(axis=1) == pytest.approx([0.5, 0.5], rel=0.1)
+    assert np.corrcoef(rows[:, 1:].ravel(), rows[:, :-1].ravel())[0, 1] == pytest.approx(0.9, abs=0.02)
+    assert abs(np.corrcoef(rows)[0, 1]) < 0.1
+    assert (
+        pd.Series(autocorrelated(3, "t", ["a"], 50_000, memory=0, sigma=1, tail=5)[0]).kurt() > 1
+    )  # heavier than normal
+
+
+@given(
+    arrivals=st.lists(st.floats(0, 50), min_size=1, max_size=40),
+    rate=st.floats(0.5, 40),
+    longest=st.floats(1, 200),
+    step=st.sampled_from([1.0, 60.0]),
+)
+def test_the_queue_is_lindleys(arrivals, rate, longest, step):
+    row = np.array([arrivals])
+    waiting, shed = queue(row, np.full_like(row, rate), np.array([[longest]]), step)
+    expected = naive.queue(arrivals, [rate] * len(arrivals), longest, step)
+    np.testing.assert_allclose(waiting[0], expected[0], rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(shed[0], expected[1], rtol=1e-12, atol=1e-12)
+
+
+# ---- faults --------------------------------------------------------------------------------------------------------
+
+counts = st.one_of(st.just(math.nan), st.integers(0, 400))
+
+
+@given(rows=st.lists(st.tuples(counts, st.integers(0, 40), st.floats(0.1, 3)), min_size=1, max_size=30))
+def test_broken_is_its_twin(rows):
+    rows = [(r, math.nan if math.isnan(r) else e, math.nan if math.isnan(r) else p) for r, e, p in rows]
+    columns = ["http_server_requests_total", "http_server_errors_total", P99]
+    found = broken(pd.DataFrame(rows, columns=columns, dtype="float64"), ServiceLevel(error_ratio=0.1, latency=2.0))
+    assert found["bad"].tolist() == naive.broken_samples(rows, 0.1, 2.0)
+
+
+@pytest.mark.parametrize(("scenario", "name"), SHIPPED)
+def test_impact_is_computed_from_telemetry_and_nothing_else_breaks_a_service_level(scenario, name):
+    """Every time of impact and recovery again, in plain loops; and no service level broken that no record explains."""
+    read, tables = read_scenario(SCENARIOS / f"{scenario}.yaml"), datasets.load(name)
+    faults, felt = tables["faults"], 0
+    for entity, service in read.replicas().items():
+        level, rows = read.services[service].service_level, tables["telemetry"].loc[entity]
+        seconds = ((rows.index - read.start) / pd.Timedelta("1s")).tolist()
+        cells = rows[["http_server_requests_total", "http_server_errors_total", P99]].itertuples(index=False, name=None)
+        bad = naive.broken_samples(list(cells), level.error_ratio, level.latency)
+        shortest, explained = round(level.during / read.step), set()
+        for fault in faults[faults["entity"] == entity].itertuples():
+            begin, end = ((t - read.start).total_seconds() for t in (fault.cause_start, fault.cause_end))
+            if math.isnan(end):
+                end = math.inf
+            first, after = naive.impact(seconds, bad, begin, end + AFTERMATH_S, shortest)
+            impact_start = (fault.impact_start - read.start).total_seconds()
+            assert impact_start == first if first is not None else math.isnan(impact_start)
+            if first is not None:
+                recovered = max(end, after)
+                assert (fault.recovered_at - read.start).total_seconds() == recovered or recovered > seconds[-1]
+                explained |= {s for s in seconds if first <= s < recovered}
+                felt += 1
+        unexplained = [b and s not in explained for s, b in zip(seconds, bad, strict=True)]
+        assert naive.impact(seconds, unexplained, 0, seconds[-1], shortest) == (None, None), entity
+    assert felt == faults["impact_start"].notna().sum() > 0
     roots = faults[faults["entity"] == faults["root_entity"]]
-    assert set(roots["failure_mode"]) <= set(FAILURE_MODES)
-    assert len(roots) == 4
-    assert roots[["cause_start", "root_metrics"]].notna().all().all()
-    for first, second in (
-        ("cause_start", "impact_start"),
-        ("impact_start", "detected_at"),
-        ("cause_end", "recovered_at"),
-    ):
+    assert (faults.drop(roots.index)["impact_start"]).notna().all()  # another entity is there because it felt something
+
+
+@pytest.mark.parametrize(("scenario", "name"), SHIPPED)
+def test_times_of_a_fault_stand_in_their_order(scenario, name):
+    faults = datasets.load(name)["faults"]
+    ordered = ["cause_start", "detected_at", "diagnosed_at", "cause_end", "recovered_at"]
+    for first, second in [*pairwise(ordered), ("cause_start", "impact_start")]:
         known = faults.dropna(subset=[first, second])
         assert len(known)
         assert (known[first] <= known[second]).all(), (first, second)
+    incident = faults.index.str.split(".").str[0]
+    impact = faults["impact_start"].groupby(incident).min()
+    noticed = faults["detected_at"].groupby(incident).first()
+    assert noticed[impact.isna()].isna().all()  # nobody reports what nobody feels
+    assert (noticed > impact)[noticed.notna()].all()
+    assert (faults["cause_start"] == faults["cause_start"].groupby(incident).transform("first")).all()
+    assert faults["severity"].between(1, 10).all()
+    assert (faults["severity"][faults["impact_start"].isna()] == 1).all()
 
 
-def test_impact_is_what_users_feel_not_the_injection(sample, declared):
-    """At the moment of impact the service level is broken for as long as the scenario says, and was not just before."""
-    telemetry = sample["telemetry"]
-    levels = {n: s["service_level"] for n, s in declared["services"].items()}
-    checked = 0
-    for fault in sample["faults"].dropna(subset=["impact_start"]).itertuples():
-        rows = telemetry.loc[fault.entity]
-        level = levels[fault.entity.rsplit("-", 1)[0]]
-        counts = rows[["http_server_errors_total", "http_server_requests_total"]].diff()
-        ratio = counts["http_server_errors_total"] / counts["http_server_requests_total"]
-        slow = rows["http_server_request_duration_seconds_p99"] > level["latency"]
-        broken = (ratio > level["error_ratio"]) | slow | (rows["up"] == 0) | rows["up"].isna()
-        at = rows.index.get_indexer([fault.impact_start])[0]
-        assert broken.iloc[at : at + 2].any(), fault.Index
-        checked += 1
-    assert checked >= 3
+def test_history_is_mostly_clean_and_every_mode_is_felt_several_times_after_it():
+    tables = datasets.load("simulated")
+    stamps, faults = tables["telemetry"].index.unique("timestamp"), tables["faults"]
+    history = stamps[int(0.4 * len(stamps))]
+    roots = faults[faults["entity"] == faults["root_entity"]]
+    assert (roots["cause_start"] < history).sum() == 2
+    felt = faults[faults["impact_start"] >= history].drop_duplicates(["root_entity", "cause_start"])
+    assert felt["failure_mode"].value_counts().reindex(list(FAILURE_MODES)).min() >= 3
+    assert roots["impact_start"].isna().any()  # not every cause is felt
 
 
-def test_faults_show_and_propagate_to_callers(declared):
-    quiet = simulate({**declared, "faults": [], "benign": []})
-    loud = simulate(
-        {**declared, "faults": [f for f in declared["faults"] if f["mode"] == "slow_dependency"], "benign": []}
+def test_faults_with_precursors_are_felt_late_and_the_others_at_once():
+    faults = datasets.load("simulated")["faults"].dropna(subset=["impact_start"])
+    first = faults.sort_values("impact_start").drop_duplicates(["root_entity", "cause_start"])
+    lead = (first["impact_start"] - first["cause_start"]).dt.total_seconds() / 60
+    early = first["failure_mode"].map(lambda mode: FAILURE_MODES[mode].precursor)
+    assert lead[early].min() > 15
+    assert lead[~early].max() < 15
+
+
+@pytest.mark.parametrize("mode", FAILURE_MODES)
+def test_each_mode_shows_in_its_root_metrics_and_reaches_callers(quiet, mode):
+    entity = {"slow_dependency": "features-1"}.get(
+        mode, "gpu-1" if mode in ("gpu_throttling", "network_loss") else "chat-1"
     )
-    start = pd.Timestamp(declared["start"]) + pd.Timedelta("15h50min")
-    during = slice(start, start + pd.Timedelta("30min"))
-    p99 = "http_server_request_duration_seconds_p99"
-    for entity in ("features-1", "chat-1", "gateway-1"):
-        before, after = (t["telemetry"].loc[entity].loc[during, p99].median() for t in (quiet, loud))
-        assert after > 1.2 * before, entity
-    assert quiet["faults"].empty
+    event = {"mode": mode, "entity": entity, "start": "10h", "duration": "5h", "intensity": 1.5}
+    before, after = simulate(quiet)["telemetry"], simulate({**quiet, "faults": [event]})
+    during = pd.Timestamp(quiet["start"]) + pd.to_timedelta(["10h", "15h"])
+    rows = {}
+    for name, telemetry in (("before", before), ("after", after["telemetry"])):
+        counters = [c for c in telemetry if metric_registry()[c].instrument == "counter"]
+        grown = telemetry.assign(**{c: telemetry[c].groupby(level="entity").diff() for c in counters})
+        rows[name] = {e: grown.loc[e].loc[during[0] : during[1]] for e in (entity, "gateway-1")}
+    for metric in FAILURE_MODES[mode].root_metrics:
+        usual, seen = rows["before"][entity][metric], rows["after"][entity][metric]
+        far = (seen - usual.mean()).abs().quantile(0.9)
+        assert far > 3 * (usual - usual.mean()).abs().quantile(0.9), metric
+    assert rows["after"]["gateway-1"][P99].quantile(0.95) > 1.5 * rows["before"]["gateway-1"][P99].quantile(0.95)
+    assert set(after["faults"]["root_entity"]) == {entity}
+    assert after["faults"]["failure_mode"].eq(mode).all()
 
 
-def test_a_new_entity_leaves_the_draws_of_the_others(declared):
-    alone = {**declared, "faults": [], "benign": []}
-    more = {**alone, "hosts": {**alone["hosts"], "gpu-9": {"gpu": True}}}
-    one, other = simulate(alone)["telemetry"], simulate(more)["telemetry"]
-    assert "gpu-9" in other.index.unique("entity")
-    pd.testing.assert_frame_equal(one, other.drop("gpu-9", level="entity").reindex(one.index), check_freq=False)
+def test_what_happens_before_an_event_does_not_depend_on_it(quiet):
+    """No look into the future: up to the start of the first fault, a day with faults is the day without."""
+    event = {"mode": "bad_configuration", "entity": "chat-2", "start": "12h", "duration": "2h"}
+    start = pd.Timestamp(quiet["start"]) + pd.Timedelta("12h")
+    one, other = (simulate(s)["telemetry"] for s in (quiet, {**quiet, "faults": [event]}))
+    early = one.index.get_level_values("timestamp") < start
+    pd.testing.assert_frame_equal(one[early], other[early])
+    assert not one[~early].equals(other[~early])
 
 
-def test_large_fleets_are_vectorised(declared):
-    services = {**declared["services"], "chat": {**declared["services"]["chat"], "replicas": 60}}
-    tables = simulate({**declared, "services": services, "faults": [], "benign": [], "duration": "6h"})
-    assert tables["telemetry"].index.unique("entity").size == 63
-    assert np.isfinite(tables["telemetry"]["up"]).all()
+def test_a_record_that_ends_during_a_fault_leaves_it_open(quiet):
+    event = {"mode": "bad_configuration", "entity": "chat-2", "start": "23h", "duration": "4h", "intensity": 2}
+    faults = simulate({**quiet, "faults": [event]})["faults"]
+    assert faults[["cause_start", "impact_start"]].notna().all().all()
+    assert faults[["cause_end", "recovered_at"]].isna().all().all()
+
+
+def test_harmless_events_are_no_faults_and_leave_their_traces(quiet):
+    start = pd.Timestamp(quiet["start"])
+    event = {"entity": "chat-1", "start": "3h"}
+    tables = simulate({**quiet, "benign": [event | {"mode": m} for m in ("release", "config_change", "cache_growth")]})
+    assert tables["faults"].empty
+    changed = tables["states"][tables["states"]["timestamp"] > start]
+    assert sorted(changed["name"]) == ["config_hash", "version"]
+    usual = simulate(quiet)["telemetry"]
+    grown = (tables["telemetry"] - usual).loc["chat-1", "process_resident_memory_bytes"]
+    assert grown.loc[start + pd.Timedelta("5h")] > 1e9 > grown.loc[: start + pd.Timedelta("3h")].max()
+    gap = simulate(
+        {**quiet, "benign": [{"mode": "sensor_gap", "entity": "chat-1", "start": "3h", "duration": "10min"}]}
+    )
+    silent = gap["telemetry"].loc["chat-1"].loc[start + pd.Timedelta("3h") : start + pd.Timedelta("3h9min")]
+    assert (silent["up"] == 0).all()
+    assert silent[P99].isna().all()
+    assert gap["faults"].empty
+    busy = simulate({**quiet, "benign": [{"mode": "campaign", "entity": "gateway", "start": "3h", "duration": "4h"}]})
+    peak = start + pd.Timedelta("5h")
+    assert busy["telemetry"].loc[("chat-2", peak), "vllm_kv_cache_usage_ratio"] > usual.loc[("chat-2", peak)].get(
+        "vllm_kv_cache_usage_ratio"
+    )
+
+
+def test_logs_tell_symptoms_and_never_the_mode(sample):
+    logs = sample["logs"]
+    assert not logs["message"].str.contains("|".join(FAILURE_MODES)).any()
+    assert logs["timestamp"].is_monotonic_increasing
+    full = logs[logs["message"].str.startswith("accept: too many open files")]
+    assert set(full["entity"]) == {"gateway-1"}
+    fault = sample["faults"].loc["f03"]
+    assert full["timestamp"].between(fault["impact_start"], fault["recovered_at"]).all()
+    telemetry = sample["telemetry"]["up"]
+    minute = pd.MultiIndex.from_arrays([logs["entity"], logs["timestamp"].dt.floor("min")])
+    spoken = logs[(telemetry.reindex(minute) == 0).to_numpy() & (logs["entity"] == "chat-1").to_numpy()]
+    assert spoken.empty  # who is away is silent
+    assert (
+        simulate({**yaml.safe_load((SCENARIOS / "sample.yaml").read_text()), "logs": {"per_hour": 0, "at_most": 0}})[
+            "logs"
+        ]["message"]
+        .str.contains("Killed|listening|configuration")
+        .all()
+    )
+
+
+def test_a_fleet_that_says_nothing_has_an_empty_table_of_logs(quiet):
+    logs = simulate({**quiet, "logs": {"at_most": 0}})["logs"]
+    assert logs.empty
+    pd.testing.assert_frame_equal(validate(logs, "logs"), logs)
+
+
+# ---- seeds, schedules, size ----------------------------------------------------------------------------------------
+
+
+def test_a_new_entity_leaves_the_others_as_they_were(declared):
+    aside = {**declared["services"]["features"], "load": {"mean": 5}}
+    more = {
+        **declared,
+        "hosts": {"gpu-9": {"gpu": True}, **declared["hosts"]},
+        "services": {"aside": aside, **declared["services"]},
+    }
+    one, other = simulate(declared), simulate(more)
+    assert {"aside-1", "gpu-9"} == set(other["telemetry"].index.unique("entity")) - set(
+        one["telemetry"].index.unique("entity")
+    )
+    rest = other["telemetry"].drop(["aside-1", "gpu-9"], level="entity")
+    pd.testing.assert_frame_equal(one["telemetry"], rest.reindex(one["telemetry"].index), check_freq=False)
+    pd.testing.assert_frame_equal(one["faults"], other["faults"])
+    lines = other["logs"][~other["logs"]["entity"].isin(["aside-1", "gpu-9"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one["logs"], lines)
+
+
+def test_random_events_are_as_many_as_asked_in_slots_of_their_own():
+    read = read_scenario(SCENARIOS / "fleet.yaml")
+    faults, benign = occurrences(read, 5)
+    drawn = [f for f in faults if f.start >= read.random.after]
+    assert pd.Series([f.mode for f in drawn]).value_counts().to_dict() == read.random.faults
+    assert pd.Series([b.mode for b in benign]).value_counts().to_dict() == read.random.benign
+    for one, after in pairwise(drawn):
+        assert one.end <= after.start
+    assert [f.name for f in faults] == sorted(f.name for f in faults)
+    assert min(b.start for b in benign) < read.random.after  # the history has harmless events too
+    assert occurrences(read, 6) != (faults, benign)
+
+
+@pytest.mark.parametrize("course", ["step", "ramp", "bursts", "plateau", "hump"])
+def test_courses_stay_between_nothing_and_full_strength(course):
+    values = shape(course, np.linspace(0, 1, 500), 120, np.random.default_rng(0))
+    assert values.min() >= 0
+    assert 0.95 < values.max() <= 1 or course == "bursts"
+    assert (values > 0).mean() > 0.6
+
+
+def test_the_catalogues_of_modes_agree_with_drivers_and_registry():
+    assert not FAILURE_MODES.keys() & BENIGN.keys()
+    for name, mode in (FAILURE_MODES | BENIGN).items():
+        assert set(mode.effects) <= set(DRIVERS), name
+        assert set(mode.on) <= {*SERVICES, *HOSTS, "entry"}, name
+        assert set(mode.root_metrics) <= set(metric_registry()), name
+    assert all(mode.root_metrics for mode in FAILURE_MODES.values())
+    assert {m.precursor for m in FAILURE_MODES.values()} == {True, False}
+    assert len(FAILURE_MODES) >= 5
+
+
+def test_many_replicas_and_other_steps(quiet):
+    services = {**quiet["services"], "chat": {**quiet["services"]["chat"], "replicas": 60}}
+    tables = simulate({**quiet, "services": services, "duration": "6h", "step": "15s"})
+    up = tables["telemetry"]["up"]
+    assert (up.groupby(level="entity").size() == 6 * 240).all()
+    assert up.index.unique("entity").size == 63
+    assert up.isin([0, 1]).all()
+    edges = tables["topology"].reset_index()
+    assert edges["kind"].value_counts().to_dict() == {"calls": 120, "runs_on": 60}
+
+
+# ---- bad input -----------------------------------------------------------------------------------------------------
+
+
+def changed(declared, place, value):
+    """The scenario with one field changed; `place` is its path."""
+    copy = yaml.safe_load(yaml.safe_dump(declared))
+    *way, last = place
+    inner = copy
+    for part in way:
+        inner = inner[part]
+    inner[last] = value
+    return copy
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("place", "value", "said"),
     [
-        ({"servces": {}}, "did you mean 'services'"),
-        ({"duration": "one day"}, "duration"),
-        ({"faults": [{"mode": "memory_lek", "entity": "chat-1", "start": "1h"}]}, "did you mean 'memory_leak'"),
-        ({"faults": [{"mode": "memory_leak", "entity": "chat-9", "start": "1h"}]}, "chat-9"),
-        ({"services": {}}, "services"),
-        ({"seed": -1}, "seed"),
+        (["servces"], {}, ["'servces'", "did you mean 'services'"]),
+        (["services", "chat", "retires"], 1, ["services.chat.retires", "did you mean 'retries'"]),
+        (["services", "chat", "service_level", "latncy"], 1, ["services.chat.service_level.latncy", "'latency'"]),
+        (["services", "chat", "capacity"], "many", ["services.chat.capacity", "number", "many"]),
+        (["services", "chat", "capacity"], 0, ["services.chat.capacity", "greater than 0"]),
+        (["services", "chat", "calls"], {"featurs": 1}, ["services.chat.calls.featurs", "did you mean 'features'"]),
+        (["services", "chat", "runs_on"], ["gpu-2"], ["services.chat.runs_on.0", "did you mean 'gpu-1'"]),
+        (["services", "chat", "memory"], 1e12, ["services.chat.memory", "memory_limit"]),
+        (["services", "features", "calls"], {"gateway": 1}, ["circle", "gateway", "chat", "features"]),
+        (["services", "gateway", "load"], None, ["services.gateway", "load"]),
+        (["services"], {}, ["services"]),
+        (["hosts", "gpu-1", "shares"], ["gpu-1"], ["hosts.gpu-1.shares.0", "another host"]),
+        (["hosts", "chat-1"], {}, ["hosts.chat-1", "no service or replica"]),
+        (["duration"], "one day", ["duration", "'3h'", "one day"]),
+        (["duration"], 5, ["duration", "with its unit"]),
+        (["step"], "2h", ["step"]),
+        (["start"], "2026-03-04", ["start", "with its zone"]),
+        (["seed"], -1, ["seed", "-1"]),
+        (["faults", 0, "mode"], "memory_lek", ["faults.0.mode", "did you mean 'memory_leak'"]),
+        (["faults", 0, "mode"], "release", ["faults.0.mode", "'release'"]),
+        (["faults", 0, "entity"], "chat-9", ["faults.0.entity", "did you mean 'chat-"]),
+        (["faults", 1, "entity"], "gpu-1", ["faults.1.entity", "feature_store"]),
+        (["faults", 0, "start"], "2d", ["faults.0.start", "less than the duration"]),
+        (["faults", 0, "duration"], "1s", ["faults.0.duration", "at least a step"]),
+        (["benign", 0, "mode"], "relase", ["benign.0.mode", "did you mean 'release'"]),
+        (["random"], {"faults": {"gpu_throttlin": 1}}, ["random.faults.gpu_throttlin", "'gpu_throttling'"]),
+        (["random"], {"after": "2d"}, ["random", "after < before"]),
+        (["name"], "", ["name"]),
     ],
 )
-def test_a_wrong_scenario_says_where_and_what(declared, change, said, tmp_path):
+def test_a_wrong_scenario_says_where_and_what(declared, place, value, said, tmp_path, capsys):
     path = tmp_path / "wrong.yaml"
-    path.write_text(yaml.safe_dump({**declared, **change}))
+    path.write_text(yaml.safe_dump(changed(declared, place, value)))
     with pytest.raises(ContractError) as error:
         read_scenario(path)
-    assert said in str(error.value)
-    assert "wrong.yaml" in str(error.value)
+    for part in ["wrong.yaml", *said]:
+        assert part in str(error.value)
     assert main([str(path), str(tmp_path / "out")]) == 2
+    assert said[0] in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_written_tables_carry_where_they_come_from(tmp_path, declared):
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1\n", "name: x\n"])
+def test_what_is_no_scenario_at_all(text, tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractError, match=r"odd\.yaml"):
+        read_scenario(path)
+    with pytest.raises(ContractError, match=r"did you mean 'odd\.yaml'"):
+        read_scenario(tmp_path / "od.yaml")
+
+
+def test_written_tables_carry_where_they_come_from(tmp_path, quiet, capsys):
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump({**declared, "duration": "2h", "faults": [], "benign": []}))
-    files = write(path, tmp_path / "out")
-    assert {f.name for f in files} >= {"telemetry.parquet", "faults.parquet", "SHA256SUMS"}
-    assert read_metadata(files[0])["seed"] == declared["seed"]
+    path.write_text(yaml.safe_dump({**quiet, "duration": "2h"}))
+    assert main([str(path), str(tmp_path / "out"), "--seed", "3"]) == 0
+    assert "telemetry.parquet  600 rows" in capsys.readouterr().out
+    notes = read_metadata(tmp_path / "out" / "telemetry.parquet")
+    assert (notes["scenario"], notes["seed"]) == ("sample", 3)
+    again = write(path, tmp_path / "again", seed=3)
+    assert [f.read_bytes() for f in again] == [(tmp_path / "out" / f.name).read_bytes() for f in again]
+
+
+def test_growth_and_peak_are_settings(quiet):
+    with pytest.raises(ValueError, match="mean"):
+        Load(mean=0)
+    load = {"mean": 16, "daily": 0, "weekend": 0, "noise": 0, "growth": 0.2}
+    services = {**quiet["services"], "gateway": {**quiet["services"]["gateway"], "load": load}}
+    counter = simulate({**quiet, "services": services})["telemetry"].loc["gateway-1", "http_server_requests_total"]
+    asked = counter.diff().rolling(120).median()
+    assert asked.iloc[-1] / asked.iloc[130] == pytest.approx(math.exp(0.2 * 1310 / 1440), rel=0.03)

@@ -63,9 +63,9 @@ def load(files: str | Iterable[str] = "*") -> dict[str, pd.DataFrame]:
 
     Notes
     -----
-    Eight series repeat stamps, one of them a whole hour (a clock set back), while the benchmark scores by row. So a stamp
-    that is not after the one before is moved to a microsecond after it: no row is lost, the rows keep the order of the
-    file, and none crosses the edge of a window. The origin's stamps carry no zone; they are read as UTC.
+    Eight series repeat stamps, one of them a whole hour (a clock set back), while the benchmark scores by row. So a
+    stamp that is not after the one before is moved to a microsecond after it: no row is lost, the rows keep the order
+    of the file, and none crosses the edge of a window. The origin's stamps carry no zone; they are read as UTC.
     """
     folder, wanted = _files()
     chosen = _chosen(files)

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import io
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 from pyarrow import ArrowException
@@ -111,12 +111,12 @@ def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
 
 
 def digests(**options) -> dict[str, str]:
-    """Sha256 of every file that `load` would read, by its place in the reading, its folder's name and its own."""
+    """Sha256 of every file that `load` would read."""
     files = [source for path in _telemetry(options.get("path", ())) for source in locate(path)]
     others = [v for k, v in options.items() if k not in ("path", "reader") and v]
     files += [source for path in others for source in locate(_near(path))]
-    # Not by the whole path: the same files in another checkout are the same data.
-    return {f"{k}:{file.parent}/{PurePosixPath(file.path).name}": _sha256(file) for k, file in enumerate(files)}
+    root = f"{home()}/"  # the same files in another checkout are the same data
+    return {file.path.removeprefix(root): _sha256(file) for file in files}
 
 
 def _sha256(file) -> str:

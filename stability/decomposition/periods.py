@@ -62,7 +62,8 @@ def find_periods(
     2. Proof: the series without its running mean of that period is cut into cycles. Their agreement is the mean
        correlation of pairs of cycles; it must reach `min_agreement`, and exceed what the same cycles reach when each is
        shifted by a random amount. Shifting keeps everything about the noise but the phase, so a random walk, which has
-       peaks and hills galore, has no period.
+       peaks and hills galore, has none. By chance some do: up to 4 in 100 random walks and AR(1) series
+       (14 to 365 days, 5 minutes and an hour, 200 of each), and up to 3 in 100 of white noise.
     3. The profile of the best one is taken out and the search begins again.
 
     Outliers are clipped, gaps stay gaps. A day's profile holds whatever divides the day: an hour is named beside it
@@ -98,7 +99,7 @@ def find_periods(
     References
     ----------
     Periodogram hints proved on the autocorrelation: Vlachos, Yu and Castelli (2005), On periodicity detection and
-    structural similarity, SIAM SDM, doi 10.1137/1.9781611972757.40, section 3. The proof by shifted cycles takes the
+    structural similarity, SIAM SDM, doi 10.1137/1.9781611972757.40. The proof by shifted cycles takes the
     place of its white-noise threshold, which red noise passes.
 
     Examples

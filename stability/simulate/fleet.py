@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["QUEUE_S", "Fleet", "run"]
+__all__ = ["BASE_ERRORS", "QUEUE_S", "Fleet", "run"]
 
 from dataclasses import dataclass
 
@@ -102,7 +102,8 @@ def run(scenario: Scenario, seed: int, faults: list[Occurrence], benign: list[Oc
     length = int(scenario.duration // scenario.step)
     asked = demand(scenario, seed, length, campaigns(benign, scenario, seed, length))
     usual = spread(scenario, asked)
-    pace = {name: flow / max(flow.mean(), 1e-12) for name, flow in usual.items()}
+    nominal = spread(scenario, {name: s.load.mean for name, s in scenario.services.items() if s.load})
+    pace = {name: flow / nominal[name] for name, flow in usual.items()}
     events = sorted(faults + benign, key=lambda e: (e.start, e.name))
     effects = apply(events, scenario, seed, pace)
 

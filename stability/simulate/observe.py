@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from stability.schema import validate
-from stability.simulate.fleet import Fleet
+from stability.simulate.fleet import BASE_ERRORS, Fleet
 from stability.simulate.streams import autocorrelated, stream
+from stability.simulate.topology import settings
 
 SERVICE_METRICS = (
     "http_server_requests_total",
@@ -40,6 +41,7 @@ IDLE_CORES = 0.15
 CLOCK_HZ = 1.98e9  # the highest SM clock of a current data-centre GPU
 PACKETS_PER_S = 400.0  # at full load of a host
 STRAY_ERRORS_PER_S = 0.03
+USUAL_LOAD = 0.4  # share of the capacity, over day and night
 UPTIME_S = (2e5, 2e6)  # how long the processes had been running before the record begins
 
 
@@ -87,26 +89,27 @@ def _services(fleet: Fleet) -> dict[str, np.ndarray]:
     due = np.where(away, 0.0, fleet.arrivals) * step
     requests, errors, quantile = np.empty_like(due), np.empty_like(due), np.empty_like(due)
     for k, name in enumerate(names):
-        rng = stream(seed, "requests", name)
-        requests[k] = rng.poisson(due[k])
-        errors[k] = rng.binomial(requests[k].astype(np.int64), np.clip(fleet.failing[k], 0, 1))
-        # The sample quantile of n requests scatters with 1/sqrt(n).
-        quantile[k] = rng.standard_normal(length) * (0.02 + 0.6 / np.sqrt(np.maximum(requests[k], 1.0)))
-    cores = np.array([CORES[r] for r in role])[:, None] * np.clip(fleet.busy, 0, 1)
+        # A stream for each: how many draws a Poisson number takes depends on its mean, and what happens at one moment
+        # must not reshuffle what is drawn for another.
+        requests[k] = stream(seed, "requests", name).poisson(due[k])
+        failing = np.clip(fleet.failing[k], 0, 1)
+        errors[k] = stream(seed, "errors seen", name).binomial(requests[k].astype(np.int64), failing)
+        scatter = 0.02 + 0.6 / np.sqrt(np.maximum(requests[k], 1.0))  # of the sample quantile of so many requests
+        quantile[k] = stream(seed, "quantile", name).standard_normal(length) * scatter
+    rate, cores = USUAL_LOAD * settings(scenario, "capacity"), np.array([[CORES[r]] for r in role])
     jitter = np.exp(autocorrelated(seed, "cores", names, length, memory=0.5, sigma=0.05, tail=5))
+    cpu = np.round((IDLE_CORES + cores * np.clip(fleet.busy, 0, 1) * jitter) * np.where(away, 0, step), 2)
     depth = np.round(fleet.backlog + 2 * np.clip(fleet.usage, 0, 1) ** 3 * np.exp(_white(fleet, "depth", 0.5)))
     cache = 0.1 + 0.68 * np.clip(fleet.usage, 0, 1.2) + _white(fleet, "cache", 0.03)
     active = np.round(fleet.active * np.exp(_white(fleet, "active", 0.08)))
     return {
-        "http_server_requests_total": _counter(fleet, "requests", names, requests),
-        "http_server_errors_total": _counter(fleet, "errors", names, errors),
+        "http_server_requests_total": _counter(fleet, names, requests, rate),
+        "http_server_errors_total": _counter(fleet, names, errors, BASE_ERRORS * rate),
         "http_server_request_duration_seconds_p99": np.where(
             requests > 0, _rounded(fleet.p99 * np.exp(quantile)), np.nan
         ),
         "http_server_active_requests": np.maximum(active, 0),
-        "process_cpu_seconds_total": np.round(
-            _counter(fleet, "cores", names, np.round((IDLE_CORES + cores * jitter) * np.where(away, 0, step), 2)), 2
-        ),
+        "process_cpu_seconds_total": np.round(_counter(fleet, names, cpu, IDLE_CORES + USUAL_LOAD * cores), 2),
         "process_resident_memory_bytes": _rounded(fleet.memory),
         "process_open_fds": np.round(fleet.descriptors),
         "model_queue_depth": np.where(model, depth, np.nan),
@@ -142,7 +145,7 @@ def _hosts(fleet: Fleet) -> dict[str, np.ndarray]:
     return {
         "system_cpu_utilization_ratio": _ratio(0.06 + np.where(gpu, 0.3, 0.75) * fleet.utilization + noise["host cpu"]),
         "system_memory_utilization_ratio": _ratio(0.08 + fleet.resident / memory + noise["host memory"]),
-        "system_network_errors_total": _counter(fleet, "packets", names, broken),
+        "system_network_errors_total": _counter(fleet, names, broken, STRAY_ERRORS_PER_S),
         "gpu_utilization_ratio": np.where(gpu, _ratio(strain + noise["gpu"]), np.nan),
         "gpu_temperature_celsius": np.where(gpu, np.round(fleet.heat + noise["sensor"], 1), np.nan),
         "gpu_sm_clock_hertz": np.where(
@@ -155,13 +158,15 @@ def _white(fleet: Fleet, purpose: str, sigma: float) -> np.ndarray:
     return autocorrelated(fleet.seed, purpose, fleet.replicas, fleet.length, memory=0.3, sigma=sigma)
 
 
-def _counter(fleet: Fleet, purpose: str, names: list[str], increments: np.ndarray) -> np.ndarray:
-    """Add up increments (whole numbers, or hundredths) since the process was born, as its counter does."""
+def _counter(fleet: Fleet, names: list[str], increments: np.ndarray, usual: np.ndarray | float) -> np.ndarray:
+    """Add up increments (whole numbers, or hundredths) since the process was born, as its counter does.
+
+    `usual` is what it counts in a second, shape (n, 1): what it had counted before the record begins.
+    """
     row = {name: k for k, name in enumerate(fleet.effects.entities)}
     born = fleet.effects.born[[row[name] for name in names]]
-    before = [stream(fleet.seed, "uptime", purpose, name).uniform(*UPTIME_S) for name in names]
-    total = increments.cumsum(axis=1)
-    total += np.round(increments.mean(axis=1) / fleet.scenario.step * before)[:, None]
+    uptime = np.array([[stream(fleet.seed, "uptime", name).uniform(*UPTIME_S)] for name in names])
+    total = increments.cumsum(axis=1) + np.round(usual * uptime)
     # What was counted when the youngest process began; the total never falls, so a running maximum carries it on.
     return total - np.maximum.accumulate(np.where(born, total - increments, 0.0), axis=1)
 

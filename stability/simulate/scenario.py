@@ -288,7 +288,7 @@ def _check_fleet(where: Path | str, scenario: Scenario) -> None:
     for name in reversed(order):  # callers first
         if name in reached:
             reached |= set(scenario.services[name].calls)
-    idle = [name for name in scenario.services if name not in reached]
+    idle = [name for name in reversed(order) if name not in reached]
     if idle:
         _fail(where, f"services.{idle[0]}", "load, or a caller that has some", "neither")
 

@@ -120,16 +120,16 @@ def _verdict(facts: RunFacts, console: Console) -> None:
 
 
 def print_catalogue() -> None:
-    """Print the catalogue of datasets, a row each."""
+    """Print the catalogue of datasets, a paragraph each."""
     from stability import datasets
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    rows = datasets.catalogue()
-    for column in rows.columns:
-        table.add_column(column, overflow="fold")
-    for row in rows.itertuples(index=False):
-        table.add_row(*(escape(str(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    for row in datasets.catalogue().to_dict("records"):
+        name, what = escape(row.pop("name")), escape(row.pop("what"))
+        console.print(f"[bold]{name}[/]: {what}", highlight=False)
+        for key, said in row.items():
+            if str(said):
+                console.print(f"    {key:9} {escape(str(said))}", highlight=False, soft_wrap=True)
 
 
 def print_check(name: str | None) -> int:
