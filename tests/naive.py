@@ -342,7 +342,7 @@ def causal_filter(rows, *, level, scale, last, origin, memory, seasons, clip=3.0
 
 
 def broken_samples(rows, error_ratio, latency):
-    """Whether the service level is broken at each (requests, errors, p99): two counters, and seconds (NaN = missing)."""
+    """Whether the service level is broken at each (requests, errors, p99): two counters, and s (NaN = missing)."""
     bad, known, missing = [], None, []
     for requests, errors, p99 in rows:
         if math.isnan(requests):
@@ -362,7 +362,7 @@ def broken_samples(rows, error_ratio, latency):
 
 
 def impact(seconds, bad, begin, end, shortest):
-    """First second of the runs of `shortest` bad samples that start in begin..end, and the one after the last."""
+    """First second of runs of `shortest` bad samples that start in begin..end, and the one after the last."""
     first = after = None
     k = 0
     while k < len(bad):

@@ -1,14 +1,21 @@
 """Datasets: intact or a clear error; each becomes tables of the contract."""
 
+import csv
+import json
 import shutil
+from datetime import datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from workbenches import CHECKOUT
 
 from stability import datasets
+from stability.datasets.nab import increasing
 from stability.datasets.sources import sha256
-from stability.schema import ContractError, validate
+from stability.schema import ContractError, validate, write_table
 
 
 @pytest.fixture
@@ -42,6 +49,36 @@ def test_nab_is_whole(data_mirror):
     assert tables["faults"]["cause_start"].isna().all()
 
 
+def test_nab_keeps_rows_values_and_windows_of_its_files(data_mirror):
+    """Row by row against the files, in plain Python: the benchmark scores by row, and by the windows of rows."""
+    tables = datasets.load("nab")
+    windows = json.loads((data_mirror / "nab" / "labels" / "combined_windows.json").read_text())
+    moved = 0
+    for entity, series in tables["telemetry"]["value"].groupby(level="entity"):
+        with (data_mirror / "nab" / "data" / f"{entity}.csv").open() as file:
+            rows = [(datetime.fromisoformat(r["timestamp"]), float(r["value"])) for r in csv.DictReader(file)]
+        stamps = [t.to_pydatetime().replace(tzinfo=None) for t in series.index.get_level_values("timestamp")]
+        assert series.tolist() == [value for _, value in rows]
+        late = [k for k, (stamp, row) in enumerate(zip(stamps, rows, strict=True)) if stamp != row[0]]
+        assert all(stamps[k] - stamps[k - 1] == timedelta(microseconds=1) for k in late)
+        moved += len(late)
+        own = tables["windows"][tables["windows"]["entity"] == entity]
+        for (start, end), window in zip(windows[f"{entity}.csv"], own.itertuples(), strict=True):
+            begin, last = datetime.fromisoformat(start), datetime.fromisoformat(end)
+            inside = [begin <= stamp <= last for stamp, _ in rows]
+            stamped = series.index.get_level_values("timestamp")
+            assert ((stamped >= window.start) & (stamped <= window.end)).tolist() == inside
+    assert moved == 49
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=30))
+def test_increasing_moves_only_what_it_must(stamps):
+    expected = []
+    for stamp in stamps:
+        expected.append(max(stamp, expected[-1] + 1) if expected else stamp)
+    assert increasing(np.array(stamps)).tolist() == expected
+
+
 def test_subsets_are_patterns(data_mirror):
     aws = datasets.load("nab", files=["realAWSCloudwatch/*"])
     assert aws["telemetry"].index.unique("entity").size == 17
@@ -59,6 +96,16 @@ def test_fingerprints_follow_bytes_and_options(mine, data_mirror):
     before = datasets.fingerprint("files", path="a.csv")
     (mine / "a.csv").write_text("timestamp,x\n2026-01-01T00:00:00Z,2\n")
     assert datasets.fingerprint("files", path="a.csv") != before
+    assert datasets.fingerprint("files", path="a.csv", reader={"timezone": "UTC"}) != before
+
+
+def test_a_fingerprint_does_not_depend_on_where_the_checkout_stands(mine, tmp_path, monkeypatch):
+    (mine / "my").mkdir()
+    (mine / "my" / "a.csv").write_text("timestamp,x\n2026-01-01T00:00:00Z,1\n")
+    here = datasets.fingerprint("files", path="my/*.csv")
+    shutil.copytree(mine, tmp_path / "elsewhere")
+    monkeypatch.setenv("STABILITY_HOME", str(tmp_path / "elsewhere"))
+    assert datasets.fingerprint("files", path="my/*.csv") == here
 
 
 @pytest.mark.parametrize("verb", [datasets.load, datasets.fingerprint, datasets.check])
@@ -91,6 +138,10 @@ def test_without_mirror_and_download_the_way_out_is_named(mine, tmp_path, monkey
     monkeypatch.setenv("STABILITY_DATA_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ContractError, match="stability data fetch nab"):
         datasets.load("nab")
+
+
+def test_with_a_mirror_there_is_nothing_to_download(data_mirror):
+    assert datasets.fetch("nab") == data_mirror / "nab"
 
 
 def test_a_download_is_verified_and_nothing_is_half_written(mine, data_mirror, tmp_path, monkeypatch):
@@ -162,9 +213,32 @@ def test_a_users_own_files(mine):
         ({}, "files to read"),
         ({"path": "my/none.csv"}, "none.csv"),
         ({"path": "my/a.csv"}, "column"),
-        ({"path": "my/a.csv", "reader": {"tz": "UTC"}}, "tz"),
+        ({"path": "my/a.csv", "reader": {"timezon": "UTC"}}, "did you mean 'timezone'"),
         ({"path": "my/a.csv", "reader": reader, "faults": "my/a.csv"}, "a.csv"),
         ({"path": "my/a.csv", "reader": reader, "faults": "my/none.csv"}, "none.csv"),
     ]:
         with pytest.raises(ContractError, match=said):
             datasets.load("files", **options)
+
+
+def test_a_users_other_tables_take_the_readers_zone_csv_or_parquet(mine):
+    (mine / "a.csv").write_text("timestamp,x\n2026-07-01 00:00,1\n")
+    (mine / "windows.csv").write_text("entity,start,end\na,2026-07-01 02:00,2026-07-01 03:00\n")
+    lines = pd.DataFrame(
+        {"timestamp": [pd.Timestamp("2026-07-01T00:00Z")], "entity": "a", "level": "WARN", "message": "!"}
+    )
+    write_table(lines, mine / "logs.parquet", "logs")
+    (mine / "feedback.csv").write_text("feedback_id,timestamp,channel,answered_at\n1,2026-07-01 02:00,mail,\n")
+    others = {"windows": "windows.csv", "logs": "logs.parquet", "feedback": "feedback.csv"}
+    tables = datasets.load("files", path="a.csv", reader={"timezone": "Europe/Berlin"}, **others)
+    assert tables["windows"]["start"].tolist() == [pd.Timestamp("2026-07-01T00:00Z")]
+    assert tables["logs"]["message"].tolist() == ["!"]
+    assert tables["feedback"]["answered_at"].isna().all()
+    (mine / "b.csv").write_text("timestamp,x\n2026-07-01T00:00:00Z,1\n")
+    with pytest.raises(ContractError, match=r"windows\.csv.*'start'.*offset"):
+        datasets.load("files", path="b.csv", windows="windows.csv")
+    with pytest.raises(ContractError, match="one file"):
+        datasets.load("files", path="b.csv", windows="*.csv")
+    (mine / "logs.parquet").write_bytes((mine / "logs.parquet").read_bytes()[:200])
+    with pytest.raises(ContractError, match=r"logs\.parquet"):
+        datasets.load("files", path="b.csv", logs="logs.parquet")

@@ -58,4 +58,4 @@ def _plain(name: str):
 
 
 SIMULATED = _dataset("simulated", "a fleet that serves AI models, simulated: telemetry, logs, states, topology, faults")
-SAMPLE = _dataset("sample", "a day of a few of its entities, for a first look and for tests")
+SAMPLE = _dataset("sample", "a day of a smaller such fleet, for a first look and for tests")
