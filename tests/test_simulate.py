@@ -471,3 +471,31 @@ def test_growth_and_peak_are_settings(quiet):
     counter = simulate({**quiet, "services": services})["telemetry"].loc["gateway-1", "http_server_requests_total"]
     asked = counter.diff().rolling(120).median()
     assert asked.iloc[-1] / asked.iloc[130] == pytest.approx(math.exp(0.2 * 1310 / 1440), rel=0.03)
+
+
+def test_the_data_dictionary_tells_the_numbers_of_the_files():
+    page = (CHECKOUT / "data" / "README.md").read_text()
+    cells = {
+        line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in page.splitlines() if "|" in line
+    }
+    for column, name in enumerate(["simulated", "sample"]):
+        tables = datasets.load(name)
+        there = (tables["telemetry"].groupby(level="entity").count() > 0).sum(axis=1)
+        felt = tables["faults"]["impact_start"].notna().sum()
+        assert cells["rows of telemetry"][column] == f"{len(tables['telemetry']):,}"
+        assert cells["metrics"][column] == f"16, of which an entity has {there.min()} to {there.max()}"
+        assert cells["entities"][column].split(":")[0] == str(len(there))
+        assert cells["log lines"][column] == f"{len(tables['logs']):,}"
+        assert cells["states, edges"][column] == f"{len(tables['states'])}, {len(tables['topology'])}"
+        assert cells["fault records, of which felt"][column] == f"{len(tables['faults'])}, {felt}"
+    faults = datasets.load("simulated")["faults"]
+    for mode, rows in faults.groupby("failure_mode"):
+        causes = rows.groupby(rows.index.str.split(".").str[0]).agg({"cause_start": "first", "impact_start": "min"})
+        minutes = (causes["impact_start"] - causes["cause_start"]).dt.total_seconds().median() / 60
+        numbers = [
+            len(causes),
+            causes["impact_start"].notna().sum(),
+            rows["impact_start"].notna().sum(),
+            round(minutes),
+        ]
+        assert cells[mode][1:] == [str(number) for number in numbers], mode

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stability.schema import ContractError
+from stability.schema import ContractError, home
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,13 @@ class Dataset:
 
 
 def mirror(name: str) -> Path | None:
-    """Folder of a dataset in the mirror that `STABILITY_DATA_MIRROR` names; None without the variable or the folder."""
-    root = os.environ.get("STABILITY_DATA_MIRROR")
-    folder = Path(root).expanduser() / name if root else None
-    return folder if folder is not None and folder.is_dir() else None
+    """Folder of a dataset in the mirror: `STABILITY_DATA_MIRROR`, else `../shared/data` beside the workbench's folder.
+
+    None where there is no such folder.
+    """
+    root = os.environ.get("STABILITY_DATA_MIRROR") or home().parent / "shared" / "data"
+    folder = Path(root).expanduser() / name
+    return folder if folder.is_dir() else None
 
 
 def cache(name: str) -> Path:
