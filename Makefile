@@ -17,7 +17,6 @@ FIND_LINKS := $(or $(PIP_FIND_LINKS),$(if $(PYTHON),$(shell $(PYTHON) -m pip con
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(subst $(space),$(comma),$(strip $(FIND_LINKS))))
 export UV_COMPILE_BYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
-export STABILITY_DATA_MIRROR ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data))
 
 help:  ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
