@@ -1,9 +1,11 @@
-"""What every test may use: the mirror of public data, a real Prometheus, and skips that are failures in CI."""
+"""What every test may use: the mirror of public data, real servers, and skips that are failures in CI."""
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +177,74 @@ def locked_prometheus_server(prometheus_blocks, tmp_path_factory):
     process, url = start_prometheus(folder, folder / "data", f"--web.config.file={folder / 'web.yml'}")
     yield Prometheus(url, "reader", PASSWORD)
     stop(process)
+
+
+@dataclass
+class Postgres:
+    """A PostgreSQL on loopback and the account that owns it."""
+
+    port: int
+    user: str = "tester"
+    password: str = field(default="correct-horse", repr=False)  # protects nothing
+
+    def url(self, database="postgres"):
+        """SQLAlchemy's address of a database."""
+        return f"postgresql+psycopg://{self.user}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database):
+        """Make an empty database and return its address."""
+        import psycopg
+
+        address = f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/postgres"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(f'create database "{database}"')
+        return self.url(database)
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL on loopback in a scratch folder; root hands it to another user, as the server demands."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [shutil.which("initdb")]
+    if not found[-1]:
+        missing("PostgreSQL is not installed (Debian: apt-get install -y postgresql)")
+    programs = Path(found[-1]).parent
+    server = Postgres(free_port())
+    # Not below pytest's own folders, which other users may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    secret = folder / "password"
+    secret.write_text(server.password)
+    become = []
+    if os.geteuid() == 0:
+        for path in (folder, secret):
+            shutil.chown(path, "postgres", "postgres")
+        become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"]
+    data = folder / "data"
+    subprocess.run(
+        [*become, programs / "initdb", "-D", data, "-U", server.user, "--pwfile", secret, "-A", "scram-sha-256", "-N"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    settings = {"listen_addresses": "127.0.0.1", "port": server.port, "unix_socket_directories": "", "fsync": "off"}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*become, programs / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=folder
+        )
+    import psycopg
+
+    for _ in range(600):
+        try:
+            psycopg.connect(server.url().replace("+psycopg", "")).close()
+            break
+        except psycopg.OperationalError:
+            if process.poll() is not None:
+                raise RuntimeError("PostgreSQL did not start:\n" + (folder / "log").read_text()[-2_000:]) from None
+            time.sleep(0.05)
+    yield server
+    process.send_signal(signal.SIGINT)  # a fast shutdown: open connections are cut
+    process.wait(timeout=20)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
