@@ -45,7 +45,7 @@ PALETTE = {
     "grey": "#8C8C8C",
 }
 COLOURS = [PALETTE[name] for name in ("blue", "orange", "green", "vermillion", "sky", "purple", "black")]
-WORDS = {"By": "bytes", "Cel": "°C", "Ohm": "Ω", "W": "W", "Hz": "Hz", "s": "s", "J": "J", "V": "V", "A": "A"}
+WORDS = {"By": "bytes", "Cel": "°C", "Ohm": "Ω", "N.m": "N·m", "m3": "m³", "s2": "s²", "deg": "°"}
 LARGE = 1e5  # from here on ticks are written with a prefix: 1.2 G
 RC = {
     "figure.dpi": 100,
