@@ -13,9 +13,15 @@ from typing import Any
 
 from stability.schema import home
 
-__all__ = ["digest", "environment", "file_sha256", "git_facts", "lock_sha256", "package_sha256"]
+__all__ = ["digest", "environment", "file_sha256", "git", "git_facts", "lock_sha256", "package_sha256"]
 
-NO_GIT = {"git_sha": "none", "dirty": "unknown", "diff": ""}
+NO_GIT = {"git_sha": "none", "dirty": "unknown", "diff": b"", "left_out": []}
+LARGEST_UNTRACKED = 10_000_000  # bytes; larger files that git does not know are data, which are recorded by themselves
+# Whatever the user's configuration makes of a diff: this one is for `git apply`, to the bit.
+PATCH = ["--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"]
+PATCH += ["--src-prefix=a/", "--dst-prefix=b/"]
+LEADING = {f"GIT_{name}" for name in ("DIR", "WORK_TREE", "INDEX_FILE", "COMMON_DIR", "PREFIX", "NAMESPACE")}
+LEADING |= {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
 
 
 def digest(value: Any) -> str:
@@ -37,6 +43,7 @@ def package_sha256() -> str:
     """Sha256 over what the steps' code consists of: the package's sources and the registry that they read."""
     package = Path(__file__).parents[1]
     files = [p for p in package.rglob("*") if p.is_file() and p.suffix in {".py", ".j2", ".css", ".yaml"}]
+    files = [p for p in files if ".ipynb_checkpoints" not in p.parts]  # an editor's copies, which nothing imports
     return _tree_sha256(package.parent, [*files, home() / "data" / "metrics.yaml"])
 
 
@@ -50,40 +57,57 @@ def _tree_sha256(root: Path, files: Iterable[Path]) -> str:
     return digest({os.path.relpath(f, root): file_sha256(f) for f in sorted(files)})
 
 
-def git_facts() -> dict[str, str]:
+def git_facts() -> dict[str, Any]:
     """Commit, whether the tree differs from it, and the whole difference with files that git does not know yet.
 
     Returns
     -------
-    dict with `git_sha`, `dirty` (`true`, `false`, `unknown`) and `diff` (text of a binary-safe patch against the
-    commit). Outside a checkout, or without git, the sha is `none`.
+    dict with `git_sha`, `dirty` (`true`, `false`, `unknown`), `diff` (bytes of a patch against the commit that `git
+    apply` takes back to the bit) and `left_out` (untracked files above `LARGEST_UNTRACKED`, which are data rather than
+    code). Outside a checkout, or without git, the sha is `none`.
     """
     root = home()
-
-    def git(*arguments: str, **environment: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments],
-            capture_output=True,
-            check=True,
-            text=True,
-            errors="replace",
-            env={**os.environ, **environment},
-        ).stdout
-
     try:
-        if Path(git("rev-parse", "--show-toplevel").strip()).resolve() != root.resolve():
+        if Path(os.fsdecode(git(root, "rev-parse", "--show-toplevel").strip())).resolve() != root.resolve():
             return dict(NO_GIT)
-        sha = git("rev-parse", "HEAD").strip()
-        if not git("status", "--porcelain").strip():
-            return {"git_sha": sha, "dirty": "false", "diff": ""}
-        # A throw-away index: untracked files belong to the difference, and the user's own index stays untouched.
+        sha = git(root, "rev-parse", "HEAD").decode().strip()
+        if not git(root, "status", "--porcelain").strip():
+            return {"git_sha": sha, "dirty": "false", "diff": b"", "left_out": []}
+        unknown = git(root, "ls-files", "--others", "--exclude-standard", "-z").decode(errors="surrogateescape")
+        large = [name for name in unknown.split("\0") if name and _size(root / name) > LARGEST_UNTRACKED]
+        # A throw-away index with objects of its own: untracked files belong to the difference, and nothing of the
+        # user's is touched.
         with tempfile.TemporaryDirectory() as folder:
-            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            git("read-tree", "HEAD", **index)
-            git("add", "--all", **index)
-            return {"git_sha": sha, "dirty": "true", "diff": git("diff", "--cached", "--binary", "HEAD", **index)}
+            objects = os.fsdecode(git(root, "rev-parse", "--git-path", "objects").strip())
+            own = {
+                "GIT_INDEX_FILE": str(Path(folder) / "index"),
+                "GIT_OBJECT_DIRECTORY": str(Path(folder) / "objects"),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str((root / objects).resolve()),
+            }
+            Path(own["GIT_OBJECT_DIRECTORY"]).mkdir()
+            git(root, "read-tree", "HEAD", **own)
+            git(root, "add", "--all", "--", ".", *(f":(exclude,top,literal){name}" for name in large), **own)
+            diff = git(root, "diff", "--cached", *PATCH, "HEAD", **own)
+        return {"git_sha": sha, "dirty": "true", "diff": diff, "left_out": sorted(large)}
     except (OSError, subprocess.CalledProcessError):
         return dict(NO_GIT)
+
+
+def git(root: Path, *arguments: str, **environment: str) -> bytes:
+    """What a git command prints; the variables that a hook of the caller's may have set do not lead it elsewhere.
+
+    Raises
+    ------
+    OSError, subprocess.CalledProcessError
+        Where git is missing or refuses.
+    """
+    clean = {name: value for name, value in os.environ.items() if name not in LEADING}
+    command = ["git", "-C", str(root), "-c", f"core.hooksPath={os.devnull}", *arguments]
+    return subprocess.run(command, capture_output=True, check=True, env={**clean, **environment}).stdout
+
+
+def _size(path: Path) -> int:
+    return path.lstat().st_size
 
 
 def environment() -> str:

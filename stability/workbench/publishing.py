@@ -5,9 +5,12 @@ in the store when the next run of the experiment opens it.
 """
 
 import functools
+import hashlib
 import json
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,12 +21,14 @@ from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.provenance import environment
 from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import write_text_atomic
-from stability.workbench.tracking import experiment_id, open_store
+from stability.workbench.reuse import OUTPUT_SUFFIXES, RECORD
+from stability.workbench.tracking import FOLDER, experiment_id, open_store
 
-__all__ = ["Publisher"]
+__all__ = ["DIFF", "LOCK", "OURS", "RECIPE", "Publisher", "shown"]
 
 LOG = logging.getLogger(__name__)
 OURS = "stability.run"  # the tag that tells a runner's runs from those of notebooks opened by hand
+RECIPE, DIFF, LOCK = "recipe.json", "git.diff", "requirements.lock"  # artifacts from which a run is reproduced
 LONGEST_PARAMETER = 6000  # characters; MLflow cuts longer ones, the executed notebook keeps them whole
 LONGEST_DIGEST = 36  # characters that MLflow keeps of a dataset's digest; the tag data.sha256 has all 64
 ERROR_LINES = 200
@@ -52,16 +57,16 @@ class Publisher:
         Of the run; read here, changed by the runner only (but for `parent_run_id`).
     folder
         The run's folder.
-    diff
-        The working tree's difference from its commit, kept as an artifact.
+    git
+        As :func:`stability.workbench.provenance.git_facts` gives them; the difference is kept as an artifact.
     """
 
-    def __init__(self, facts: RunFacts, folder: Path, diff: str) -> None:
+    def __init__(self, facts: RunFacts, folder: Path, git: Mapping[str, Any]) -> None:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         self.errors = (MlflowException, SQLAlchemyError, OSError)
-        self.facts, self.folder, self.diff = facts, folder, diff
+        self.facts, self.folder, self.git = facts, folder, git
         self.pages = ThreadPoolExecutor(1, "pages")
         self.pending: list[Future] = []
 
@@ -74,6 +79,7 @@ class Publisher:
             OURS: f"{self.facts.name}/{self.folder.name}",
             "git.sha": self.facts.provenance["git_sha"],
             "git.dirty": self.facts.provenance["dirty"],
+            "git.diff.sha256": hashlib.sha256(self.git["diff"]).hexdigest() if self.git["diff"] else "none",
             "mlflow.source.git.commit": self.facts.provenance["git_sha"],
             "data.sha256": shared["data"] or "none",
             "env.lock": shared["lock"],
@@ -86,8 +92,14 @@ class Publisher:
         parent = self.facts.parent_run_id
         self._dataset(parent)
         self.client.log_text(parent, environment(), "environment.txt")
-        if self.diff:
-            self.client.log_text(parent, self.diff, "git.diff")
+        if self.git["left_out"]:
+            self.client.set_tag(parent, "git.left_out", ", ".join(self.git["left_out"])[:LONGEST_PARAMETER])
+        with tempfile.TemporaryDirectory() as scratch:
+            if self.git["diff"]:
+                (Path(scratch) / DIFF).write_bytes(self.git["diff"])
+            if (home() / LOCK).is_file():
+                shutil.copy(home() / LOCK, scratch)
+            self.client.log_artifacts(parent, scratch)
 
     def _reconcile(self) -> None:
         """Mark runs that say RUNNING although their runner is gone: we hold the lock of this experiment."""
@@ -126,8 +138,8 @@ class Publisher:
             return False
         return run.info.status == "FINISHED" and run.info.lifecycle_stage == "active"
 
-    def start(self, step: StepFacts, hashed: str, parameters: Mapping[str, Any]) -> str:
-        """Create a step's child run; raises one of `errors` when the store does not answer."""
+    def start(self, step: StepFacts, hashed: str, recipe: Mapping[str, Any]) -> str:
+        """Create a step's child run with the recipe to repeat it; one of `errors` when the store does not answer."""
         from mlflow.entities import Param
 
         run_id = self._create(
@@ -136,8 +148,8 @@ class Publisher:
             "NOTEBOOK",
             {"mlflow.parentRunId": self.facts.parent_run_id, "stability.step": step.key, "stability.hash": hashed},
         )
-        flat = [Param(name, _text(value)[:LONGEST_PARAMETER]) for name, value in parameters.items()]
-        self.client.log_batch(run_id, params=flat)
+        self.client.log_batch(run_id, params=[Param(n, shown(value)) for n, value in recipe["parameters"].items()])
+        self.client.log_dict(run_id, dict(recipe), RECIPE)
         self._dataset(run_id)
         return run_id
 
@@ -169,9 +181,14 @@ class Publisher:
                 notebook, f"{self.facts.name} / {step.key}", step=step, back="../../index.html"
             )
             write_text_atomic(step.folder / "notebook.html", page)
-        for name in ("notebook.ipynb", "notebook.html", "error.txt", "kernel.log"):
+        for name in ("notebook.ipynb", "notebook.html", "error.txt", "kernel.log", RECORD):
             if (step.folder / name).is_file():
                 self.client.log_artifact(step.run_id, str(step.folder / name))
+        # What a notebook wrote into its folder without `log_tables` is an input of other steps all the same.
+        logged = {Path(file.path).name for file in self.client.list_artifacts(step.run_id, FOLDER)}
+        for path in sorted(step.folder.iterdir()) if step.status == "finished" else []:
+            if path.suffix in OUTPUT_SUFFIXES and path.name not in logged:
+                self.client.log_artifact(step.run_id, str(path), FOLDER)
 
     def close(self, status: str) -> None:
         """Write the night's page, hand page, summary and note to the parent run, and end it."""
@@ -210,6 +227,11 @@ class Publisher:
 
 def _user() -> str:
     return os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown"
+
+
+def shown(value: Any) -> str:
+    """A parameter as MLflow keeps it: text as it is, anything else as JSON, without passwords and folders of ours."""
+    return _text(value)[:LONGEST_PARAMETER]
 
 
 def _text(value: Any) -> str:

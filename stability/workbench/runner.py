@@ -132,7 +132,7 @@ class _Night:
             "python": platform.python_version(),
         }
         self.facts = self._facts()
-        self.publisher = Publisher(self.facts, self.folder, self.git["diff"])
+        self.publisher = Publisher(self.facts, self.folder, self.git)
 
     def _waiting(self, task: Task) -> StepFacts:
         notebook = task.notebook
@@ -227,7 +227,7 @@ class _Night:
             self._repeat(step, *found)
             return self._changed(step)
         try:
-            step.run_id = self.publisher.start(step, self.hashes[task.key], self._parameters(task))
+            step.run_id = self.publisher.start(step, self.hashes[task.key], self._recipe(task))
         except self.publisher.errors as error:
             step.status, step.error = "failed", f"the store did not answer: {error}"
             return self._changed(step)
@@ -256,6 +256,22 @@ class _Night:
         declared = declared_parameters(task.notebook)
         return {**task.parameters, **{name: value for name, value in own.items() if name in declared}}
 
+    def _recipe(self, task: Task) -> dict[str, Any]:
+        """All that it takes to run the step again elsewhere, beside what the run's tags and the night's files say."""
+        return {
+            "notebook": self.steps[task.key].notebook,
+            "notebook_sha256": provenance.file_sha256(task.notebook),
+            "parameters": self._parameters(task),
+            "inputs": {n: {"run_id": self.steps[n].run_id, "tables": self.outputs[n]} for n in task.needs},
+            "environment": self._settings(),
+            "timeout": task.timeout,
+        }
+
+    def _settings(self) -> dict[str, str]:
+        """Variables of a kernel that may change the last bits of a result."""
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+        return {"PYTHONHASHSEED": str(self.plan.experiment.seed), **dict.fromkeys(threads, self.threads)}
+
     def _job(self, task: Task) -> kernels.Job:
         step = self.steps[task.key]
         return kernels.Job(
@@ -268,8 +284,7 @@ class _Night:
                 "MLFLOW_TRACKING_URI": self.facts.provenance["store"],
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "STABILITY_HOME": str(home()),
-                "PYTHONHASHSEED": str(self.plan.experiment.seed),
-                **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), self.threads),
+                **self._settings(),
             },
             timeout=task.timeout,
             retries=task.retries,
