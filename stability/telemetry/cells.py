@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EPOCH_UNITS", "NULLS", "to_numbers", "to_utc"]
+__all__ = ["EPOCH_UNITS", "NULLS", "checked_zone", "to_numbers", "to_utc"]
 
 import zoneinfo
 from collections.abc import Sequence
@@ -154,6 +154,17 @@ def to_utc(
     return moments.rename(None), said, counts
 
 
+def checked_zone(timezone: str) -> zoneinfo.ZoneInfo:
+    """Look a time zone up by its IANA name; a ContractError says which there are."""
+    try:
+        return zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
+        remedy = nearest(str(timezone), zoneinfo.available_timezones())
+        raise ContractError(
+            column="timezone", expected="an IANA time zone", got=repr(timezone), remedy=remedy
+        ) from error
+
+
 def _parse(cells: pd.Series, form: str | None, where: dict) -> tuple[pd.Series, pd.Series, str]:
     """Read stamps: naive datetimes (of UTC where `aware`), the mask `aware`, and how they were understood."""
     blank = cells.isna() | (cells.astype("str").str.strip() == "") if not _numeric(cells) else cells.isna()
@@ -233,13 +244,7 @@ def _localize(
     naive: pd.Series, timezone: str, ambiguous: str, nonexistent: str, groups: np.ndarray, where: dict
 ) -> tuple[pd.Series, dict[str, int]]:
     """Turn local times into naive UTC, by the named policies where the clock was changed."""
-    try:
-        zone = zoneinfo.ZoneInfo(timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
-        remedy = nearest(str(timezone), zoneinfo.available_timezones())
-        raise ContractError(
-            column="timezone", expected="an IANA time zone", got=repr(timezone), remedy=remedy
-        ) from error
+    zone = checked_zone(timezone)
     summer = np.ones(len(naive), dtype=bool)
     skipped = naive.dt.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna()
     if nonexistent == "error":
