@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 # --- detection: mean shift, alarms ---------------------------------------------------------------------------------
 
 
@@ -108,6 +110,41 @@ def average_precision(scores, labels, weights=None):
             area += (recall - recall_before) * hits / sum(weight for _, weight in flagged)
             recall_before = recall
     return area
+
+
+def vus(scores, labels, window):
+    """VUS-PR and VUS-ROC of arrays, each width and each threshold from all rows anew."""
+    n = len(scores)
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    falling = np.sort(scores)[::-1]
+    edges = np.diff(np.concatenate([[0], labels.astype(int), [0]]))
+    segments = list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True))
+    areas = []
+    for w in range(window + 1):
+        half = w // 2
+        soft = labels.astype(float)
+        widened = []
+        for start, end in segments:
+            before, after = np.arange(max(start - half, 0), start), np.arange(end + 1, min(end + half, n - 1) + 1)
+            soft[before] += np.sqrt(1 - (start - before) / w) if half else 0
+            soft[after] += np.sqrt(1 - (after - end) / w) if half else 0
+            if widened and start - half <= widened[-1][1]:
+                widened[-1][1] = end + half
+            else:
+                widened.append([start - half, end + half])
+        soft = np.minimum(soft, 1)
+        tpr, fpr, precision = [0.0], [0.0], []
+        for place in np.linspace(0, n - 1, 250).astype(int):
+            predicted = scores >= falling[place]
+            hits = soft[predicted].sum()
+            total = (labels.sum() + labels.sum() + soft[predicted & ~labels].sum()) / 2
+            found = [predicted[max(start, 0) : end + 1].any() for start, end in widened]
+            tpr.append(min(hits / total, 1) * sum(found) / len(found))
+            fpr.append((predicted.sum() - hits) / (n - total))
+            precision.append(hits / predicted.sum())
+        pr = sum((tpr[k + 1] - tpr[k]) * precision[k] for k in range(250))
+        areas.append((pr, np.trapezoid([*tpr, 1.0], [*fpr, 1.0])))
+    return tuple(float(area) for area in np.mean(areas, axis=0))
 
 
 def nab_raw(files, threshold, tp, fn, fp):

@@ -15,6 +15,7 @@ from stability.evaluation.matching import Matches, match_events
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
 from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
+from stability.evaluation.vus import find_length, vus_pr, vus_roc, vus_scores
 
 __all__ = [
     "NAB_PROFILES",
@@ -28,6 +29,7 @@ __all__ = [
     "bootstrap_interval",
     "event_estimates",
     "event_scores",
+    "find_length",
     "flags_to_intervals",
     "label_rows",
     "match_events",
@@ -39,5 +41,8 @@ __all__ = [
     "pr_auc",
     "resample_counts",
     "resampling_units",
+    "vus_pr",
+    "vus_roc",
+    "vus_scores",
     "wilson_interval",
 ]

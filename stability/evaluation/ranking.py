@@ -125,10 +125,7 @@ def pr_auc(
     >>> result.average_precision, round(result.base_rate.value, 3), result.positives
     (Estimate(value=1.0, lo=1.0, hi=1.0), 0.042, 10)
     """
-    if not scores.index.equals(labels.index):
-        got = f"{len(scores)} scores and {len(labels)} labels"
-        remedy = "labels = label_rows(scores.index, windows)"
-        raise ContractError(column="labels", expected="the index of the scores", got=got, remedy=remedy)
+    same_index(scores, labels)
     order, positive, last = _ranked(scores.to_numpy(), labels.to_numpy())
     numbers = resampling_units(scores.index, unit, block)
     units = int(numbers.max()) + 1
@@ -146,17 +143,32 @@ def pr_auc(
     )
 
 
-def _ranked(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order by falling score, the labels in that order, and whether a row is the last one of its score."""
-    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels)
+def same_index(scores: pd.Series, labels: pd.Series) -> None:
+    """Refuse labels of other rows than the scores'."""
+    if not scores.index.equals(labels.index):
+        got = f"{len(scores)} scores and {len(labels)} labels"
+        remedy = "labels = label_rows(scores.index, windows)"
+        raise ContractError(column="labels", expected="the index of the scores", got=got, remedy=remedy)
+
+
+def require_labels(scores, labels) -> np.ndarray:
+    """Give the labels as an array of True and False, one for each score; anything else is refused."""
+    scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.shape != labels.shape or scores.ndim != 1:
         raise ContractError(column="labels", expected="one for each score", got=f"{labels.shape} for {scores.shape}")
     if labels.dtype != bool:
         raise ContractError(column="labels", expected="True or False in every row", got=f"dtype {labels.dtype}")
+    return labels
+
+
+def _ranked(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order by falling score, the labels in that order, and whether a row is the last one of its score."""
+    labels = require_labels(scores, labels)
     if labels.all() or not labels.any():
         raise NotEnoughEvidence(
             f"Of {len(labels)} rows {int(labels.sum())} are anomalous: a ranking needs rows of both classes."
         )
+    scores = np.asarray(scores, dtype=float)
     ranks = np.where(np.isnan(scores), -np.inf, scores)
     order = np.argsort(-ranks, kind="stable")
     falling = ranks[order]
