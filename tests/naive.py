@@ -423,3 +423,34 @@ def queue(arrivals, rates, longest, step):
         waiting.append(level)
         shed.append(refused / (arriving * step) if arriving > 0 else 0.0)
     return waiting, shed
+
+
+# --- evaluation: probabilities ---------------------------------------------------------------------------------------
+
+
+def pool_adjacent_violators(forecasts, outcomes):
+    """Isotonic regression of outcomes on forecasts: for each case the rate of the block that it was pooled into."""
+    blocks = []  # forecasts, cases, came true
+    for forecast in sorted(set(forecasts)):
+        came = [y for p, y in zip(forecasts, outcomes, strict=True) if p == forecast]
+        blocks.append([{forecast}, len(came), sum(came)])
+        while len(blocks) > 1 and blocks[-2][2] / blocks[-2][1] >= blocks[-1][2] / blocks[-1][1]:
+            last = blocks.pop()
+            blocks[-1] = [blocks[-1][0] | last[0], blocks[-1][1] + last[1], blocks[-1][2] + last[2]]
+    return [next(came / size for held, size, came in blocks if p in held) for p in forecasts]
+
+
+def brier(forecasts, outcomes):
+    """Mean squared difference."""
+    return math.fsum((p - y) ** 2 for p, y in zip(forecasts, outcomes, strict=True)) / len(forecasts)
+
+
+def calibration_error(forecasts, outcomes):
+    """Expected calibration error over ten equally wide bins."""
+    error = 0.0
+    for number in range(10):
+        pairs = [(p, y) for p, y in zip(forecasts, outcomes, strict=True) if min(math.floor(p * 10), 9) == number]
+        if pairs:
+            rate, mean = (sum(part) / len(pairs) for part in (list(zip(*pairs, strict=True))[1], [p for p, _ in pairs]))
+            error += len(pairs) / len(forecasts) * abs(rate - mean)
+    return error

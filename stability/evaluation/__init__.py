@@ -1,24 +1,26 @@
 """Every judgement, with its interval."""
 
+from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
 from stability.evaluation.events import event_estimates, event_scores
 from stability.evaluation.intervals import (
     Estimate,
     NotEnoughEvidence,
-    bootstrap_interval,
     percentile_estimate,
     poisson_interval,
-    resample_counts,
-    resampling_units,
     wilson_interval,
 )
 from stability.evaluation.matching import Matches, match_events
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
+from stability.evaluation.probabilities import BrierParts, brier_parts, brier_score, log_score
 from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
+from stability.evaluation.resampling import bootstrap_interval, resample_counts, resampling_units
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
 from stability.evaluation.vus import find_length, vus_pr, vus_roc, vus_scores
 
 __all__ = [
     "NAB_PROFILES",
+    "BrierParts",
+    "Calibration",
     "Estimate",
     "Matches",
     "NabProfile",
@@ -27,11 +29,15 @@ __all__ = [
     "PrAuc",
     "average_precision",
     "bootstrap_interval",
+    "brier_parts",
+    "brier_score",
+    "calibration_estimates",
     "event_estimates",
     "event_scores",
     "find_length",
     "flags_to_intervals",
     "label_rows",
+    "log_score",
     "match_events",
     "nab_interval",
     "nab_score",
@@ -39,6 +45,7 @@ __all__ = [
     "percentile_estimate",
     "poisson_interval",
     "pr_auc",
+    "reliability_curve",
     "resample_counts",
     "resampling_units",
     "vus_pr",

@@ -16,18 +16,9 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation.exposure import cut_blocks, exposure
-from stability.evaluation.intervals import (
-    MIN_UNITS,
-    Estimate,
-    NotEnoughEvidence,
-    block_length,
-    number_units,
-    percentile_estimate,
-    poisson_interval,
-    resample_counts,
-    wilson_interval,
-)
+from stability.evaluation.intervals import Estimate, estimate_or_nan, poisson_interval, wider, wilson_interval
 from stability.evaluation.matching import all_entities, match_spans, raised_alarms, widen
+from stability.evaluation.resampling import MIN_UNITS, block_length, number_units, resample_counts
 from stability.evaluation.spans import Spans, observe, overlaps, span_arrays
 
 DAY = 86_400.0  # s
@@ -161,12 +152,12 @@ def event_estimates(
     rates = np.concatenate(drawn, axis=1)
     result = {}
     for name, value, resampled in zip(RATES, map(float, _rates(sums)), rates, strict=True):
-        result[name] = _estimate(value, resampled, confidence)
+        result[name] = estimate_or_nan(value, resampled, confidence)
     enough = len(judged.delays) >= MIN_UNITS
     every = np.ones((1, len(judged.delays)), dtype=np.int64)
     for name, share in DELAYS.items():
         value = float(_quantile(judged.delays, every, share)[0]) if enough else math.nan
-        result[name] = _estimate(value, np.concatenate(waits[name]), confidence)
+        result[name] = estimate_or_nan(value, np.concatenate(waits[name]), confidence)
     return result | _widened(result, sums, confidence)
 
 
@@ -239,13 +230,6 @@ def _quantile(ascending: np.ndarray, weights: np.ndarray, share: float) -> np.nd
     return np.where(total[:, 0] > 0, ascending[place], np.nan)
 
 
-def _estimate(value: float, resampled: np.ndarray, confidence: float) -> Estimate:
-    try:
-        return percentile_estimate(value, resampled, confidence)
-    except NotEnoughEvidence:
-        return Estimate(math.nan, math.nan, math.nan)
-
-
 def _widened(result: dict[str, Estimate], sums: np.ndarray, confidence: float) -> dict[str, Estimate]:
     """The wider of the bootstrap's and the classical limits, where there are classical ones."""
     events, found, alarms, true, free = (float(total) for total in sums[:5])
@@ -260,11 +244,7 @@ def _widened(result: dict[str, Estimate], sums: np.ndarray, confidence: float) -
     if f1.lo == f1.hi:
         precision = wide.get("precision", Estimate(math.nan, 0.0, 1.0))  # without alarms it may be anything
         wide["f1"] = Estimate(f1.value, *(_harmonic(precision[end], wide["recall"][end]) for end in (1, 2)))
-    for name, other in wide.items():
-        mine = result[name]
-        if not math.isnan(mine.value):  # else undefined on too many resamples: the classical limits stand alone
-            wide[name] = Estimate(mine.value, min(mine.lo, other.lo), max(mine.hi, other.hi))
-    return wide
+    return {name: wider(result[name], other) for name, other in wide.items()}
 
 
 def _harmonic(one: float, other: float) -> float:

@@ -33,7 +33,8 @@ import numba
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.intervals import Estimate, NotEnoughEvidence, percentile_estimate, resample_counts
+from stability.evaluation.intervals import Estimate, NotEnoughEvidence, percentile_estimate
+from stability.evaluation.resampling import resample_counts
 from stability.evaluation.spans import Spans, index_arrays, span_arrays
 from stability.schema import ContractError, nearest
 

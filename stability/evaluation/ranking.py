@@ -10,13 +10,8 @@ import numba
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.intervals import (
-    Estimate,
-    NotEnoughEvidence,
-    percentile_estimate,
-    resample_counts,
-    resampling_units,
-)
+from stability.evaluation.intervals import Estimate, NotEnoughEvidence, percentile_estimate
+from stability.evaluation.resampling import resample_counts, resampling_units
 from stability.schema import ContractError
 
 
