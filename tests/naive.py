@@ -454,3 +454,28 @@ def calibration_error(forecasts, outcomes):
             rate, mean = (sum(part) / len(pairs) for part in (list(zip(*pairs, strict=True))[1], [p for p, _ in pairs]))
             error += len(pairs) / len(forecasts) * abs(rate - mean)
     return error
+
+
+# --- records: templates ----------------------------------------------------------------------------------------------
+
+
+def drain(lines, similarity, depth):
+    """Groups of log lines by Drain, without a tree: every group is looked at for every line."""
+    groups, found = [], []
+    for line in lines:
+        words = line.split()
+        place = (len(words), *("<*>" if any(c in "0123456789<" for c in word) else word for word in words[:depth]))
+        best, most = None, None
+        for number, (other, template) in enumerate(groups):
+            if other != place:
+                continue
+            score = (sum(a == b for a, b in zip(template, words, strict=True)) / len(words), template.count("<*>"))
+            if score[0] >= similarity and (most is None or score > most):
+                best, most = number, score
+        if best is None:
+            best = len(groups)
+            groups.append((place, words))
+        other, template = groups[best]
+        groups[best] = (other, [a if a == b else "<*>" for a, b in zip(template, words, strict=True)])
+        found.append(best)
+    return found, [" ".join(template) for _, template in groups]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ReadReport", "read", "read_with_report"]
+__all__ = ["ReadReport", "progress_bar", "read", "read_with_report"]
 
 import logging
 import os
@@ -180,7 +180,7 @@ def read_with_report(
     stems = Counter(file.stem for file in sources)
     readings: list[Reading] = []
     errors: list[ContractError] = []
-    with _bar(sources, progress) as advance:
+    with progress_bar(sources, progress) as advance:
         for file in sources:
             try:
                 readings.append(read_file(file, chosen, shared=stems[file.stem] > 1, advance=advance))
@@ -201,8 +201,21 @@ def read_with_report(
 
 
 @contextmanager
-def _bar(sources: list[Source], progress: bool) -> Iterator[Callable[[int], object] | None]:
-    """Show how many bytes of all files have been read; gives what is to be told of each piece."""
+def progress_bar(sources: list[Source], progress: bool) -> Iterator[Callable[[int], object] | None]:
+    """Show how many bytes of all files have been read, if the standard error is a terminal.
+
+    Parameters
+    ----------
+    sources : list of Source
+        What will be read.
+    progress : bool
+        Whether to show anything at all.
+
+    Yields
+    ------
+    callable or None
+        To be told the number of bytes of each piece.
+    """
     if not (progress and sys.stderr.isatty()):
         yield None
         return

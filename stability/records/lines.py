@@ -1,0 +1,196 @@
+"""A file's bytes as a stream: unpacked, hashed and counted on the way, never more than a piece of it in memory."""
+
+from __future__ import annotations
+
+__all__ = ["Opened", "opened", "text_lines"]
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from stability.schema import ContractError
+from stability.telemetry.sources import CHUNK, GZIP, PROBE, Source
+
+LONGEST = 1 << 20  # bytes of a line: a longer one is no log line but a file of another form
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how Windows marks its text files
+
+
+@dataclass
+class Opened:
+    """A file while it is read.
+
+    Parameters
+    ----------
+    stream : io.BufferedReader
+        The unpacked bytes.
+    label : str
+        The file's name in messages.
+    size : int
+        Bytes read so far, as stored.
+    sha256 : hashlib's object
+        Over the bytes read so far, as stored.
+    """
+
+    stream: io.BufferedReader
+    label: str
+    size: int = 0
+    sha256: object = field(default_factory=hashlib.sha256)
+
+    def probe(self) -> bytes:
+        """Give the first bytes, at most 64 KiB, without moving on."""
+        return self.stream.peek(PROBE)[:PROBE]
+
+    def drain(self) -> None:
+        """Read to the end of the stored bytes, so that the hash is of the whole file."""
+        while self.stream.read(CHUNK):
+            pass
+
+
+class _Counted(io.RawIOBase):
+    """Bytes that tell how many they were."""
+
+    def __init__(self, inner, told: Callable[[bytes], None]):
+        self.inner, self.told = inner, told
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        piece = self.inner.read(len(buffer))
+        self.told(piece)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+@contextmanager
+def opened(source: Source, advance: Callable[[int], object] | None = None) -> Iterator[Opened]:
+    """Open a file for reading from its start, unpacked where it is gzip.
+
+    Parameters
+    ----------
+    source : Source
+    advance : callable, optional
+        Told the number of stored bytes read since it was told last.
+
+    Yields
+    ------
+    Opened
+
+    Raises
+    ------
+    ContractError
+        The file cannot be read, is empty, or is a gzip file that ends early.
+    """
+    file = Opened(None, source.label)
+
+    def told(piece: bytes) -> None:
+        file.size += len(piece)
+        file.sha256.update(piece)
+        if advance:
+            advance(len(piece))
+
+    try:
+        with source.system.open(source.path, "rb") as inner:
+            file.stream = io.BufferedReader(_Counted(inner, told), CHUNK)
+            if file.stream.peek(2)[:2] == GZIP:
+                file.stream = io.BufferedReader(gzip.GzipFile(fileobj=file.stream), CHUNK)
+            if not file.probe().strip():
+                raise ContractError(
+                    file=source.label,
+                    expected="at least one line",
+                    got="an empty file",
+                    remedy="remove or replace it",
+                )
+            yield file
+    except ContractError:
+        raise
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        said = "the end of a whole gzip file", f"a file cut short or damaged ({error})"
+        raise ContractError(file=source.label, expected=said[0], got=said[1], remedy="fetch it again") from error
+    except OSError as error:
+        raise ContractError(file=source.label, expected="a readable file", got=str(error) or repr(error)) from error
+
+
+def text_lines(file: Opened, encoding: str, undecodable: str) -> Iterator[tuple[int, str, bool]]:
+    """Give a text's lines without their ends.
+
+    Parameters
+    ----------
+    file : Opened
+    encoding : str
+        Name of the encoding; a mark at the file's begin that says UTF-16 is believed.
+    undecodable : {"error", "replace"}
+        What becomes of bytes that the encoding does not have.
+
+    Yields
+    ------
+    row : int
+        The line's number, from 1.
+    line : str
+    mended : bool
+        Whether bytes of it were replaced.
+
+    Raises
+    ------
+    ContractError
+        For bytes that are no text, an unknown encoding, and a line of more than 1 MB.
+    """
+    probe = file.probe()
+    if probe[:2] in UTF16:
+        wrapper = io.TextIOWrapper(file.stream, encoding="utf-16", newline="\n")
+        try:
+            yield from _decoded(wrapper, file.label)
+        finally:
+            wrapper.detach()  # else the stream is closed with it
+        return
+    if b"\0" in probe:
+        remedy = "export it as text: `journalctl -o export` for a journal, `zcat` or `xz -d` for a packed file"
+        raise ContractError(file=file.label, expected="a log in text", got="bytes that are no text", remedy=remedy)
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ContractError(column="encoding", expected="an encoding that Python knows", got=repr(encoding)) from None
+    row = 0
+    while raw := file.stream.readline(LONGEST + 1):
+        row += 1
+        if len(raw) > LONGEST:
+            _refuse_long(file.label, row)
+        raw = raw.removeprefix(b"\xef\xbb\xbf") if row == 1 else raw
+        try:
+            yield row, raw.decode(encoding).rstrip("\r\n"), False
+        except UnicodeDecodeError as error:
+            if undecodable == "error":
+                raise ContractError(
+                    file=file.label,
+                    row=row,
+                    expected=f"text in {encoding}",
+                    got=f"a byte that it does not have, at position {error.start} of the line",
+                    remedy="encoding='latin-1' (or what it was written in), or undecodable='replace'",
+                ) from error
+            yield row, raw.decode(encoding, errors="replace").rstrip("\r\n"), True
+
+
+def _decoded(lines: io.TextIOWrapper, label: str) -> Iterator[tuple[int, str, bool]]:
+    row = 0
+    try:
+        while line := lines.readline(LONGEST + 1):
+            row += 1
+            if len(line) > LONGEST:
+                _refuse_long(label, row)
+            yield row, line.rstrip("\r\n"), False
+    except UnicodeDecodeError as error:
+        raise ContractError(file=label, row=row + 1, expected="text in UTF-16", got=str(error)) from error
+
+
+def _refuse_long(label: str, row: int) -> None:
+    raise ContractError(
+        file=label,
+        row=row,
+        expected=f"lines of at most {LONGEST:,} bytes",
+        got="a longer one",
+        remedy="is it a log at all? One JSON document is read with form='json'",
+    )
