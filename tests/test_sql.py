@@ -12,7 +12,8 @@ import pandas as pd
 import psycopg
 import pytest
 
-from stability.schema import ContractError
+from stability.schema import ContractError, validate
+from stability.telemetry import read, read_sql, read_sql_with_report
 from stability.telemetry.sql import query_table, read_chunks
 from stability.telemetry.statements import bindable, checked_query, parameters
 
@@ -361,3 +362,72 @@ def test_progress_bar_only_on_a_terminal(sqlite_file, capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     query_table(sqlite_file(), "select * from readings", progress=True)
     assert "2 rows" in capsys.readouterr().err
+
+
+# --- panels ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_panel_as_from_the_same_rows_in_a_file(sqlite_file, tmp_path):
+    panel, report = read_sql_with_report(sqlite_file(), "select * from readings order by ts")
+    (tmp_path / "same.csv").write_text("ts,host,cpu_ratio\n2026-01-01T00:00:00Z,a,0.5\n2026-01-01T00:01:00Z,a,\n")
+    pd.testing.assert_frame_equal(panel, read(tmp_path / "same.csv"))
+    assert report.files[["rows", "layout", "stamps"]].iloc[0].tolist() == [2, "wide", "ISO 8601 with offsets"]
+    assert report.files["file"].tolist() == [f"sqlite:///{tmp_path}/fleet.db"]
+
+
+def test_postgres_panel_of_every_kind_of_number(fleet):
+    query = "select ts, name as host, small, price, ok, took, double from readings where name is not null"
+    row = read_sql(fleet, query).loc["a"].iloc[0]
+    assert row.tolist() == [1.0, 12.34, 1.0, 86_401.5, 0.1]
+
+
+def test_long_layout_names_scale_and_entity_of_the_database(fleet):
+    query = "select ts, 'cpu %' as metric, n as value from series where ts >= :start and ts < :end"
+    window = {"start": "2026-01-01T00:00:10Z", "end": pd.Timestamp("2026-01-01T01:00:12+01:00")}
+    panel = read_sql(fleet, query, **window, columns={"cpu %": "cpu_ratio"}, scale={"cpu_ratio": 0.01})
+    assert panel["cpu_ratio"].tolist() == [0.1, 0.11]
+    assert panel.index.unique("entity").tolist() == ["fleet"]
+    pd.testing.assert_frame_equal(panel, validate(panel, "telemetry"))
+
+
+def test_uuids_name_entities_and_naive_stamps_need_a_zone(fleet):
+    query = "select local as ts, host, double from readings where local is not null"
+    assert "timezone='UTC'" in told(read_sql, fleet, query)
+    panel = read_sql(fleet, query, timezone="Europe/Berlin")
+    assert panel.index.tolist() == [(str(uuid.UUID(int=1)), pd.Timestamp("2026-06-30T22:00Z"))]
+
+
+def test_dates_and_epochs_are_stamps(fleet, sqlite_file):
+    assert read_sql(fleet, "select day as ts, small from readings where day is not null", timezone="UTC").index[0][
+        1
+    ] == pd.Timestamp("2026-01-01", tz="UTC")
+    url = sqlite_file("create table epochs (ts int, up int); insert into epochs values (1767225600, 1)")
+    assert read_sql(url, "select * from epochs").index.tolist() == [("fleet", pd.Timestamp("2026-01-01", tz="UTC"))]
+
+
+def test_policies_hold_for_rows_of_a_database(sqlite_file):
+    sqlite_file("insert into readings values ('2026-01-01T00:00:00Z', 'a', 0.7), ('2026-01-01T00:02:00Z', 'a', 'n/a')")
+    url = sqlite_file()
+    said = told(read_sql, url, "select * from readings order by rowid")
+    assert "fleet.db, row 3, column 'ts'" in said
+    report = read_sql_with_report(url, "select * from readings order by ts", duplicates="last")[1]
+    assert report.counts["duplicates"] == 1
+    sqlite_file("insert into readings values ('2026-01-01T00:03:00Z', 'a', 'hot')")
+    said = told(read_sql, url, "select * from readings where rowid > 3 order by ts")
+    assert "row 2, column 'cpu_ratio': expected a number, got 'hot'" in said
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "words"),
+    [
+        ("select * from readings where host = 'z'", {}, "at least one row"),
+        ("select * from readings", {"start": "2026-01-01T00:00:00Z"}, "where ts >= :start"),
+        ("select * from readings where ts < :end", {"end": "2026-01-01"}, "with its zone"),
+        ("select * from readings where ts < :end", {}, ":end"),
+        ("select host, cpu_ratio from readings", {}, "column of timestamps"),
+        ("select * from readings", {"time_zone": "UTC"}, "did you mean 'timezone'"),
+        ("select * from readings", {"columns": {"cpu": "x"}}, "cpu_ratio"),
+    ],
+)
+def test_panels_that_cannot_be_made(sqlite_file, query, options, words):
+    assert words in told(read_sql, sqlite_file(), query, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ReadReport", "progress_bar", "read", "read_with_report"]
+__all__ = ["ReadReport", "assemble", "known_options", "progress_bar", "read", "read_with_report"]
 
 import logging
 import os
@@ -170,12 +170,7 @@ def read_with_report(
     panel : DataFrame
     report : ReadReport
     """
-    known = [field.name for field in fields(Options)]
-    for name in options:
-        if name not in known:
-            expected = "an option of read"
-            raise ContractError(column=name, expected=expected, got="an unknown one", remedy=nearest(name, known))
-    chosen = Options(**options)
+    chosen = known_options(options, "read")
     sources = locate(source, **(storage or {}))
     stems = Counter(file.stem for file in sources)
     readings: list[Reading] = []
@@ -188,16 +183,49 @@ def read_with_report(
                 errors.append(error)
     if errors:
         raise _together(errors, len(sources))
-    _refuse_unmet("columns", chosen.columns, set().union(*(reading.names for reading in readings)))
-    panel, merged = join(readings, chosen)
-    _refuse_unmet("scale", chosen.scale, panel.columns)
-    for name, factor in chosen.scale.items():
+    return assemble(readings, chosen)
+
+
+def known_options(options: Mapping[str, object], reader: str) -> Options:
+    """Take the options of a reading; one that does not exist is an error that names those that do."""
+    known = [field.name for field in fields(Options)]
+    for name in options:
+        if name not in known:
+            expected = f"an option of {reader}"
+            raise ContractError(column=name, expected=expected, got="an unknown one", remedy=nearest(name, known))
+    return Options(**options)
+
+
+def assemble(readings: list[Reading], options: Options) -> tuple[pd.DataFrame, ReadReport]:
+    """Join what files or a query gave into one panel in base units, and tell what was repaired.
+
+    Parameters
+    ----------
+    readings : list of tidy.Reading
+        At least one.
+    options : Options
+
+    Returns
+    -------
+    panel : DataFrame
+    report : ReadReport
+
+    Raises
+    ------
+    ContractError
+        Two readings give one value, or `columns` or `scale` name what none has.
+    """
+    _refuse_unmet("columns", options.columns, set().union(*(reading.names for reading in readings)))
+    panel, merged = join(readings, options)
+    _refuse_unmet("scale", options.scale, panel.columns)
+    for name, factor in options.scale.items():
         panel[name] *= factor
     repairs = pd.concat([*(reading.repairs for reading in readings), merged]).groupby(level=SERIES).sum()
     report = ReadReport(pd.DataFrame([reading.facts for reading in readings]), repairs)
     if any(report.counts.values()):
         log.warning("%s", report)
-    return validate(panel, "telemetry", source=sources[0].label if len(sources) == 1 else None), report
+    label = readings[0].facts["file"] if len(readings) == 1 else None
+    return validate(panel, "telemetry", source=label), report
 
 
 @contextmanager

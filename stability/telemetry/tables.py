@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["read_bytes"]
+__all__ = ["read_bytes", "used_columns"]
 
 import csv
 import io
@@ -78,7 +78,7 @@ def _read_parquet(content: bytes, label: str, options: Options) -> tuple[pd.Data
     frame.columns = [_UNNAMED.sub("index", str(name).strip()) for name in frame.columns]
     _refuse_twice(list(frame.columns), label)
     roles = find_roles(frame.columns, options, file=label)
-    return frame[_used(roles)], roles
+    return frame[used_columns(roles)], roles
 
 
 def _read_csv(content: bytes, label: str, options: Options) -> tuple[pd.DataFrame, Roles]:
@@ -90,7 +90,7 @@ def _read_csv(content: bytes, label: str, options: Options) -> tuple[pd.DataFram
     _refuse_twice(names, label)
     roles = find_roles(names, options, file=label)
     text = {header[names.index(name)] for name in (roles.timestamp, roles.entity, roles.metric) if name is not None}
-    numbers = {header[names.index(name)] for name in _used(roles)} - text
+    numbers = {header[names.index(name)] for name in used_columns(roles)} - text
     types = dict.fromkeys(text, pa.string()) | dict.fromkeys(numbers, pa.float64())
     try:
         table = _parse(content, delimiter, types, options)
@@ -105,7 +105,7 @@ def _read_csv(content: bytes, label: str, options: Options) -> tuple[pd.DataFram
             ) from error
     frame = table.to_pandas()
     frame.columns = [name.strip() for name in frame.columns]
-    return frame[_used(roles)], roles
+    return frame[used_columns(roles)], roles
 
 
 def _parse(content: bytes, delimiter: str, types: dict[str, pa.DataType], options: Options) -> pa.Table:
@@ -122,7 +122,8 @@ def _parse(content: bytes, delimiter: str, types: dict[str, pa.DataType], option
     )
 
 
-def _used(roles: Roles) -> list[str]:
+def used_columns(roles: Roles) -> list[str]:
+    """Names of the columns that play a role, in the order of the roles."""
     named = (roles.timestamp, roles.entity, roles.metric, roles.value)
     return [name for name in named if name is not None] + list(roles.metrics)
 

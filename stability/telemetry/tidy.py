@@ -1,8 +1,8 @@
-"""One file, read and understood: a row per entity and moment, repaired by the named policies or refused."""
+"""One table, read and understood: a row per entity and moment, repaired by the named policies or refused."""
 
 from __future__ import annotations
 
-__all__ = ["Reading", "read_file"]
+__all__ = ["Reading", "read_file", "understand"]
 
 import hashlib
 import logging
@@ -69,6 +69,37 @@ def read_file(
     """
     raw, content = fetch(file, advance)
     frame, roles = read_bytes(content, file.label, options)
+    facts = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+    return understand(frame, roles, file, options, shared=shared, facts=facts)
+
+
+def understand(
+    frame: pd.DataFrame, roles: Roles, file: Source, options: Options, *, shared: bool = False, facts: dict
+) -> Reading:
+    """Turn the raw table of one file, or of one query, into a wide panel.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The columns that play a role, as they came; index 0 is the first data row.
+    roles : Roles
+    file : Source
+        Where the table comes from: its name in errors, and the name of its entity where no column tells it.
+    options : Options
+    shared : bool
+        Whether another file has the same stem, so that it cannot tell the entity.
+    facts : dict
+        What is known of the bytes: sha256, bytes.
+
+    Returns
+    -------
+    Reading
+
+    Raises
+    ------
+    ContractError
+        With the file, and the row and column where there is one.
+    """
     rows, names = len(frame), set(roles.header)
     key = {"entity": _entities(frame, roles, options, file, shared)}
     if roles.layout == "long":
@@ -106,8 +137,7 @@ def read_file(
         panel = tidy.pivot(index=["entity", "timestamp"], columns="metric", values="value")[order]  # noqa: PD010 - keys are unique
     facts = {
         "file": file.label,
-        "sha256": hashlib.sha256(raw).hexdigest(),
-        "bytes": len(raw),
+        **facts,
         "rows": rows,
         "layout": roles.layout,
         "stamps": said,
