@@ -1,5 +1,6 @@
 """Slow, obvious twins of fast code: each says in plain loops what its fast counterpart must return."""
 
+import itertools
 import math
 
 import numpy as np
@@ -145,6 +146,57 @@ def vus(scores, labels, window):
         pr = sum((tpr[k + 1] - tpr[k]) * precision[k] for k in range(250))
         areas.append((pr, np.trapezoid([*tpr, 1.0], [*fpr, 1.0])))
     return tuple(float(area) for area in np.mean(areas, axis=0))
+
+
+def ranges_of(flags):
+    """Runs of true flags as lists of positions."""
+    runs = []
+    for i, flag in enumerate(flags):
+        if flag and i and flags[i - 1]:
+            runs[-1].append(i)
+        elif flag:
+            runs.append([i])
+    return runs
+
+
+def range_reward(own, others, alpha, bias, cardinality):
+    """Reward of a range (a list of positions) for the ranges that overlap it (Tatbul et al. 2018)."""
+    delta = {
+        "flat": lambda i, n: 1,
+        "front": lambda i, n: n - i + 1,
+        "back": lambda i, n: i,
+        "middle": lambda i, n: i if i <= n / 2 else n - i + 1,
+    }[bias]
+    weights = {position: delta(i, len(own)) for i, position in enumerate(own, start=1)}
+    touching = [other for other in others if set(own) & set(other)]
+    overlap = sum(weights[p] for other in touching for p in other if p in weights) / sum(weights.values())
+    factor = 1 if len(touching) <= 1 or cardinality == "one" else 1 / len(touching)
+    return alpha * bool(touching) + (1 - alpha) * factor * overlap
+
+
+def affiliation(alarms, events, begin, end, n=200):
+    """Affiliation precision and recall of each event; disjoint intervals (start, end), integrals as sums of n parts."""
+
+    def middles(start, stop):
+        return start + (np.arange(n) + 0.5) * (stop - start) / n
+
+    def distance(points, intervals):
+        return np.min([np.maximum(np.maximum(a - points, points - b), 0) for a, b in intervals], axis=0)
+
+    borders = [begin, *((one[1] + other[0]) / 2 for one, other in itertools.pairwise(events)), end]
+    scores = []
+    for event, a, b in zip(events, borders[:-1], borders[1:], strict=True):
+        mine = [(max(p, a), min(q, b)) for p, q in alarms if min(q, b) > max(p, a)]
+        if not mine:
+            scores.append((math.nan, 0.0))
+            continue
+        zone = middles(a, b)
+        alarmed = np.concatenate([middles(*alarm) for alarm in mine])
+        lengths = np.repeat([q - p for p, q in mine], n)
+        chances = [(distance(zone, [event]) >= distance(x[None], [event])).mean() for x in alarmed]
+        recalls = [(np.abs(zone - y) >= distance(y[None], mine)).mean() for y in middles(*event)]
+        scores.append((np.average(chances, weights=lengths), np.mean(recalls)))
+    return scores
 
 
 def nab_raw(files, threshold, tp, fn, fp):

@@ -1,5 +1,6 @@
 """Every judgement, with its interval."""
 
+from stability.evaluation.affiliation import affiliated_events, affiliation_estimates
 from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
 from stability.evaluation.events import event_estimates, event_scores
 from stability.evaluation.intervals import (
@@ -12,6 +13,7 @@ from stability.evaluation.intervals import (
 from stability.evaluation.matching import Matches, match_events
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
 from stability.evaluation.probabilities import BrierParts, brier_parts, brier_score, log_score
+from stability.evaluation.ranges import range_estimates, range_scores
 from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
 from stability.evaluation.resampling import bootstrap_interval, resample_counts, resampling_units
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
@@ -27,6 +29,8 @@ __all__ = [
     "NabScore",
     "NotEnoughEvidence",
     "PrAuc",
+    "affiliated_events",
+    "affiliation_estimates",
     "average_precision",
     "bootstrap_interval",
     "brier_parts",
@@ -45,6 +49,8 @@ __all__ = [
     "percentile_estimate",
     "poisson_interval",
     "pr_auc",
+    "range_estimates",
+    "range_scores",
     "reliability_curve",
     "resample_counts",
     "resampling_units",

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.exposure import cut_blocks, exposure
+from stability.evaluation.exposure import cut_blocks, exposure, observed_time
 from stability.evaluation.intervals import Estimate, estimate_or_nan, poisson_interval, wider, wilson_interval
-from stability.evaluation.matching import all_entities, match_spans, raised_alarms, widen
+from stability.evaluation.matching import match_spans, raised_alarms, widen
 from stability.evaluation.resampling import MIN_UNITS, block_length, number_units, resample_counts
-from stability.evaluation.spans import Spans, observe, overlaps, span_arrays
+from stability.evaluation.spans import Spans, overlaps, span_arrays
 
 DAY = 86_400.0  # s
 DELAYS = {"delay_p50": 0.5, "delay_p90": 0.9}
@@ -169,12 +169,7 @@ class _Judged(NamedTuple):
 
 
 def _judge(alarms, windows, observed, early, late, match, unit, block) -> _Judged:
-    if {"start", "end"} <= set(getattr(observed, "columns", ())):
-        entities = all_entities(observed)
-        seen, steps = span_arrays(observed, "observed", entities), np.zeros(len(entities), dtype=np.int64)
-    else:
-        seen, entities, steps = observe(observed)
-    seen = Spans(*(part[seen.start < seen.end] for part in seen))
+    seen, entities, steps = observed_time(observed)
     inclusive = seen._replace(end=seen.end - 1)
     events, raised = span_arrays(windows, "windows", entities), span_arrays(raised_alarms(alarms), "alarms", entities)
     unobserved = ~overlaps(events, inclusive)

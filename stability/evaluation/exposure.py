@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["cut_blocks", "exposure"]
+__all__ = ["cut_blocks", "exposure", "observed_time"]
 
 import numpy as np
+import pandas as pd
 
-from stability.evaluation.spans import Spans
+from stability.evaluation.matching import all_entities
+from stability.evaluation.spans import Spans, observe, span_arrays
+
+
+def observed_time(observed: pd.DataFrame | pd.Series) -> tuple[Spans, pd.Index, np.ndarray]:
+    """Take telemetry, or spans that were found in it: the observed time (ends exclusive), entities, usual steps in us.
+
+    Spans do not tell how long a row lasts: their steps are 0.
+    """
+    if {"start", "end"} <= set(getattr(observed, "columns", ())):
+        entities = all_entities(observed)
+        seen, steps = span_arrays(observed, "observed", entities), np.zeros(len(entities), dtype=np.int64)
+    else:
+        seen, entities, steps = observe(observed)
+    return Spans(*(part[seen.start < seen.end] for part in seen)), entities, steps
 
 
 def exposure(seen: Spans, events: Spans, alarms: Spans) -> tuple[np.ndarray, ...]:

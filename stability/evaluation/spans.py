@@ -57,7 +57,7 @@ def flags_to_intervals(flags: pd.Series, *, max_gap: str | pd.Timedelta | None =
     first, last = flagged.copy(), flagged.copy()
     first[1:] &= ~joined
     last[:-1] &= ~joined
-    return _interval_frame(np.asarray(entities)[codes[first]], times[first], times[last])
+    return interval_frame(np.asarray(entities)[codes[first]], times[first], times[last])
 
 
 def label_rows(index: pd.Index, windows: pd.DataFrame) -> pd.Series:
@@ -123,7 +123,7 @@ def observed_spans(panel: pd.DataFrame | pd.Series) -> pd.DataFrame:
     1  default 2026-01-01 08:00:00+00:00 2026-01-01 08:01:00+00:00
     """
     spans, entities, _ = observe(panel)
-    return _interval_frame(np.asarray(entities)[spans.code], spans.start, spans.end)
+    return interval_frame(np.asarray(entities)[spans.code], spans.start, spans.end)
 
 
 def observe(panel: pd.DataFrame | pd.Series) -> tuple[Spans, pd.Index, np.ndarray]:
@@ -255,6 +255,7 @@ def _stamps(stamps: pd.Index) -> np.ndarray:
     return pd.DatetimeIndex(pd.to_datetime(stamps, utc=True)).as_unit("us").asi8.copy()
 
 
-def _interval_frame(entities: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
+def interval_frame(entities: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
+    """Put arrays of intervals, times in microseconds, into a frame with columns entity, start, end."""
     start, end = (pd.DatetimeIndex(part.astype("datetime64[us]")).tz_localize("UTC") for part in (starts, ends))
     return pd.DataFrame({"entity": pd.Series(entities, dtype="str"), "start": start, "end": end})
