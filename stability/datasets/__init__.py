@@ -1,6 +1,33 @@
 """Which data exist, where they come from, whether they are intact, and how each becomes tables of the contract."""
 
-from stability.datasets.catalogue import Dataset, catalogue, check, fetch, fingerprint, load, names
+from stability.datasets.catalogue import (
+    LIVE,
+    Dataset,
+    catalogue,
+    check,
+    fetch,
+    fingerprint,
+    load,
+    names,
+    reach,
+    snapshot,
+)
+from stability.datasets.snapshots import Snapshot, erasures
 from stability.datasets.sources import cache, mirror
 
-__all__ = ["Dataset", "cache", "catalogue", "check", "fetch", "fingerprint", "load", "mirror", "names"]
+__all__ = [
+    "LIVE",
+    "Dataset",
+    "Snapshot",
+    "cache",
+    "catalogue",
+    "check",
+    "erasures",
+    "fetch",
+    "fingerprint",
+    "load",
+    "mirror",
+    "names",
+    "reach",
+    "snapshot",
+]

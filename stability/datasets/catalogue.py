@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-__all__ = ["Dataset", "catalogue", "check", "fetch", "fingerprint", "load", "names"]
+__all__ = [
+    "LIVE",
+    "Dataset",
+    "catalogue",
+    "check",
+    "fetch",
+    "fingerprint",
+    "load",
+    "names",
+    "reach",
+    "snapshot",
+]
 
 import hashlib
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from stability.datasets import nab, shipped, user
+from stability.datasets import live, nab, shipped, snapshots, user
+from stability.datasets.period import Period, clip, period
+from stability.datasets.snapshots import Snapshot
 from stability.datasets.sources import Dataset
 from stability.schema import ContractError, nearest
 
-DATASETS: dict[str, Dataset] = {d.name: d for d in (shipped.SIMULATED, shipped.SAMPLE, nab.NAB, user.FILES)}
+DATASETS: dict[str, Dataset] = {
+    d.name: d for d in (shipped.SIMULATED, shipped.SAMPLE, nab.NAB, user.FILES, live.PROMETHEUS, snapshots.SNAPSHOT)
+}
+# What moves, each with the look at it that needs no reading of it all; a run reads a snapshot.
+LIVE = {user.FILES.name: user.digests, live.PROMETHEUS.name: live.reach_metrics}
+PERIOD = ("start", "end")  # options of a live source that `window` and `as_of` fill in
 
 
 def names() -> list[str]:
@@ -24,7 +44,7 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()
-    ['simulated', 'sample', 'nab', 'files']
+    ['simulated', 'sample', 'nab', 'files', 'prometheus', 'snapshot']
     """
     return list(DATASETS)
 
@@ -92,8 +112,84 @@ def fingerprint(name: str, **options) -> str:
     """
     dataset = _checked(name, options)
     digests = dataset.digests(**options)
+    if dataset is snapshots.SNAPSHOT:
+        return options["sha256"]  # its name is its fingerprint
     said = json.dumps({"name": name, "options": options, "files": digests}, sort_keys=True, default=str)
     return hashlib.sha256(said.encode()).hexdigest()
+
+
+def reach(name: str, options: Mapping[str, Any], window: str | None = None, as_of: str | None = None) -> None:
+    """Look at a live source before anything starts: its options, whether it is there and answers; nothing is stored.
+
+    Parameters
+    ----------
+    name : str
+        One of `LIVE`.
+    options, window, as_of
+        As for :func:`snapshot`.
+
+    Raises
+    ------
+    ContractError
+        As :func:`snapshot`, as far as it can be known without reading everything.
+    """
+    asked, _ = _asked(name, options, window, as_of)
+    LIVE[name](**asked)
+
+
+def snapshot(name: str, options: Mapping[str, Any], window: str | None = None, as_of: str | None = None) -> Snapshot:
+    """Read a live source for a stretch of time, and keep what it said under the sha256 of it.
+
+    Parameters
+    ----------
+    name : str
+        One of `LIVE`.
+    options : mapping
+        Of its loader.
+    window, as_of : str, optional
+        See `stability.datasets.period.period`.
+
+    Returns
+    -------
+    Snapshot
+        `load("snapshot", sha256=...)` gives its tables.
+
+    Raises
+    ------
+    ContractError
+        As the loader, and when there is no telemetry in the window.
+    """
+    asked, within = _asked(name, options, window, as_of)
+    whole = _checked(name, asked).load(**asked)
+    tables = clip(whole, within)
+    if "telemetry" in tables and tables["telemetry"].empty:
+        at = whole["telemetry"].index.get_level_values("timestamp")
+        there = f"rows from {at.min()} to {at.max()}" if len(at) else "no row"
+        remedy = "widen window, or set as_of to a moment after which it ended"
+        raise ContractError(file=name, expected=f"telemetry {within}", got=there, remedy=remedy)
+    source = {"name": name, "options": dict(options), "window": window, "as_of": as_of}
+    return snapshots.take(tables, source, within)
+
+
+def _asked(name: str, options: Mapping[str, Any], window: str | None, as_of: str | None) -> tuple[dict, Period]:
+    """Options with the stretch of time filled in where the loader takes it, and that stretch."""
+    dataset = _checked(name, dict(options))
+    taken = [option for option in PERIOD if option in options]
+    if taken:
+        remedy = "write window: 7d and as_of: now beside the source"
+        raise ContractError(column=taken[0], expected="window and as_of", got=repr(taken[0]), remedy=remedy)
+    within = period(window, as_of, pd.Timestamp.now("UTC"))
+    asked = dict(options)
+    for option, parameter in inspect.signature(dataset.load).parameters.items():
+        if option in PERIOD:
+            moment = getattr(within, option)
+            if moment is None and parameter.default is parameter.empty:
+                raise ContractError(column="window", expected=f"a window for '{name}', such as 7d", got="none")
+            asked[option] = moment
+        elif parameter.default is parameter.empty and option not in asked:
+            expected = f"the option {option!r} of '{name}'"
+            raise ContractError(expected=expected, got=f"only {', '.join(options) or 'none'}")
+    return asked, within
 
 
 def check(name: str) -> str:
@@ -111,7 +207,7 @@ def check(name: str) -> str:
     """
     dataset = _checked(name, {})
     if dataset.files is None:
-        return "a user's own files; `stability run --dry-run` checks those that a spec names"
+        return "a source of your own; `stability run --dry-run` looks at the one that a spec names"
     found = dataset.verified()
     return f"{len(found)} files, {sum(p.stat().st_size for p in found) / 1e6:.1f} MB, equal to their checksums"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["read_prometheus"]
+__all__ = ["check_prometheus", "read_prometheus"]
 
 import logging
 import re
@@ -90,13 +90,8 @@ def read_prometheus(
     ----------
     Prometheus documentation, "HTTP API", range queries. https://prometheus.io/docs/prometheus/latest/querying/api/
     """
-    wanted = _queries(queries)
-    fields = _fields(entity)
-    grid = _grid(start, end, step)
+    wanted, fields, grid, shown = _asked(url, queries, start, end, step, entity, infinite)
     dimensions = [dimensions] if isinstance(dimensions, str) else list(dimensions)
-    if infinite not in ("error", "missing"):
-        raise ContractError(expected="infinite='error' or 'missing'", got=repr(infinite))
-    shown = checked_url(url)
     chunks = [grid[at : at + POINTS] for at in range(0, len(grid), POINTS)]
     values: dict[str, dict[str, np.ndarray]] = {}  # column -> entity -> values on the grid
     owners: dict[tuple[str, str], tuple[str, dict]] = {}  # (column, entity) -> query's name and labels of the series
@@ -117,6 +112,47 @@ def read_prometheus(
                 log.info("%s: no series for %s between %s and %s", shown, name, start, end)
                 values.setdefault(name, {})
     return _panel(values, grid, infinite, shown)
+
+
+def check_prometheus(
+    url: str,
+    queries: Mapping[str, str] | Sequence[str] | str,
+    start: str | pd.Timestamp,
+    end: str | pd.Timestamp,
+    step: str | float | timedelta,
+    *,
+    entity: str = "{job}/{instance}",
+    dimensions: Sequence[str] = (),
+    infinite: str = "error",
+    timeout: float = 30.0,
+    retries: int = 4,
+    backoff: float = 0.5,
+) -> None:
+    """Look whether :func:`read_prometheus` could be asked this: everything is checked, and one moment evaluated.
+
+    Parameters
+    ----------
+    url, queries, start, end, step, entity, dimensions, infinite, timeout, retries, backoff
+        As for `read_prometheus`. That nothing is found at the last moment is no error.
+
+    Raises
+    ------
+    ContractError, ConnectionError
+        As `read_prometheus`.
+    """
+    wanted, _, grid, shown = _asked(url, queries, start, end, step, entity, infinite)
+    with open_client(timeout) as client:
+        ask = asker(client, shown, timeout, retries, backoff)
+        for name, promql in wanted.items():
+            ask(name, promql, grid[-1:])
+
+
+def _asked(url, queries, start, end, step, entity, infinite) -> tuple[dict[str, str], list[str], np.ndarray, str]:
+    """What was asked for, checked: queries, fields of the template, grid, address."""
+    wanted, fields, grid = _queries(queries), _fields(entity), _grid(start, end, step)
+    if infinite not in ("error", "missing"):
+        raise ContractError(expected="infinite='error' or 'missing'", got=repr(infinite))
+    return wanted, fields, grid, checked_url(url)
 
 
 def _queries(queries: Mapping[str, str] | Sequence[str] | str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from stability.schema import ContractError, home
 from stability.workbench.facts import RunFacts, StepFacts
-from stability.workbench.spec import Plan
+from stability.workbench.spec import DatasetSpec, Plan
 
 __all__ = ["print_catalogue", "print_check", "print_plan", "show_run"]
 
@@ -34,7 +34,8 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console.print(f"[bold]{escape(plan.name)}[/]  {escape(plan.experiment.question)}", highlight=False)
     if data:
         options = f" {data.options}" if data.options else ""
-        console.print(f"data: {escape(data.name + options)}, sha256 {plan.data_sha256[:12]}", highlight=False)
+        known = f"sha256 {plan.data_sha256[:12]}" if plan.data_sha256 else _moves(data)
+        console.print(f"data: {escape(data.name + options)}, {escape(known)}", highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("step", "notebook", "parameters", "needs", "timeout", "retries"):
         table.add_column(column, overflow="fold", justify="right" if column in ("timeout", "retries") else "left")
@@ -45,6 +46,11 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console.print(table)
     workers = plan.experiment.workers
     console.print(f"{len(plan.tasks)} notebooks, {workers} at a time; nothing was run.", highlight=False)
+
+
+def _moves(data: DatasetSpec) -> str:
+    window = f"window {data.window}, as of {data.as_of or 'now'}" if data.window or data.as_of else "all of it"
+    return f"{window}; a run takes a snapshot"
 
 
 def show_run(plan: Plan, *, fresh: bool, workers: int | None) -> int:

@@ -112,7 +112,7 @@ class RunFacts:
     metrics : dict of str to Metric
         The metrics of the run's summary, by `<group>.<metric>`.
     dataset : dict
-        `name`, `options`, `sha256`.
+        `name`, `options`, `sha256`; of a snapshot also `window`, `as_of`, `period`, `rows`.
     provenance : dict
         `git_sha`, `dirty`, `lock`, `seed`, `platform`, `python`, `command`, `store`; others are shown as they come.
     parent_run_id : str or None

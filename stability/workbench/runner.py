@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stability.schema import ContractError, home
-from stability.workbench import kernels, provenance, reuse
+from stability.workbench import data, kernels, provenance, reuse
 from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.publishing import Publisher
 from stability.workbench.reporting.summary import check_metric, read_summary, summary, write_text_atomic
@@ -68,6 +68,8 @@ def run(
     ------
     RunnerBusyError
         When the same experiment is running already or the disk is nearly full.
+    ContractError
+        When a live source cannot be read; nothing has started then.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, when every run and the summary have been marked.
     """
@@ -87,7 +89,8 @@ def run(
         if executor is None:
             executor = stack.enter_context(ThreadPoolExecutor(workers or plan.experiment.workers, "kernel"))
         kernels.allow_kernels()
-        return _Night(plan, runs, executor, workers or plan.experiment.workers, fresh, listener).go()
+        read = data.settle(plan.experiment.dataset, plan.data_sha256, plan.path)
+        return _Night(plan, read, runs, executor, workers or plan.experiment.workers, fresh, listener).go()
 
 
 @contextlib.contextmanager
@@ -111,9 +114,10 @@ class _Night:
     """One execution of a plan; all its facts are changed by the thread that called :func:`run`, and no other."""
 
     def __init__(
-        self, plan: Plan, runs: Path, executor: Executor, workers: int, fresh: bool, listener: Listener
+        self, plan: Plan, read: data.Data, runs: Path, executor: Executor, workers: int, fresh: bool, listener: Listener
     ) -> None:
         self.plan, self.runs, self.executor, self.fresh, self.listener = plan, runs, executor, fresh, listener
+        self.data = read
         self.begun = time.monotonic()
         self.folder = _new_folder(runs)
         self.tasks = {task.key: task for task in plan.tasks}
@@ -126,8 +130,8 @@ class _Night:
         self.shared = {
             "package": provenance.package_sha256(),
             "lock": provenance.lock_sha256(),
-            "data": plan.data_sha256,
-            "dataset": plan.experiment.dataset.model_dump() if plan.experiment.dataset else None,
+            "data": read.sha256,
+            "dataset": read.parameters,
             "seed": plan.experiment.seed,
             "python": platform.python_version(),
         }
@@ -147,7 +151,7 @@ class _Night:
         )
 
     def _facts(self) -> RunFacts:
-        experiment, data = self.plan.experiment, self.plan.experiment.dataset
+        experiment = self.plan.experiment
         from stability.workbench.tracking import store_uri
 
         return RunFacts(
@@ -157,11 +161,7 @@ class _Night:
             started=now(),
             steps=list(self.steps.values()),
             headline=list(experiment.headline),
-            dataset={
-                "name": data.name if data else "none",
-                "options": data.options if data else {},
-                "sha256": self.plan.data_sha256,
-            },
+            dataset=self.data.said,
             provenance={
                 "git_sha": self.git["git_sha"],
                 "dirty": self.git["dirty"],
@@ -245,14 +245,12 @@ class _Night:
         """The spec's parameters, and of the runner's own those that the notebook declares."""
         from stability.workbench.spec import declared_parameters
 
-        data = self.plan.experiment.dataset
         own = {
             "inputs": {n: str(self.steps[n].folder) for n in task.needs},
             "output": str(self.steps[task.key].folder),
             "seed": self.plan.experiment.seed,
+            **self.data.parameters,
         }
-        if data is not None:
-            own |= {"dataset": data.name, "options": data.options}
         declared = declared_parameters(task.notebook)
         return {**task.parameters, **{name: value for name, value in own.items() if name in declared}}
 

@@ -4,16 +4,16 @@ import ast
 import dataclasses
 import itertools
 import json
-import math
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nbformat
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stability.schema import ContractError, home, load_yaml, nearest
+from stability.workbench.data import DatasetSpec, canonical, check, holds_secret, is_json
 from stability.workbench.facts import METRIC_NAME
 
 __all__ = ["Experiment", "Plan", "SpecError", "Step", "Task", "declared_parameters", "load_plan"]
@@ -30,13 +30,6 @@ class SpecError(ContractError):
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DatasetSpec(_Strict):
-    """Which data every step reads: a name of the catalogue and the options of its loader."""
-
-    name: str
-    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class MatrixSpec(BaseModel):
@@ -82,8 +75,8 @@ class Experiment(_Strict):
 
     @field_validator("dataset", mode="before")
     @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    def _canonical(cls, value: Any) -> Any:
+        return canonical(value)
 
     @field_validator("headline")
     @classmethod
@@ -117,7 +110,7 @@ class Plan:
     path: Path
     experiment: Experiment
     tasks: tuple[Task, ...]
-    data_sha256: str | None
+    data_sha256: str | None  # of an entry of the catalogue; a live source has none before a run takes its snapshot
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
@@ -216,7 +209,7 @@ def load_plan(path: str | Path) -> Plan:
     return Plan(path.stem, path, experiment, tuple(tasks), _check_dataset(path, experiment.dataset))
 
 
-def _fail(path: Path, place: str | None, expected: str, got: Any, remedy: str | None = None) -> None:
+def _fail(path: Path, place: str | None, expected: str, got: Any, remedy: str | None = None) -> NoReturn:
     where = f"{path}, at '{place}'" if place else path
     raise SpecError(file=where, expected=expected, got=got, remedy=remedy)
 
@@ -327,8 +320,10 @@ def _check_parameters(path: Path, place: str, given: dict[str, Any], declared: d
         if name not in declared:
             own = [d for d in declared if d not in RESERVED]
             _fail(path, where, f"a parameter that {notebook.name} declares", name, nearest(name, own))
-        if not _is_json(value):
+        if not is_json(value):
             _fail(path, where, "a JSON value (dates as ISO text)", f"{value!r} ({type(value).__name__})")
+        if holds_secret(value):
+            _fail(path, where, "an address without a password", "one that has it", "it comes from the environment")
         default = declared[name]
         if not _fits(value, default):
             _fail(
@@ -337,14 +332,6 @@ def _check_parameters(path: Path, place: str, given: dict[str, Any], declared: d
                 f"{type(default).__name__}, as in the default {default!r}",
                 f"{value!r} ({type(value).__name__})",
             )
-
-
-def _is_json(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_json(v) for k, v in value.items())
-    if isinstance(value, list):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _fits(value: Any, default: Any) -> bool:
@@ -359,11 +346,7 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def _check_dataset(path: Path, dataset: DatasetSpec | None) -> str | None:
-    if dataset is None:
-        return None
-    from stability import datasets
-
     try:
-        return datasets.fingerprint(dataset.name, **dataset.options)
+        return None if dataset is None else check(dataset)
     except (ContractError, OSError, TypeError) as error:
         raise SpecError(f"{path}, at 'dataset': {error}") from error

@@ -297,6 +297,7 @@ def _provenance(run: RunFacts) -> list[tuple[str, str]]:
         ("code (git)", f"{known.pop('git_sha', None) or 'unknown'}{dirty}"),
         ("data", str(run.dataset.get("name", ""))),
         ("data options", _written(run.dataset.get("options") or {})),
+        *((f"data {key}", _written(run.dataset[key])) for key in ("window", "as_of", "period") if key in run.dataset),
         ("data sha256", str(run.dataset.get("sha256") or "unknown")),
         ("lock sha256", str(known.pop("lock", None) or "unknown")),
         ("MLflow parent run", run.parent_run_id or "none"),
