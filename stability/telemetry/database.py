@@ -30,12 +30,12 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from stability.schema import ContractError, nearest
 from stability.telemetry.cells import checked_zone
+from stability.telemetry.confidence import PLACEHOLDER, filled
 
 USER, PASSWORD = "STABILITY_SQL_USER", "STABILITY_SQL_PASSWORD"
 TIMEOUT = 15  # s to wait for a connection, or for SQLite's writer
 DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 SYSTEM = ("information_schema", "pg_catalog", "pg_toast")  # schemas that are not the user's
-_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 _SECRET = re.compile(r"(?i)pass(?!file)|pwd|secret|token|odbc_connect")  # of an address's query
 # What SQLite may do for a query; everything else (attach, pragma, write) is refused while the statement is prepared.
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
@@ -87,7 +87,7 @@ def _parsed(url: str) -> URL:
         parts = sa.make_url(str(url))
     except (ArgumentError, ValueError):  # the text is not repeated: it may hold a password
         raise ContractError(expected=expected, got="another text") from None
-    if parts.password is not None and not _PLACEHOLDER.fullmatch(parts.password):
+    if parts.password is not None and not PLACEHOLDER.fullmatch(parts.password):
         raise ContractError(
             expected="an address without a password, because addresses end up in logs",
             got="one that has it",
@@ -103,29 +103,17 @@ def address_of(url: str) -> URL:
     """The address with the environment's values in their places."""
     parts = _parsed(url)
 
-    def filled(text: str | None) -> str | None:
-        return None if text is None else _PLACEHOLDER.sub(lambda found: _variable(found[1]), text)
-
     if parts.get_backend_name() == "sqlite":
-        return parts.set(database=filled(parts.database))
+        return parts.set(database=filled(parts.database or ""))
     return URL.create(
         parts.drivername,
-        username=filled(parts.username) or os.environ.get(USER) or None,
-        password=filled(parts.password) or os.environ.get(PASSWORD) or None,
-        host=filled(parts.host),
+        username=filled(parts.username or "") or os.environ.get(USER) or None,
+        password=filled(parts.password or "") or os.environ.get(PASSWORD) or None,
+        host=filled(parts.host or "") or None,
         port=parts.port,
-        database=filled(parts.database),
+        database=filled(parts.database or "") or None,
         query=parts.query,
     )
-
-
-def _variable(name: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
-        raise ContractError(
-            expected=f"{name} in the environment, which the database's address names", got="none", remedy="set it"
-        )
-    return value
 
 
 @contextmanager

@@ -110,7 +110,10 @@ def read(
     decimal : {".", ","}
         Decimal sign of CSV.
     storage : mapping, optional
-        Options of fsspec's file system: credentials, endpoints.
+        Options of fsspec's file system, such as ``{"endpoint_url": "http://127.0.0.1:9000"}`` or ``{"anon": True}``.
+        Credentials come from where the protocol's library looks for them (AWS_ACCESS_KEY_ID and
+        AWS_SECRET_ACCESS_KEY, AWS_PROFILE), or as ``${NAME}`` from the environment's variable NAME; a secret written
+        out is refused.
     progress : bool
         Show a progress bar, if the standard error is a terminal.
 

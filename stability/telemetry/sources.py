@@ -6,6 +6,7 @@ __all__ = ["Source", "fetch", "locate"]
 
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import fsspec
 
 from stability.schema import ContractError, nearest
+from stability.telemetry.confidence import filled_options, shown_address
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # first bytes, which say what a file is more surely than its name does
 CHUNK = 1 << 22  # bytes between two movements of a progress bar
@@ -57,7 +59,8 @@ def locate(source: str | os.PathLike | Iterable[str | os.PathLike], **storage) -
     source : str, path, or iterable of them
         Local paths (``~`` is the home folder) or any URL that fsspec knows; ``*``, ``?``, ``[...]`` and ``**`` match.
     **storage
-        Options of the URL's file system.
+        Options of the URL's file system; ``${NAME}`` stands for the environment's variable NAME, as it must where the
+        value is a secret.
 
     Returns
     -------
@@ -70,6 +73,7 @@ def locate(source: str | os.PathLike | Iterable[str | os.PathLike], **storage) -
         Nothing is there, it is a folder, or the URL's protocol cannot be used.
     """
     given = [source] if isinstance(source, str | os.PathLike) else list(source)
+    storage = filled_options(storage)
     found: dict[tuple[str, str], Source] = {}
     for item in given:
         for file in _match(os.fspath(item), storage):
@@ -105,8 +109,8 @@ def fetch(source: Source, advance: Callable[[int], object] | None = None) -> tup
                 chunks.append(chunk)
                 if advance:
                     advance(len(chunk))
-    except Exception as error:  # each protocol's library has its own kinds of error
-        raise ContractError(file=source.label, expected="a readable file", got=str(error) or repr(error)) from error
+    except Exception as error:  # noqa: BLE001 - each protocol's library has its own kinds of error
+        raise _failure(error, source.label, source.path) from None
     raw = content = b"".join(chunks)
     if raw.startswith(GZIP):
         try:
@@ -124,24 +128,45 @@ def fetch(source: Source, advance: Callable[[int], object] | None = None) -> tup
 
 def _match(text: str, storage: dict) -> list[Source]:
     """Find the files of one path, glob or URL."""
-    remote = "://" in text or "::" in text
+    remote, label = "://" in text or "::" in text, shown_address(text)
     try:
         system, path = fsspec.core.url_to_fs(text if remote else str(Path(text).expanduser()), **storage)
+        system.invalidate_cache()  # what a listing of an hour ago said is neither what is there nor how long it is
         if system.isfile(path):
-            return [Source(system, path, text)]
+            return [Source(system, path, label)]
         matches = sorted(match for match in system.glob(path) if system.isfile(match)) if _is_glob(path) else []
         folder = not matches and system.isdir(path)
-    except Exception as error:  # each protocol's library has its own kinds of error
-        remedy = "use a local path, or install what fsspec needs for the protocol"
-        expected = "a path, a glob, or a URL that fsspec can open"
-        raise ContractError(file=text, expected=expected, got=str(error) or repr(error), remedy=remedy) from error
+    except Exception as error:  # noqa: BLE001 - each protocol's library has its own kinds of error
+        raise _failure(error, label, text) from None
     if folder:
-        remedy = f"name its files, such as {text.rstrip('/')}/*.csv"
-        raise ContractError(file=text, expected="a file", got="a folder", remedy=remedy)
+        remedy = f"name its files, such as {label.rstrip('/')}/*.csv"
+        raise ContractError(file=label, expected="a file", got="a folder", remedy=remedy)
     if not matches:
         what = "at least one file that matches" if _is_glob(path) else "a file"
-        raise ContractError(file=text, expected=what, got="none", remedy=_neighbours(system, path))
+        raise ContractError(file=label, expected=what, got="none", remedy=_neighbours(system, path))
     return [Source(system, match, system.unstrip_protocol(match) if remote else match) for match in matches]
+
+
+def _failure(error: Exception, label: str, address: str) -> ContractError:
+    """Say what a file system's error means: each protocol's library has its own kinds, and its own words."""
+    said = " ".join((str(error) or repr(error)).replace(address, label).split()).rstrip(".")
+    said = shown_address(re.sub(r"\?[^\s\"']*", "", said) if "://" in said else said)
+    kinds = " ".join(kind.__name__ for kind in type(error).__mro__)
+    if isinstance(error, ImportError | ValueError) and not re.search("Credential", kinds):
+        remedy = "use a local path, or install what fsspec needs for the protocol"
+        return ContractError(
+            file=label, expected="a path, a glob, or a URL that fsspec can open", got=said, remedy=remedy
+        )
+    if "://" not in label:
+        return ContractError(file=label, expected="a readable file", got=said)
+    if re.search(r"Credential|PermissionError|Forbidden|Unauthorized", kinds) or re.search(
+        r"(?i)\b40[13]\b|denied", said
+    ):
+        remedy = "set the store's credentials in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+        remedy = f"{remedy} AWS_PROFILE, for s3://), or storage={{'anon': True}} where it is public"
+        return ContractError(file=label, expected="credentials that the store accepts", got=said, remedy=remedy)
+    remedy = "check that it is up, and its address (AWS_ENDPOINT_URL, or storage={'endpoint_url': ...}, for s3://)"
+    return ContractError(file=label, expected="a store that answers", got=said, remedy=remedy)
 
 
 def _is_glob(path: str) -> bool:
