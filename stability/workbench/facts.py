@@ -99,8 +99,9 @@ class RunFacts:
         The experiment's name (the stem of its file).
     question : str
         What the run is to answer, in a sentence or two.
-    status : {"finished", "failed", "running"}
-        `finished` when every step finished or was skipped.
+    status : {"finished", "failed", "interrupted", "running"}
+        `finished` when every step finished or was skipped; `interrupted` when somebody ended it (for a reader of the
+        summary that is a failed run).
     started : datetime.datetime
         When it began; timezone-aware.
     seconds : float
@@ -119,6 +120,9 @@ class RunFacts:
         The MLflow run of the whole.
     history : list of dict
         `summary.json` of earlier runs of the same experiment, oldest first.
+    test_parts : list of dict
+        The test parts that this run has looked at, and how often each has ever been looked at: `part`, `data` (sha256),
+        `configurations`, `packages`, `steps`.
     """
 
     name: str
@@ -133,3 +137,4 @@ class RunFacts:
     provenance: dict[str, Any] = field(default_factory=dict)
     parent_run_id: str | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    test_parts: list[dict[str, Any]] = field(default_factory=list)

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from papermill.execute import execute_notebook
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_none
 from traitlets.config import Config
 
-__all__ = ["Job", "Outcome", "execute", "kill_all"]
+__all__ = ["Job", "Outcome", "allow_kernels", "execute", "kill_all", "kill_orphans"]
 
 ENGINE = "stability"
 # After the deadline the kernel is interrupted first, so that the notebook shows the line it hung at; then killed.
@@ -29,6 +30,9 @@ LONGEST_IPC_FOLDER = 90
 STDERR_LINES = 40
 # Causes that a second attempt may cure; an exception of the notebook's own code would only come again.
 TRANSIENT = ("DeadKernelError", "CellTimeoutError")
+# What a kernel does not get from the runner's environment: a backend that somebody chose for scripts would leave the
+# notebook without pictures, and where messages go to is a secret of the runner's.
+WITHHELD = ("MPLBACKEND", "STABILITY_NOTIFY")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +110,26 @@ def kill_all() -> None:
 def allow_kernels() -> None:
     """Undo :func:`kill_all` before a new run in the same process."""
     _KERNELS.open()
+
+
+def kill_orphans(run_ids: Iterable[str]) -> int:
+    """Kill kernels whose runner is gone, so that none writes to its run after this; give how many there were.
+
+    Parameters
+    ----------
+    run_ids
+        MLflow runs that nobody may be working at any more; a kernel carries its own in its environment.
+    """
+    import psutil
+
+    wanted, killed = set(run_ids), 0
+    for process in psutil.process_iter() if wanted else ():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("MLFLOW_RUN_ID") in wanted:
+                process.kill()
+                process.wait(timeout=GRACE)
+                killed += 1
+    return killed
 
 
 def _kill(group: int, number: signal.Signals) -> None:
@@ -195,8 +219,7 @@ class _Engine(NBClientEngine):
                 nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None, config=config
             )
             client.deadline = job.timeout
-            # A backend that somebody chose for scripts would leave the notebook without pictures.
-            environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | job.env
+            environment = {k: v for k, v in os.environ.items() if k not in WITHHELD} | job.env
             return client.execute(env=environment, cwd=str(Path(job.notebook).parent), stdout=log, stderr=log)
 
 
@@ -235,6 +258,8 @@ def execute(job: Job) -> Outcome:
 def _attempt(job: Job) -> Outcome:
     folder = Path(job.folder)
     log_file = folder / "kernel.log"
+    if _KERNELS.closed:
+        return Outcome(job.key, 0.0, 1, "Interrupted", "interrupted before it began")
     try:
         _empty(folder)
         with log_file.open("wb") as log:
@@ -252,8 +277,9 @@ def _attempt(job: Job) -> Outcome:
         return _failure(job, error.ename, f"{error.ename}: {error.evalue}", text, log_file)
     except Exception as error:  # noqa: BLE001  whatever it is, it must become a fact about this step
         return _failure(job, type(error).__name__, f"{type(error).__name__}: {error}", "", log_file)
-    if not log_file.read_bytes().strip():
-        log_file.unlink()
+    with contextlib.suppress(OSError):  # an empty log more or less is no reason to fail
+        if not log_file.read_bytes().strip():
+            log_file.unlink()
     return Outcome(job.key, 0.0, 1)
 
 
@@ -266,7 +292,9 @@ def _empty(folder: Path) -> None:
 
 
 def _failure(job: Job, cause: str, error: str, text: str, log_file: Path) -> Outcome:
-    tail = log_file.read_text(errors="replace").strip().splitlines()[-STDERR_LINES:] if log_file.exists() else []
+    tail: list[str] = []
+    with contextlib.suppress(OSError):
+        tail = log_file.read_text(errors="replace").strip().splitlines()[-STDERR_LINES:]
     if tail:
         text = "\n".join([text, "What the kernel's process printed last:", *tail]).strip()
     first = next((line for line in error.splitlines() if line.strip()), cause)

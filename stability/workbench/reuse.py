@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stability.workbench.facts import Metric, StepFacts
+from stability.workbench.nights import read_night
 from stability.workbench.provenance import digest, file_sha256
 from stability.workbench.reporting.summary import write_text_atomic
 from stability.workbench.spec import Task
@@ -90,9 +91,17 @@ def find(runs: Path, task: Task, hashed: str) -> tuple[Path, Record] | None:
         The step and its :func:`step_hash`.
     """
     for folder, record in _records(runs, folder_name(task.key)):
-        if record.hash == hashed and (folder / "notebook.ipynb").is_file() and outputs(folder) == record.outputs:
+        if record.hash != hashed or not _counts(folder.parents[1], task.key):
+            continue
+        if (folder / "notebook.ipynb").is_file() and outputs(folder) == record.outputs:
             return folder, record
     return None
+
+
+def _counts(night: Path, key: str) -> bool:
+    """Whether that night's summary calls the step done: a runner may have been killed between record and summary."""
+    step = read_night(night).steps.get(key, {})
+    return step.get("status") == "finished" or (step.get("status") == "skipped" and not step.get("error"))
 
 
 def _records(runs: Path, name: str) -> Iterator[tuple[Path, Record]]:
@@ -118,5 +127,7 @@ def link_tree(source: Path, target: Path) -> None:
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
+    except OSError:  # another file system, or one without links; a copy cut short must not look like a table
+        part = f"{target}.part"
+        shutil.copy2(source, part)
+        Path(part).replace(target)

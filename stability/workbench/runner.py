@@ -1,6 +1,7 @@
 """A plan executed: in order, in parallel, tracked, resumable, with every end written down as it was."""
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
@@ -17,16 +19,24 @@ from typing import Any
 
 from stability.schema import ContractError, home
 from stability.workbench import data, kernels, provenance, reuse
-from stability.workbench.facts import RunFacts, StepFacts
+from stability.workbench.facts import Metric, RunFacts, StepFacts
+from stability.workbench.nights import LOCK, RUN_FILE, latest_nights, run_record
 from stability.workbench.publishing import Publisher
+from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import check_metric, read_summary, summary, write_text_atomic
 from stability.workbench.spec import Plan, Task
-from stability.workbench.tracking import locked, now, read_metrics
+from stability.workbench.tracking import locked, now, read_metrics, store_uri
 
 __all__ = ["RunnerBusyError", "run"]
 
 LEAST_FREE_DISK = 500_000_000  # bytes: a night writes some tens of MB, a full disk breaks more than the night
 HISTORY = 30  # earlier runs that the page draws a line through
+# A reader of the lock (`stability status`) holds it for a moment; somebody who still has it after this runs a night.
+LOCK_PATIENCE = 1.0  # seconds
+# Room that a night keeps for its last words: on a full disk it is given back, and the summary can still be written.
+BALLAST = 2_000_000  # bytes
+
+LOG = logging.getLogger(__name__)
 
 Listener = Callable[[RunFacts, StepFacts], None]
 
@@ -71,7 +81,7 @@ def run(
     ContractError
         When a live source cannot be read; nothing has started then.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM, when every run and the summary have been marked.
+        After Ctrl-C, SIGTERM or SIGHUP, when every run and the summary have been marked.
     """
     runs = home() / "runs" / plan.name
     runs.mkdir(parents=True, exist_ok=True)
@@ -81,51 +91,76 @@ def run(
         raise RunnerBusyError(message)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(runs / ".lock", wait=False))
+            stack.enter_context(locked(runs / LOCK, patience=LOCK_PATIENCE))
         except BlockingIOError:
-            message = f"{plan.name} is running already (lock {runs / '.lock'}). Wait for it, or stop it."
+            message = f"{plan.name} is running already (lock {runs / LOCK}). Wait for it, or stop it."
             raise RunnerBusyError(message) from None
         stack.enter_context(_terminate_as_interrupt())
+        limit = None  # an executor of somebody else's knows best how much it can take
         if executor is None:
-            executor = stack.enter_context(ThreadPoolExecutor(workers or plan.experiment.workers, "kernel"))
+            limit = workers or plan.experiment.workers
+            executor = stack.enter_context(ThreadPoolExecutor(limit, "kernel"))
         kernels.allow_kernels()
         read = data.settle(plan.experiment.dataset, plan.data_sha256, plan.path)
-        return _Night(plan, read, runs, executor, workers or plan.experiment.workers, fresh, listener).go()
+        return _Night(plan, read, runs, executor, limit, fresh, listener).go()
 
 
 @contextlib.contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM (cron, systemd, kill) end a night as Ctrl-C does: with everything marked."""
+    """Let SIGTERM (cron, systemd, kill) and SIGHUP (a closed terminal) end a night as Ctrl-C does: with all marked.
+
+    Only the first signal interrupts; while the night writes down how it ended, further ones are a request that is
+    being fulfilled already. What is ignored from outside (`nohup`, `&` in a script) stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    asked = False
 
     def interrupt(*_: Any) -> None:
+        nonlocal asked
+        if asked:
+            LOG.warning("ending already: everything is being marked")
+            return
+        asked = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Night:
     """One execution of a plan; all its facts are changed by the thread that called :func:`run`, and no other."""
 
     def __init__(
-        self, plan: Plan, read: data.Data, runs: Path, executor: Executor, workers: int, fresh: bool, listener: Listener
+        self,
+        plan: Plan,
+        read: data.Data,
+        runs: Path,
+        executor: Executor,
+        limit: int | None,
+        fresh: bool,
+        listener: Listener,
     ) -> None:
         self.plan, self.runs, self.executor, self.fresh, self.listener = plan, runs, executor, fresh, listener
-        self.data = read
+        self.data, self.limit = read, limit
         self.begun = time.monotonic()
         self.folder = _new_folder(runs)
+        self.ballast = self.folder / ".ballast"
         self.tasks = {task.key: task for task in plan.tasks}
         # A kernel may use its share of the cores and no more: numerical libraries would each take all of them.
-        self.threads = str(max(1, (os.cpu_count() or 1) // workers))
+        self.threads = str(max(1, (os.cpu_count() or 1) // (limit or plan.experiment.workers)))
         self.steps = {t.key: self._waiting(t) for t in plan.tasks}
         self.hashes: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
+        self.futures: dict[Future, str] = {}
         self.git = provenance.git_facts()
         self.shared = {
             "package": provenance.package_sha256(),
@@ -136,7 +171,7 @@ class _Night:
             "python": platform.python_version(),
         }
         self.facts = self._facts()
-        self.publisher = Publisher(self.facts, self.folder, self.git)
+        self.publisher = Publisher(self.facts, self.folder, self.git, self.shared)
 
     def _waiting(self, task: Task) -> StepFacts:
         notebook = task.notebook
@@ -152,8 +187,6 @@ class _Night:
 
     def _facts(self) -> RunFacts:
         experiment = self.plan.experiment
-        from stability.workbench.tracking import store_uri
-
         return RunFacts(
             name=self.plan.name,
             question=experiment.question,
@@ -165,13 +198,14 @@ class _Night:
             provenance={
                 "git_sha": self.git["git_sha"],
                 "dirty": self.git["dirty"],
+                "diff": hashlib.sha256(self.git["diff"]).hexdigest() if self.git["diff"] else "",
                 "package": self.shared["package"],
                 "lock": self.shared["lock"],
                 "seed": experiment.seed,
                 "platform": platform.platform(),
                 "python": platform.python_version(),
                 "command": f"stability run {_short(self.plan.path)}",
-                "store": store_uri(),
+                "store": redact(store_uri()),
             },
             history=_history(self.runs, self.folder),
         )
@@ -181,7 +215,7 @@ class _Night:
         self._write()
         _point(self.runs / "latest", self.folder)
         try:
-            self.publisher.open(self.shared)
+            self._prepare()
             self._loop()
             self._headlines()
         except KeyboardInterrupt:
@@ -189,28 +223,42 @@ class _Night:
             raise
         except BaseException:
             kernels.kill_all()
-            self._close("FAILED")
+            self._cancel()
+            self.facts.status = "failed"
+            self._close()
             raise
         self.facts.status = "failed" if any(s.status == "failed" for s in self.steps.values()) else "finished"
-        self._close("FINISHED" if self.facts.status == "finished" else "FAILED")
+        self._close()
         return self.facts
+
+    def _prepare(self) -> None:
+        with contextlib.suppress(OSError):
+            self.ballast.write_bytes(bytes(BALLAST))
+        try:
+            self.publisher.open()
+        except self.publisher.errors as error:  # each step asks again, and says so where there is still no answer
+            LOG.warning("the store did not answer: %s", redact(str(error)))
+        self._write()
 
     def _loop(self) -> None:
         order = TopologicalSorter({key: task.needs for key, task in self.tasks.items()})
         order.prepare()
-        futures: dict[Future, str] = {}
+        ready: deque[str] = deque()
         while order.is_active():
-            for key in order.get_ready():
+            ready.extend(order.get_ready())
+            while ready and (self.limit is None or len(self.futures) < self.limit):
+                key = ready.popleft()
                 future = self._start(self.tasks[key])
                 if future is None:
                     order.done(key)
+                    ready.extend(order.get_ready())
                 else:
-                    futures[future] = key
-            if not futures:
+                    self.futures[future] = key
+            if not self.futures:
                 continue
-            done, _ = wait(futures, return_when=FIRST_COMPLETED)
+            done, _ = wait(self.futures, return_when=FIRST_COMPLETED)
             for future in done:
-                key = futures.pop(future)
+                key = self.futures.pop(future)
                 self._finish(self.tasks[key], future)
                 order.done(key)
 
@@ -229,14 +277,19 @@ class _Night:
         try:
             step.run_id = self.publisher.start(step, self.hashes[task.key], self._recipe(task))
         except self.publisher.errors as error:
-            step.status, step.error = "failed", f"the store did not answer: {error}"
+            step.status, step.error = "failed", f"the store did not answer: {first_line(redact(str(error)))}"
             return self._changed(step)
         step.status = "running"
         self._changed(step)
         return self.executor.submit(kernels.execute, self._job(task))
 
     def _repeat(self, step: StepFacts, folder: Path, record: reuse.Record) -> None:
-        reuse.link_tree(folder, step.folder)
+        try:
+            self._check(step, record.metrics)
+            reuse.link_tree(folder, step.folder)
+        except (ContractError, OSError) as error:
+            step.status, step.error = "failed", f"{type(error).__name__}: {error}"
+            return
         step.status, step.run_id, step.metrics, step.repeats = "skipped", record.run_id, record.metrics, record.started
         self.outputs[step.key] = record.outputs
         self._collect(step)
@@ -279,7 +332,7 @@ class _Night:
             parameters=self._parameters(task),
             env={
                 "MLFLOW_RUN_ID": step.run_id,
-                "MLFLOW_TRACKING_URI": self.facts.provenance["store"],
+                "MLFLOW_TRACKING_URI": store_uri(),
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "STABILITY_HOME": str(home()),
                 **self._settings(),
@@ -295,26 +348,36 @@ class _Night:
         except Exception as error:  # noqa: BLE001  a worker that died with its executor is a failed step
             outcome = kernels.Outcome(task.key, 0.0, 1, type(error).__name__, f"{type(error).__name__}: {error}")
         step.seconds, step.attempts = outcome.seconds, outcome.attempts
-        step.error, step.traceback = outcome.error, outcome.traceback
-        step.status = "finished" if outcome.finished else "failed"
+        error, step.traceback = outcome.error, outcome.traceback
         if outcome.finished:
             try:
                 step.metrics = read_metrics(step.folder)
-                self._collect(step)
+                self._check(step, step.metrics)
                 self.outputs[task.key] = reuse.outputs(step.folder)
                 started = self.facts.started.isoformat(timespec="seconds")
                 reuse.write_record(step, self.hashes[task.key], started)
-            except (ContractError, OSError, ValueError) as error:
-                step.status, step.error = "failed", f"{type(error).__name__}: {error}"
-                self.outputs.pop(task.key, None)
+            except (ContractError, OSError, ValueError) as wrong:
+                error = f"{type(wrong).__name__}: {wrong}"
+        self._settle(step, error)
         self.publisher.finish(step)
-        self._changed(step)
+        self._tell(step)
 
-    def _collect(self, step: StepFacts) -> None:
-        """Take a step's metrics into the run's summary: one name, one step."""
-        if not step.in_summary:
-            return
-        for name, metric in step.metrics.items():
+    def _settle(self, step: StepFacts, error: str | None) -> None:
+        """Say how a step ended, first of all in the summary: whoever is killed after this has told the truth."""
+        metrics = dict(self.facts.metrics)
+        step.status, step.error = ("failed", error) if error else ("finished", None)
+        if not error:
+            self._collect(step)
+        if not self._write() and not error:
+            step.status, step.error = "failed", "the summary could not be written: is the disk full?"
+            self.facts.metrics = metrics
+        if step.status == "failed":
+            self.outputs.pop(step.key, None)
+            (step.folder / reuse.RECORD).unlink(missing_ok=True)
+
+    def _check(self, step: StepFacts, metrics: Mapping[str, Metric]) -> None:
+        """One name, one step; and each metric as the summary demands it."""
+        for name, metric in metrics.items() if step.in_summary else ():
             check_metric(name, metric, source=f"step {step.key}")
             if name in self.facts.metrics:
                 raise ContractError(
@@ -324,7 +387,11 @@ class _Night:
                     got="a name that an earlier step has logged",
                     remedy="give it a name of its own",
                 )
-        self.facts.metrics |= step.metrics
+
+    def _collect(self, step: StepFacts) -> None:
+        """Take a step's metrics into the run's summary."""
+        if step.in_summary:
+            self.facts.metrics = {**self.facts.metrics, **step.metrics}
 
     def _headlines(self) -> None:
         """A headline that nobody measured is a failure of the night, not a gap on its page."""
@@ -335,32 +402,53 @@ class _Night:
             last.status = "failed"
             last.error = f"no step logged the headline metric {', '.join(missing)}"
             (last.folder / reuse.RECORD).unlink(missing_ok=True)
-            self._changed(last)
+            self._changed(last)  # the store learns of it when the night is closed
 
     def _interrupted(self) -> None:
         kernels.kill_all()
+        self._cancel()
         for step in self.steps.values():
             if step.status in ("running", "waiting"):
-                started = step.status == "running"
-                step.error = "interrupted" if started else "not run: the night was interrupted"
+                step.error = "interrupted" if step.status == "running" else "not run: the night was interrupted"
                 step.status = "failed"
-                if started:
-                    self.publisher.kill(step)
-        self.facts.status = "failed"
-        self._close("KILLED")
+        self.facts.status = "interrupted"
+        self._close()
 
-    def _close(self, status: str) -> None:
+    def _cancel(self) -> None:
+        for future in self.futures:
+            future.cancel()
+
+    def _close(self) -> None:
+        self.ballast.unlink(missing_ok=True)  # from here on there are only last words
         self._write()
-        self.publisher.close(status)
-        self._write()
+        settled = self.publisher.close()
+        self._write(settled=settled)
 
     def _changed(self, step: StepFacts) -> None:
         self._write()
-        self.listener(self.facts, step)
+        self._tell(step)
 
-    def _write(self) -> None:
+    def _tell(self, step: StepFacts) -> None:
+        try:
+            self.listener(self.facts, step)
+        except Exception as error:  # noqa: BLE001  a terminal that was closed is no reason to end the night
+            LOG.warning("nobody is told of the steps any more: %s", error)
+            self.listener = lambda run, step: None
+
+    def _write(self, *, settled: bool = False) -> bool:
+        """Write down where everything stands; on a full disk with the room that was kept for it."""
         self.facts.seconds = time.monotonic() - self.begun
-        write_text_atomic(self.folder / "summary.json", json.dumps(summary(self.facts), indent=2) + "\n")
+        # The summary comes last: what it says counts.
+        texts = {RUN_FILE: run_record(self.facts, self.hashes, settled=settled), "summary.json": summary(self.facts)}
+        for _ in range(2):
+            try:
+                for name, content in texts.items():
+                    write_text_atomic(self.folder / name, json.dumps(content, indent=2, default=str) + "\n")
+                return True
+            except OSError as error:
+                LOG.error("%s: %s", self.folder, error)
+                self.ballast.unlink(missing_ok=True)
+        return False
 
 
 def _new_folder(runs: Path) -> Path:
@@ -382,14 +470,19 @@ def _point(link: Path, folder: Path) -> None:
 
 
 def _history(runs: Path, current: Path) -> list[Mapping[str, Any]]:
-    earlier = [p for p in sorted(runs.glob("*/summary.json")) if p.parent.resolve() != current.resolve()]
     found = []
-    for path in [p for p in earlier if not p.parent.is_symlink()][-HISTORY:]:
-        try:
-            found.append(read_summary(path))
-        except ContractError as error:
-            logging.getLogger(__name__).warning("left out of the history: %s", error)
+    for night in latest_nights(runs, HISTORY):
+        if night.folder.name != current.name:
+            try:
+                found.append(read_summary(night.folder / "summary.json"))
+            except ContractError as error:
+                LOG.warning("left out of the history: %s", error)
     return found
+
+
+def first_line(text: str) -> str:
+    """The first line that says something: a database's errors go on with the statement and its values."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
 
 
 def _short(path: Path) -> str:

@@ -23,6 +23,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from stability.schema import TABLES, ContractError, home, nearest, read_table, write_table
 from stability.workbench.facts import METRIC_NAME, Metric
 
@@ -40,6 +42,7 @@ __all__ = [
     "log_tables",
     "open_store",
     "read_metrics",
+    "store_file",
     "store_uri",
 ]
 
@@ -53,6 +56,12 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
 
 
+def store_file() -> Path | None:
+    """The file of a store in SQLite; None where the store is a server."""
+    uri = store_uri()
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
+
+
 def _mlflow() -> Any:
     """Import MLflow late (it takes a second or two) and with its telemetry off."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -61,23 +70,47 @@ def _mlflow() -> Any:
 
     logging.getLogger("alembic").setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
+    # An address that nobody answers at is told within seconds; MLflow's own patience is minutes, in every kernel anew.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
     import mlflow
 
+    if "://" in store_uri() and not store_uri().startswith(("http", "file")):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = 5  # some three seconds of trying to connect
     return mlflow
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, *, patience: float | None = None) -> Iterator[None]:
     """Hold an advisory lock on a file while the block runs; it ends with the process, however that ends.
+
+    Parameters
+    ----------
+    path
+        The file; made when it is missing.
+    patience
+        Seconds to wait for another process that holds it; without it, as long as it takes.
 
     Raises
     ------
     BlockingIOError
-        When `wait` is false and another process holds it.
+        When another process still holds it after that.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if patience is None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        else:
+            wait = Retrying(
+                retry=retry_if_exception_type(BlockingIOError),
+                stop=stop_after_delay(patience),
+                wait=wait_fixed(0.1),
+                reraise=True,
+            )
+            wait(fcntl.flock, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 
