@@ -2,7 +2,8 @@
 
 from stability.evaluation.affiliation import affiliated_events, affiliation_estimates
 from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
-from stability.evaluation.events import event_estimates, event_scores
+from stability.evaluation.comparison import compare, compare_events, comparison_sentences
+from stability.evaluation.events import event_estimates, event_scores, event_sums
 from stability.evaluation.intervals import (
     Estimate,
     NotEnoughEvidence,
@@ -12,6 +13,7 @@ from stability.evaluation.intervals import (
 )
 from stability.evaluation.matching import Matches, match_events
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
+from stability.evaluation.pairs import Difference, holm, paired_difference
 from stability.evaluation.probabilities import BrierParts, brier_parts, brier_score, log_score
 from stability.evaluation.ranges import range_estimates, range_scores
 from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
@@ -23,6 +25,7 @@ __all__ = [
     "NAB_PROFILES",
     "BrierParts",
     "Calibration",
+    "Difference",
     "Estimate",
     "Matches",
     "NabProfile",
@@ -36,16 +39,22 @@ __all__ = [
     "brier_parts",
     "brier_score",
     "calibration_estimates",
+    "compare",
+    "compare_events",
+    "comparison_sentences",
     "event_estimates",
     "event_scores",
+    "event_sums",
     "find_length",
     "flags_to_intervals",
+    "holm",
     "label_rows",
     "log_score",
     "match_events",
     "nab_interval",
     "nab_score",
     "observed_spans",
+    "paired_difference",
     "percentile_estimate",
     "poisson_interval",
     "pr_auc",

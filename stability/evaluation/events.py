@@ -7,7 +7,7 @@ alarm that begins during the event counts.
 
 from __future__ import annotations
 
-__all__ = ["event_estimates", "event_scores"]
+__all__ = ["event_estimates", "event_scores", "event_sums"]
 
 import math
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from stability.evaluation.spans import Spans, overlaps, span_arrays
 
 DAY = 86_400.0  # s
 DELAYS = {"delay_p50": 0.5, "delay_p90": 0.9}
+SUMS = ["events", "found", "alarms", "true_alarms", "free", "alarmed", "observed"]  # counts, and s
 RATES = ("recall", "precision", "f1", "false_alarms_per_day", "alarmed_share")
 
 
@@ -81,7 +82,7 @@ def event_scores(
     sums = judged.sums.sum(axis=0)
     events, found, raised, true = (int(count) for count in sums[:4])
     counts = {"events": events, "found": found, "alarms": raised, "true_alarms": true, "false_alarms": raised - true}
-    rates = dict(zip(RATES, map(float, _rates(sums)), strict=True))
+    rates = dict(zip(RATES, map(float, event_rates(sums)), strict=True))
     weights = np.ones((1, len(judged.delays)), dtype=np.int64)
     delays = {name: float(_quantile(judged.delays, weights, share)[0]) for name, share in DELAYS.items()}
     days = {"observed_days": float(sums[6]) / DAY}
@@ -146,12 +147,12 @@ def event_estimates(
     sums = judged.sums.sum(axis=0)
     drawn, waits = [], {name: [] for name in DELAYS}
     for counts in resample_counts(len(judged.sums), resamples, seed):
-        drawn.append(_rates(counts @ judged.sums))
+        drawn.append(event_rates(counts @ judged.sums))
         for name, share in DELAYS.items():
             waits[name].append(_quantile(judged.delays, counts[:, judged.units], share))
     rates = np.concatenate(drawn, axis=1)
     result = {}
-    for name, value, resampled in zip(RATES, map(float, _rates(sums)), rates, strict=True):
+    for name, value, resampled in zip(RATES, map(float, event_rates(sums)), rates, strict=True):
         result[name] = estimate_or_nan(value, resampled, confidence)
     enough = len(judged.delays) >= MIN_UNITS
     every = np.ones((1, len(judged.delays)), dtype=np.int64)
@@ -161,8 +162,53 @@ def event_estimates(
     return result | _widened(result, sums, confidence)
 
 
+def event_sums(
+    alarms: pd.DataFrame,
+    windows: pd.DataFrame,
+    observed: pd.DataFrame | pd.Series,
+    *,
+    early: str | pd.Timedelta = "0s",
+    late: str | pd.Timedelta = "0s",
+    match: str = "overlap",
+    block: str | pd.Timedelta = "1D",
+) -> pd.DataFrame:
+    """Count what the scores of `event_scores` are made of, for each entity and block of its time.
+
+    Parameters
+    ----------
+    alarms, windows, observed, early, late, match
+        As in `event_scores`.
+    block : Timedelta or text
+        Length of a block, counted from 1970-01-01 UTC.
+
+    Returns
+    -------
+    DataFrame, index (entity, timestamp): the block's start
+        `events`, `found`, `alarms`, `true_alarms`; and seconds: `free` (observed, outside of the widened events),
+        `alarmed` (of these, in alarm), `observed`. Events and alarms stand in the block in which they start.
+
+    Raises
+    ------
+    ContractError
+        As `event_scores`.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=48, freq="h", tz="UTC", unit="us")
+    >>> windows = pd.DataFrame({"entity": "default", "start": stamps[[30]], "end": stamps[[31]]})
+    >>> event_sums(windows, windows, pd.Series(0.0, index=stamps)).iloc[:, :5]
+                                       events  found  alarms  true_alarms     free
+    entity  timestamp
+    default 2026-01-01 00:00:00+00:00     0.0    0.0     0.0          0.0  86400.0
+            2026-01-02 00:00:00+00:00     1.0    1.0     1.0          1.0  79200.0
+    """
+    judged = _judge(alarms, windows, observed, early, late, match, "block", block)
+    return pd.DataFrame(judged.sums, index=judged.blocks, columns=SUMS).sort_index()
+
+
 class _Judged(NamedTuple):
-    sums: np.ndarray  # (units, 7): events, found, alarms, true alarms; s unlabelled, s of it in alarm, s observed
+    sums: np.ndarray  # (units, 7), columns SUMS
+    blocks: pd.MultiIndex  # entity and block in which each unit begins
     delays: np.ndarray  # s, of the events that were found, ascending
     units: np.ndarray  # of those events
     unobserved: int
@@ -181,13 +227,11 @@ def _judge(alarms, windows, observed, early, late, match, unit, block) -> _Judge
     # The last row of an event or an alarm stands for one step of its entity, as it does in the observed time.
     closed = [part._replace(end=part.end + steps[part.code]) for part in (widened, raised)]
     codes, times, seconds, free, alarmed = exposure(cut_blocks(seen, block_length(block)), *closed)
-    units = number_units(
-        np.concatenate([codes, events.code, raised.code]),
-        np.concatenate([times, events.start, raised.start]),
-        len(entities),
-        unit,
-        block,
-    )
+    whose, when = np.concatenate([codes, events.code, raised.code]), np.concatenate([times, events.start, raised.start])
+    units = number_units(whose, when, len(entities), unit, block)
+    first, length = np.unique(units, return_index=True)[1], block_length(block)
+    begins = pd.DatetimeIndex((when[first] // length * length).astype("datetime64[us]")).tz_localize("UTC")
+    blocks = pd.MultiIndex.from_arrays([entities[whose[first]], begins], names=["entity", "timestamp"])
     of_time, of_events, of_alarms = np.split(units, np.cumsum([len(codes), len(events.code)]))
     columns = (
         (of_events, np.ones(len(found))),
@@ -198,14 +242,14 @@ def _judge(alarms, windows, observed, early, late, match, unit, block) -> _Judge
         (of_time, seconds * free * alarmed),
         (of_time, seconds),
     )
-    total = int(units.max(initial=-1)) + 1
+    total = len(first)
     sums = np.column_stack([np.bincount(where, weights=what, minlength=total) for where, what in columns])
     order = np.argsort(delays[found], kind="stable")
-    return _Judged(sums, delays[found][order], of_events[found][order], int(unobserved.sum()))
+    return _Judged(sums, blocks, delays[found][order], of_events[found][order], int(unobserved.sum()))
 
 
-def _rates(sums: np.ndarray) -> np.ndarray:
-    """Rates of `RATES`, from sums along the last axis; shape (5, ...)."""
+def event_rates(sums: np.ndarray) -> np.ndarray:
+    """Rates of `RATES`, from `SUMS` along the last axis; shape (5, ...)."""
     events, found, alarms, true, free, alarmed, _ = np.moveaxis(np.asarray(sums, dtype=float), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall, precision = found / events, true / alarms
