@@ -257,7 +257,7 @@ def test_bad_value_is_told_with_its_row(table, change, row_says):
     bad = sample(table, **{name: value[0] if isinstance(value, list) else value for name, value in change.items()})
     for name in schema.TABLES[table].key:
         if name not in change and name != "horizon":
-            bad[name] = "2026-01-02T00:00Z" if name == "timestamp" else "other" if name != "rank" else 2
+            bad[name] = {"timestamp": "2026-01-02T00:00Z", "rank": 2}.get(name, f"other {name}")
     with pytest.raises(ContractError) as caught:
         validate(pd.concat([good, bad], ignore_index=True), table, source="mine.csv")
     assert str(caught.value).startswith("mine.csv, row 2")

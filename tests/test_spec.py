@@ -1,5 +1,7 @@
 """Declarations: everything that can be known before the start is checked before the start."""
 
+import itertools
+
 import pytest
 from workbenches import LOGS, PLAIN
 
@@ -123,3 +125,14 @@ def test_a_notebook_that_is_none(bench):
 def test_magics_are_not_python_and_pass(bench):
     bench.notebook("magic.ipynb", ("k = 1", "%matplotlib inline\n!ls\nk", "%%bash\nls ("))
     assert load_plan(bench.spec({"a": {"notebook": "magic.ipynb"}})).tasks[0].key == "a"
+
+
+def test_many_ways_to_a_step_are_walked_once(bench):
+    layers = [[f"s{k}-a", f"s{k}-b"] for k in range(40)]
+    steps = {name: {"notebook": "plain.ipynb"} for name in layers[0]}
+    for before, here in itertools.pairwise(layers):
+        steps |= {name: {"notebook": "plain.ipynb", "needs": before} for name in here}
+    plan = load_plan(bench.spec(dict(reversed(steps.items()))))
+    position = {task.key: k for k, task in enumerate(plan.tasks)}
+    assert len(position) == 80
+    assert all(position[need] < position[task.key] for task in plan.tasks for need in task.needs)

@@ -229,8 +229,8 @@ def fetch(name: str) -> Path:
 
 
 def _checked(name: str, options: dict) -> Dataset:
-    if name not in DATASETS:
-        raise ContractError(expected="the name of a dataset", got=repr(name), remedy=nearest(name, DATASETS))
+    if not isinstance(name, str) or name not in DATASETS:
+        raise ContractError(expected="the name of a dataset", got=repr(name), remedy=nearest(str(name), DATASETS))
     dataset = DATASETS[name]
     for option in options:
         if option not in _options(dataset):

@@ -36,12 +36,12 @@ def _chosen(files: str | Iterable[str]) -> list[str]:
     """Names of series, `category/stem`, that any of the patterns matches."""
     _, wanted = _files()
     series = [n.removeprefix("data/").removesuffix(".csv") for n in wanted if n.endswith(".csv")]
-    patterns = [files] if isinstance(files, str) else list(files)
+    patterns = list(files) if isinstance(files, list | tuple) else [files]
     chosen = []
     for pattern in patterns:
-        found = fnmatch.filter(series, pattern.removesuffix(".csv"))
+        found = fnmatch.filter(series, str(pattern).removesuffix(".csv"))
         if not found:
-            remedy = nearest(pattern, sorted({s.split("/")[0] + "/*" for s in series} | set(series)))
+            remedy = nearest(str(pattern), sorted({s.split("/")[0] + "/*" for s in series} | set(series)))
             raise ContractError(expected="a pattern that matches series of NAB", got=repr(pattern), remedy=remedy)
         chosen += found
     return sorted(set(chosen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["FILES"]
 
+import dataclasses
 import hashlib
 import inspect
 import io
@@ -17,7 +18,9 @@ from stability.datasets.sources import Dataset
 from stability.schema import TABLES, ContractError, home, nearest, validate
 from stability.telemetry import read
 from stability.telemetry.cells import to_utc
+from stability.telemetry.layout import Options
 from stability.telemetry.sources import PARQUET, fetch, locate
+from stability.telemetry.tables import read_cells
 
 CHUNK = 1 << 20  # bytes read at a time while a file is hashed
 
@@ -59,21 +62,26 @@ def load(
     tables = {"telemetry": read(_telemetry(path), **options)}
     for name, place in {**others, "feedback": feedback}.items():
         if place:
-            tables[name] = _table(_near(place), name, options.get("timezone"))
+            tables[name] = _table(_near(place, name), name, options.get("timezone"))
     return tables
 
 
 def _reader(options: Mapping) -> dict:
     known = [name for name in inspect.signature(read).parameters if name != "source"]
+    if not isinstance(options, Mapping):
+        remedy = "reader: {timestamp: time, timezone: UTC}"
+        raise ContractError(column="reader", expected="options by name", got=repr(options), remedy=remedy)
     for name in options:
         if name not in known:
             expected = "an option of telemetry.read in 'reader'"
             raise ContractError(expected=expected, got=repr(name), remedy=nearest(str(name), known))
+    read_as = {field.name for field in dataclasses.fields(Options)}
+    Options(**{name: value for name, value in options.items() if name in read_as})
     return dict(options)
 
 
 def _telemetry(path: str | Iterable[str]) -> list[str]:
-    paths = [path] if isinstance(path, str) else list(path)
+    paths = list(path) if isinstance(path, list | tuple) else [path]
     if not paths:
         raise ContractError(
             "dataset 'files'",
@@ -82,11 +90,13 @@ def _telemetry(path: str | Iterable[str]) -> list[str]:
             got="none",
             remedy="options: {path: my/*.csv}",
         )
-    return [_near(p) for p in paths]
+    return [_near(p, "path") for p in paths]
 
 
-def _near(path: str) -> str:
+def _near(path: str, option: str) -> str:
     """A relative path starts at the workbench's folder: a notebook and a night must mean the same file."""
+    if not isinstance(path, str) or not path:
+        raise ContractError(column=option, expected="a path or URL", got=repr(path), remedy=f"{option}: my/file.csv")
     return path if "://" in path or Path(path).expanduser().is_absolute() else str(home() / path)
 
 
@@ -99,9 +109,10 @@ def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
     try:
         if content.startswith(PARQUET):
             return validate(pd.read_parquet(io.BytesIO(content)), name, source=path)
-        frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-    except (ArrowException, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ContractError(file=path, expected=f"a whole table of '{name}'", got=str(error).splitlines()[0]) from error
+        frame = read_cells(content, path)
+    except (ArrowException, OSError, pd.errors.ParserError) as error:
+        expected, got = f"a whole table of '{name}'", str(error).splitlines()[0]
+        raise ContractError(file=path, expected=expected, got=got, remedy="write or fetch it again") from error
     for column, declared in TABLES[name].columns.items():
         if column in frame and isinstance(declared.dtype.type, pd.DatetimeTZDtype) and frame[column].notna().any():
             known = frame[column].dropna()
@@ -112,9 +123,10 @@ def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
 
 def digests(**options) -> dict[str, str]:
     """Sha256 of every file that `load` would read."""
+    _reader(options.get("reader") or {})
     files = [source for path in _telemetry(options.get("path", ())) for source in locate(path)]
-    others = [v for k, v in options.items() if k not in ("path", "reader") and v]
-    files += [source for path in others for source in locate(_near(path))]
+    others = {name: path for name, path in options.items() if name not in ("path", "reader") and path}
+    files += [source for name, path in others.items() for source in locate(_near(path, name))]
     root = f"{home()}/"  # the same files in another checkout are the same data
     return {file.path.removeprefix(root): _sha256(file) for file in files}
 

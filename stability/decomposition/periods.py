@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["FINDING", "find_periods", "given_periods", "period_name", "period_table", "search"]
 
+import numbers
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -111,6 +112,8 @@ def find_periods(
     >>> find_periods(pd.Series(np.cumsum(noise), index=hours))
     []
     """
+    if not isinstance(series, pd.Series):
+        raise ContractError(expected="a pandas Series", got=type(series).__name__, remedy="panel['metric']")
     panel = validate(series.rename("value"), "telemetry")
     entities = panel.index.unique("entity")
     if len(entities) > 1:
@@ -202,10 +205,11 @@ def given_periods(periods, metric: str, metrics) -> tuple[float, ...] | None:
         periods = periods.get(metric)
     if periods is None:
         return None
-    wrong = [period for period in periods if not 0 < period < np.inf]
-    if wrong:
-        raise ContractError(column="periods", expected="seconds above 0", got=wrong[0])
-    return tuple(sorted({float(period) for period in periods}))
+    given = list(periods) if np.iterable(periods) else [None]
+    if not all(isinstance(period, numbers.Real) and 0 < period < np.inf for period in given):
+        remedy = "periods=[86400] for a day"
+        raise ContractError(column="periods", expected="a list of seconds above 0", got=periods, remedy=remedy)
+    return tuple(sorted({float(period) for period in given}))
 
 
 def _settings(**given) -> dict:
@@ -217,6 +221,13 @@ def _settings(**given) -> dict:
         raise ContractError(column="min_cycles", expected="at least 2, to compare", got=settings["min_cycles"])
     if not 0 < settings["alpha"] < 1:
         raise ContractError(column="alpha", expected="a share between 0 and 1", got=settings["alpha"])
+    for name in ("shortest", "longest"):
+        if isinstance(settings[name], str) or not 0 < (settings[name] or 1) < np.inf:
+            raise ContractError(column=name, expected="seconds above 0", got=settings[name])
+    if not -1 <= settings["min_agreement"] <= 1:
+        raise ContractError(column="min_agreement", expected="a correlation", got=settings["min_agreement"])
+    if settings["max_periods"] < 0:
+        raise ContractError(column="max_periods", expected="a number from 0 up", got=settings["max_periods"])
     return settings
 
 

@@ -66,7 +66,7 @@ def components_table(metrics: Sequence[str], blocks: Sequence[Block]) -> pd.Data
 
 
 def _index(metrics: Sequence[str], blocks: Sequence[Block]) -> pd.MultiIndex:
-    lengths = [len(block.times) for block in blocks]
+    lengths = np.array([len(block.times) for block in blocks], dtype=np.int64)
     own = np.concatenate([np.empty(0, dtype=np.int64), *(block.times for block in blocks)])
     times, stamps = np.unique(own, return_inverse=True)
     return pd.MultiIndex(
@@ -76,7 +76,7 @@ def _index(metrics: Sequence[str], blocks: Sequence[Block]) -> pd.MultiIndex:
             pd.Index(metrics, dtype="str"),
         ],
         codes=[
-            np.repeat(np.arange(len(blocks)), np.multiply(lengths, len(metrics))),
+            np.repeat(np.arange(len(blocks)), lengths * len(metrics)),
             stamps.repeat(len(metrics)),
             np.tile(np.arange(len(metrics)), len(own)),
         ],

@@ -109,7 +109,7 @@ def decompose(
     default 2026-01-05 04:00:00+00:00 load         6.9    6.0          0.9
             2026-01-09 08:00:00+00:00 load         7.9    7.0          0.9
     """
-    _check(method, seasonal, resolution)
+    _check(method, seasonal, trend, resolution)
     panel = validate(panel, "telemetry").sort_index(axis="columns")
     given = {metric: given_periods(periods, metric, panel.columns) for metric in panel}
     many = [own for own in given.values() if own is not None and len(own) > 1]
@@ -128,11 +128,13 @@ def decompose(
     )
 
 
-def _check(method: str, seasonal: int | None, resolution: int) -> None:
+def _check(method: str, seasonal: int | None, trend: float | None, resolution: int) -> None:
     if method not in ("mstl", "stl"):
         raise ContractError(column="method", expected="'mstl' or 'stl'", got=method)
     if seasonal is not None and (seasonal < 7 or seasonal % 2 == 0):
         raise ContractError(column="seasonal", expected="an odd number of cycles, at least 7", got=seasonal)
+    if trend is not None and not 0 < trend < np.inf:
+        raise ContractError(column="trend", expected="seconds above 0", got=trend)
     if resolution < 4:
         raise ContractError(column="resolution", expected="at least 4 points a cycle", got=resolution)
 

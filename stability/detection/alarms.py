@@ -4,6 +4,9 @@ from __future__ import annotations
 
 __all__ = ["episodes", "raise_alarms"]
 
+import math
+import numbers
+
 import numpy as np
 import pandas as pd
 
@@ -105,6 +108,9 @@ def episodes(scores: pd.Series, threshold: float | pd.Series, *, merge: float = 
 def _limits(scores: pd.Series, threshold: float | pd.Series) -> np.ndarray:
     """The threshold of each row."""
     if not isinstance(threshold, pd.Series):
+        if isinstance(threshold, bool) or not isinstance(threshold, numbers.Real) or math.isnan(threshold):
+            remedy = "choose one with choose_k, or give a Series by entity"
+            raise ContractError(column="threshold", expected="a number", got=threshold, remedy=remedy)
         return np.full(len(scores), float(threshold))
     entities = scores.index.get_level_values("entity")
     missing = entities.unique().difference(threshold.index)

@@ -67,7 +67,14 @@ def held_back_scores(detector, history: pd.DataFrame, *, share: float = 0.5) -> 
     -------
     DataFrame of float64, (entity, timestamp) x metrics
         `score_metrics` of the rest of the rows; the detector's score of a row is its maximum.
+
+    Raises
+    ------
+    ContractError
+        For a share that leaves no rows to learn from or none to score, and as the detector's `fit`.
     """
+    if not 0 < share < 1:
+        raise ContractError(column="share", expected="a share between 0 and 1", got=share)
     history = validate(history, "telemetry")
     groups = history.groupby(level="entity")
     learnt = groups.cumcount() < share * groups[history.columns[0]].transform("size")
@@ -137,6 +144,8 @@ def choose_k(
     """
     if method not in METHODS:
         raise ContractError(column="method", expected="a method", got=method, remedy=nearest(method, METHODS))
+    if not 0 < level < 1:
+        raise ContractError(column="level", expected="a share between 0 and 1", got=level)
     if not false_alarms_per_day > 0:
         raise ContractError(column="false_alarms_per_day", expected="a number above 0", got=false_alarms_per_day)
     scores = check_scores(scores)
@@ -228,6 +237,13 @@ def fit_tail(excesses: np.ndarray) -> Tail:
     -------
     Tail
 
+    Raises
+    ------
+    NotEnoughEvidence
+        Without any excess.
+    ContractError
+        For an excess that is not above 0.
+
     References
     ----------
     Zhang and Stephens (2009), doi 10.1198/tech.2009.08017: the likelihood averaged over a grid, which always answers
@@ -239,6 +255,11 @@ def fit_tail(excesses: np.ndarray) -> Tail:
     True
     """
     x = np.sort(np.asarray(excesses, dtype="float64"))
+    if not len(x):
+        raise NotEnoughEvidence("A tail needs excesses over its level; there was none.")
+    if not 0 < x[0] <= x[-1] < np.inf:
+        said = "lowest and highest are " + " and ".join(f"{end:g}" for end in (x[0], x[-1]))
+        raise ContractError(column="excesses", expected="finite numbers above 0", got=said, remedy="peaks - level")
     points = 20 + math.isqrt(len(x))
     quartile = x[max(round(len(x) / 4) - 1, 0)]
     grid = 1 / x[-1] + (1 - np.sqrt(points / (np.arange(1, points + 1) - 0.5))) / (3 * quartile)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["VARIANTS", "MeanShift"]
 
+import numbers
+
 import numba
 import numpy as np
 import pandas as pd
@@ -94,12 +96,15 @@ class MeanShift:
     ):
         if variant not in VARIANTS:
             raise ContractError(column="variant", expected="a variant", got=variant, remedy=nearest(variant, VARIANTS))
+        for name, value in {"window": window, "forgetting": forgetting, "warmup": warmup, "floor": floor}.items():
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                raise ContractError(column=name, expected="a number", got=value, remedy="leave it out for the default")
         if not 0 < forgetting <= 1:
             raise ContractError(column="forgetting", expected="a factor above 0 and at most 1", got=forgetting)
         if warmup < 2 or (variant == "windowed" and warmup > window):
             expected = "a whole number from 2 up, and not above window"
             raise ContractError(column="warmup", expected=expected, got=f"{warmup} with window {window}")
-        if floor <= 0:
+        if not floor > 0:
             raise ContractError(column="floor", expected="a share above 0", got=floor, remedy="keep the default, 0.01")
         self.variant, self.window, self.forgetting = variant, window, forgetting
         self.warmup, self.floor = warmup, floor

@@ -127,6 +127,10 @@ def poisson_interval(count: int, exposure: float, confidence: float = 0.95) -> E
     [0.0, 0.0, 0.369]
     """
     tail = (1 - _confidence(confidence)) / 2
+    if not count >= 0:
+        raise ContractError(column="count", expected="a number of events from 0 up", got=count)
+    if not 0 <= exposure < math.inf:
+        raise ContractError(column="exposure", expected="a length of time from 0 up", got=exposure)
     if not exposure > 0:
         raise NotEnoughEvidence("A rate needs time in which the events could be seen; there was none.")
     lo = stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0

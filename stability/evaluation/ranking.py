@@ -151,6 +151,8 @@ def require_labels(scores, labels) -> np.ndarray:
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.shape != labels.shape or scores.ndim != 1:
         raise ContractError(column="labels", expected="one for each score", got=f"{labels.shape} for {scores.shape}")
+    if not pd.api.types.is_numeric_dtype(scores.dtype):
+        raise ContractError(column="scores", expected="numbers", got=f"dtype {scores.dtype}")
     if labels.dtype != bool:
         raise ContractError(column="labels", expected="True or False in every row", got=f"dtype {labels.dtype}")
     return labels

@@ -77,15 +77,16 @@ def bootstrap_interval(
     >>> [round(x, 2) for x in bootstrap_interval(np.mean, np.arange(10.0), seed=1)]
     [4.5, 2.7, 6.3]
     """
-    arrays = [np.asarray(sample) for sample in samples]
+    arrays = [np.atleast_1d(sample) for sample in samples]
     sizes = {len(array) for array in arrays}
-    if len(sizes) != 1:
-        raise ContractError(column="samples", expected="samples of one length", got=f"lengths {sorted(sizes)}")
+    if len(sizes) != 1 or not all(np.ndim(sample) for sample in samples):
+        got = f"lengths {sorted(sizes)}" if len(sizes) != 1 else "a single number"
+        raise ContractError(column="samples", expected="samples of one length", got=got)
     n = sizes.pop()
     if block < 1:
         raise ContractError(column="block", expected="a whole number of units from 1 up", got=block)
     require_units(n // block, "blocks" if block > 1 else "units")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     offsets = np.arange(block)
     values = np.empty(resamples)
     for i in range(resamples):
@@ -123,7 +124,7 @@ def resample_counts(units: int, resamples: int, seed: int) -> Iterator[np.ndarra
     [[1, 0, 0, 0, 4], [2, 2, 0, 1, 0]]
     """
     require_units(units, "units")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     rows = max(1, CELLS // units)
     for done in range(0, resamples, rows):
         yield rng.multinomial(units, np.full(units, 1 / units), size=min(rows, resamples - done))
@@ -175,6 +176,14 @@ def block_length(block) -> int:
     if length <= 0:
         raise ContractError(column="block", expected="a length of time above 0, such as '1D'", got=str(block))
     return length
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Make the source of chance from a seed, or say that it is none."""
+    try:
+        return np.random.default_rng(seed)
+    except (ValueError, TypeError):
+        raise ContractError(column="seed", expected="a whole number from 0 up", got=seed) from None
 
 
 def require_units(units: int, kind: str) -> None:

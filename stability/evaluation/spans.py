@@ -52,7 +52,10 @@ def flags_to_intervals(flags: pd.Series, *, max_gap: str | pd.Timedelta | None =
     require_order(codes, times, "flags")
     same = codes[1:] == codes[:-1]
     if max_gap is not None:
-        same &= np.diff(times) <= microseconds(max_gap, "max_gap")
+        longest = microseconds(max_gap, "max_gap")
+        if longest < 0:
+            raise ContractError(column="max_gap", expected="a length of time from 0 up", got=str(max_gap))
+        same &= np.diff(times) <= longest
     joined = flagged[1:] & flagged[:-1] & same
     first, last = flagged.copy(), flagged.copy()
     first[1:] &= ~joined

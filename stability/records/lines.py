@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from stability.schema import ContractError
-from stability.telemetry.sources import CHUNK, GZIP, PROBE, Source
+from stability.telemetry.signatures import PROBE
+from stability.telemetry.sources import CHUNK, GZIP, Source
 
 LONGEST = 1 << 20  # bytes of a line: a longer one is no log line but a file of another form
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how Windows marks its text files

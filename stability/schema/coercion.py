@@ -10,7 +10,7 @@ from os import PathLike
 import numpy as np
 import pandas as pd
 
-from stability.schema.errors import ContractError
+from stability.schema.errors import ContractError, nearest
 
 FIRST = 3  # offending rows named in an error: enough to find them, few enough to read
 TIME = "datetime64[us, UTC]"
@@ -53,6 +53,8 @@ def coerce_column(
     stability.schema.ContractError: row 2, column 'load': expected a number, got 'abc'. ...
     """
     kinds = {"str": _to_text, "float64": _to_number, "int64": _to_integer, "bool": _to_flag, TIME: _to_time}
+    if dtype not in kinds:
+        raise ContractError(expected="a dtype of the contract", got=repr(dtype), remedy=nearest(dtype, kinds))
     done = kinds[dtype](column, source)
     if not nullable and done.isna().any():
         wanted = {"str": "text", "float64": "a number"}.get(dtype, "a time")

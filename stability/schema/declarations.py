@@ -4,12 +4,16 @@ from __future__ import annotations
 
 __all__ = ["load_yaml"]
 
+import itertools
 from os import PathLike
 from pathlib import Path
 
 import yaml
 
 from stability.schema.errors import ContractError
+
+LARGEST = 100_000  # values of a document; the largest that people write have some thousands
+SHOWN = 60  # characters of a value in an error
 
 
 def load_yaml(path: str | PathLike) -> object:
@@ -28,27 +32,66 @@ def load_yaml(path: str | PathLike) -> object:
     Raises
     ------
     ContractError
-        With file and line, if the file is missing, not text, not YAML, or gives a key twice.
+        With file and line, if the file is missing, not text, not YAML, gives a key twice, or is larger than a
+        declaration can be once its aliases are written out.
     """
     path = Path(path)
     try:
         return _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
-        raise ContractError(file=path, expected="a YAML file", got="no file") from None
+        raise ContractError(file=path, expected="a YAML file", got="no file", remedy="check the path") from None
+    except RecursionError:
+        raise ContractError(
+            file=path, expected="YAML of some levels", got="hundreds nested in each other", remedy="write it flat"
+        ) from None
     except UnicodeDecodeError as error:
         raise ContractError(
-            file=path, expected="a YAML file in UTF-8", got=f"a byte at {error.start} that is not"
+            file=path,
+            expected="a YAML file in UTF-8",
+            got=f"a byte at {error.start} that is not",
+            remedy="save it as UTF-8: iconv -f LATIN1 -t UTF-8",
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         row = None if mark is None else mark.line + 1
-        raise ContractError(file=path, row=row, expected="YAML", got=str(error.problem or error.context)) from error
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ContractError(file=path, row=row, expected="YAML", got=said, remedy="mend the line") from error
     except yaml.YAMLError as error:
-        raise ContractError(file=path, expected="YAML", got=str(error)) from error
+        raise ContractError(file=path, expected="YAML", got=str(error), remedy="write plain text") from error
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain types only, and each key once."""
+    """Plain types only, each key once, and no more of it than a person could have written."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > LARGEST:
+            problem = f"aliases that stand for more than {LARGEST:,} values"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # 2026-13-45 has the form of a date and is none
+            value = str(node.value)[:SHOWN]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{value!r}, which is no value ({error})", node.start_mark
+            ) from error
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values below a node as if each alias were written out."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        if not known[id(node)]:
+            raise yaml.composer.ComposerError(None, None, "an alias that contains itself", node.start_mark)
+        return known[id(node)]
+    known[id(node)] = 0
+    below = itertools.chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+    known[id(node)] = 1 + sum(_size(part, known) for part in below)
+    return known[id(node)]
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict:

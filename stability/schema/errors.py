@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 
 SHOWN = 20  # names listed in a message: more are a page, not an answer
+LONGEST = 400  # characters of what came, of a name or a path: a cell of ten megabytes is no sentence
 
 
 class ContractError(ValueError):
@@ -58,26 +59,33 @@ class ContractError(ValueError):
     def _message(self) -> str:
         place = []
         if self.file is not None:
-            place.append(self.file)
+            place.append(_short(self.file))
         if self.row is not None:
             rows = [self.row] if isinstance(self.row, int) else list(self.row)
             place.append(f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows))}")
         if self.column is not None:
-            place.append(f"column {self.column!r}")
+            place.append(f"column {_short(self.column)!r}")
         said = [self.problem.rstrip(".")] if self.problem else []
         if self.expected is not None:
             said.append(f"expected {self.expected}")
         if self.got is not None:
-            said.append(f"got {self.got if isinstance(self.got, str) else repr(self.got)}")
+            said.append(f"got {_short(self.got if isinstance(self.got, str) else repr(self.got))}")
         text = ": ".join(part for part in (", ".join(place), ", ".join(said)) if part)
         if self.remedy:
-            text = f"{text}. Remedy: {self.remedy.rstrip('.')}"
+            text = f"{text}. Remedy: {_short(self.remedy.rstrip('.'), 2 * LONGEST)}"
+        text = " ".join(text.splitlines())  # a sentence stays one, whatever was quoted in it
         return f"{text}." if text and not text.endswith(("?", "!")) else text
 
     def __reduce__(self):
         """Keep the fields when the error travels between processes."""
         fields = ("problem", "file", "row", "column", "expected", "got", "remedy")
         return _rebuild, ({name: getattr(self, name) for name in fields},)
+
+
+def _short(text: str, longest: int = LONGEST) -> str:
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]} ... {text[-longest // 4 :]} ({len(text):,} characters)"
 
 
 def _rebuild(fields: dict) -> ContractError:
@@ -106,12 +114,12 @@ def nearest(name: str, names: Iterable[str]) -> str:
     >>> nearest("zzz", [])
     'there are none'
     """
-    known = sorted(map(str, names))
+    known, name = sorted(map(str, names)), _short(str(name))
     if not known:
         return "there are none"
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     shown = known
     if len(known) > SHOWN:  # the nearest ones, in order, and how many are left out
-        shown = difflib.get_close_matches(str(name), known, n=SHOWN, cutoff=0.0)
+        shown = difflib.get_close_matches(name, known, n=SHOWN, cutoff=0.0)
     listed = ", ".join(shown) + (f" and {len(known) - len(shown)} more" if len(shown) < len(known) else "")
     return f"did you mean {close[0]!r}? There are: {listed}" if close else f"there are: {listed}"

@@ -106,6 +106,8 @@ _BRACKET = pa.Check(
     error="lo <= probability <= hi",
 )
 
+_OTHER = pa.Check(lambda frame: frame["source"] != frame["target"], error="source other than target")
+
 _ALL = (
     Table(
         "telemetry",
@@ -134,6 +136,7 @@ _ALL = (
             "target": _text("entity that it depends on"),
             "kind": _text("how it depends", among=("calls", "runs_on", "shares")),
         },
+        rules=(_OTHER,),
     ),
     Table(
         "logs",

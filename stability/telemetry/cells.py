@@ -203,7 +203,7 @@ def _iso(cells: pd.Series, where: dict) -> tuple[pd.Series, pd.Series, str]:
     aware = cells.str.slice(DATE_LENGTH).str.contains("[Zz+-]")  # behind the date only: its dashes are no offset
     dated = cells.str.match(_DATE)  # pandas would take 'now', 'today' and '2020'
     stamps = pd.to_datetime(cells.where(dated), format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
-    _refuse(cells[stamps.isna()], where, "a moment in ISO 8601 (2026-01-01T00:00:00Z) or epoch time")
+    _refuse(cells[~_in_calendar(stamps)], where, "a moment in ISO 8601 (2026-01-01T00:00:00Z) or epoch time")
     return stamps, aware, "ISO 8601" + (" with offsets" if aware.all() else "")
 
 
@@ -214,7 +214,7 @@ def _with_format(cells: pd.Series, form: str, where: dict) -> tuple[pd.Series, p
     except ValueError as error:
         remedy = f"a strptime pattern or one of {', '.join(EPOCH_UNITS)}"
         raise ContractError(f"timestamp_format={form!r} cannot be used: {error}", **where, remedy=remedy) from error
-    _refuse(cells[stamps.isna()], where, f"a moment as timestamp_format={form!r} writes it")
+    _refuse(cells[~_in_calendar(stamps)], where, f"a moment as timestamp_format={form!r} writes it")
     aware = pd.Series("%z" in form, index=cells.index)
     return stamps.dt.tz_localize(None), aware, f"written as {form}"
 
@@ -274,6 +274,11 @@ def _before_the_change(naive: pd.Series, twice: pd.Series, groups: np.ndarray, w
     said = "rows in which the clock goes back exactly once"
     _refuse(naive[unclear.loc[naive.index]], where, said, "ambiguous='earlier' or 'later', or stamps with offsets")
     return (rows["turns"] == 0).loc[naive.index].to_numpy()
+
+
+def _in_calendar(stamps: pd.Series) -> pd.Series:
+    """Tell which stamps are known and within the years 1 to 9999: pandas would take the year 0, nobody else does."""
+    return stamps.dt.year.between(1, 9999)
 
 
 def _numeric(cells: pd.Series) -> bool:

@@ -174,6 +174,9 @@ def read_with_report(
     report : ReadReport
     """
     chosen = known_options(options, "read")
+    if not isinstance(storage or {}, Mapping):
+        expected, remedy = "options of a file system by name", "storage={'key': ..., 'secret': ...}"
+        raise ContractError(column="storage", expected=expected, got=type(storage).__name__, remedy=remedy)
     sources = locate(source, **(storage or {}))
     stems = Counter(file.stem for file in sources)
     readings: list[Reading] = []

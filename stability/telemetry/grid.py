@@ -101,7 +101,7 @@ def regularize(
         expected, got = "a limit with gaps='hold', and only there", f"gaps={gaps!r}, limit={limit!r}"
         raise ContractError(column="limit", expected=expected, got=got, remedy="gaps='hold', limit='5min'")
     end = None if until is None else moment(until, "until") // width
-    regular = _on_grid(panel, width, dict(aggregation or {}), end)
+    regular = _on_grid(panel, width, aggregation or {}, end)
     if gaps == "hold":
         gauges = [name for name in regular if not is_counter(name)]
         held = micros(limit, "limit") // width
@@ -143,7 +143,7 @@ def regularize_two_sided(
     """
     panel = validate(panel, "telemetry")
     width = micros(step, "step")
-    regular = _on_grid(panel, width, dict(aggregation or {}))
+    regular = _on_grid(panel, width, aggregation or {})
     longest = micros(limit, "limit") // width
     entity, position = regular.index.codes[0], np.arange(len(regular))
     for name in regular.columns:
@@ -220,11 +220,14 @@ def rate(panel: pd.DataFrame, *, max_gap: str | float | timedelta | None = None)
     return pd.DataFrame(columns, index=panel.index)
 
 
-def _on_grid(panel: pd.DataFrame, width: int, aggregation: dict[str, str], end: int | None = None) -> pd.DataFrame:
+def _on_grid(panel: pd.DataFrame, width: int, aggregation: Mapping[str, str], end: int | None = None) -> pd.DataFrame:
     """Aggregate the samples in (g - width, g] to the grid point g; all points from an entity's first to its last.
 
     `end` is the last point of all entities, counted in widths since 1970, where it is not their last sample's.
     """
+    if not isinstance(aggregation, Mapping):
+        remedy = "aggregation={'metric': 'max'}"
+        raise ContractError(column="aggregation", expected="one by metric", got=repr(aggregation), remedy=remedy)
     for name, how in aggregation.items():
         known, given = (panel.columns, name) if name not in panel.columns else (AGGREGATIONS, how)
         if given not in known:
@@ -304,12 +307,12 @@ def micros(length: str | float | timedelta, name: str) -> int:
     """
     try:
         span = pd.Timedelta(seconds=length) if isinstance(length, int | float) else pd.Timedelta(length)
-        whole = span // pd.Timedelta(microseconds=1)
+        whole = 0 if span is pd.NaT else span // pd.Timedelta(microseconds=1)
     except (ValueError, TypeError, OverflowError):
         whole = 0
     if whole <= 0:
         expected = "a length of time of at least a microsecond, such as '1min' or 60 (s)"
-        raise ContractError(column=name, expected=expected, got=repr(length))
+        raise ContractError(column=name, expected=expected, got=repr(length), remedy="a number is in seconds")
     return whole
 
 

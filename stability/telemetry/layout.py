@@ -6,6 +6,7 @@ __all__ = ["Options", "Roles", "find_roles", "metric_names"]
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ TIMESTAMP_NAMES = ("timestamp", "time", "datetime", "date", "ts", "@timestamp", 
 ENTITY_NAMES = ("entity", "instance", "host", "hostname", "machine", "machine_id", "machineid", "node", "server")
 METRIC_NAMES = ("metric", "metric_name", "__name__")
 VALUE_NAMES = ("value",)
+SHOWN = 10  # names that an error lists
 CHOICES = {
     "layout": ("auto", "wide", "long"),
     "ambiguous": ("error", "earlier", "later", "infer"),
@@ -65,6 +67,12 @@ class Options:
                 raise ContractError(
                     column=name, expected=f"one of {', '.join(known)}", got=repr(got), remedy=f"name one: {remedy}"
                 )
+        for name in ("entity", "timestamp", "metric", "value", "timezone", "timestamp_format"):
+            got = getattr(self, name)
+            if not (got is None or (isinstance(got, str) and got)):
+                raise ContractError(
+                    column=name, expected="a text", got=repr(got), remedy=f"{name}='...', or leave it out"
+                )
         for name in ("columns", "scale"):
             if not isinstance(getattr(self, name) or {}, Mapping):
                 raise ContractError(
@@ -82,7 +90,8 @@ class Options:
                 or not factor
             ):
                 expected = f"a factor for {name!r}, such as 0.01 for percent"
-                raise ContractError(column="scale", expected=expected, got=repr(factor))
+                remedy = "a number that is neither zero nor infinite"
+                raise ContractError(column="scale", expected=expected, got=repr(factor), remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -198,7 +207,12 @@ def find_roles(columns: Iterable[str], options: Options, *, file: str = "") -> R
             remedy="name the column with value='...', or say layout='wide'",
         )
     if not rest:
-        raise ContractError(file=file, expected="at least one column with a metric", got=f"the columns {_list(names)}")
+        raise ContractError(
+            file=file,
+            expected="at least one column with a metric",
+            got=f"the columns {_list(names)}",
+            remedy="export the metrics too",
+        )
     return Roles("wide", timestamp, entity, metrics=tuple(rest), header=header)
 
 
@@ -232,7 +246,8 @@ def metric_names(names: Iterable[str], options: Options, *, file: str = "") -> d
     mapped = {name: new for name, new in mapped.items() if new is not None}
     bad = [name for name, new in mapped.items() if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", str(new), re.ASCII)]
     if bad:
-        remedy = f"columns={{{', '.join(f'{name!r}: {_suggest(name)!r}' for name in bad)}}}"
+        shown = ", ".join(f"{name!r}: {_suggest(name)!r}" for name in bad[:SHOWN])
+        remedy = f"columns={{{shown}{', ...' * (len(bad) > SHOWN)}}}"
         if any("%" in name for name in bad):
             remedy += " (and scale={'<name>': 0.01}: the contract's ratios run from 0 to 1)"
         raise ContractError(
@@ -251,7 +266,8 @@ def metric_names(names: Iterable[str], options: Options, *, file: str = "") -> d
             got=f"{mapped[taken[0]]!r}, which is a level of the index",
             remedy=f"columns={{{taken[0]!r}: None}} to leave it out, or another name",
         )
-    twice = [name for name, new in mapped.items() if list(mapped.values()).count(new) > 1]
+    times = Counter(mapped.values())
+    twice = [name for name, new in mapped.items() if times[new] > 1]
     if twice:
         raise ContractError(
             file=file,
@@ -289,8 +305,10 @@ def _role(role: str, usual: tuple[str, ...], what: str, names: list[str], option
     return (exact or found or [None])[0]
 
 
-def _suggest(name: str) -> str:
+def _suggest(name: str) -> str | None:
     """Suggest a valid name: the registry's where it knows the name of OpenTelemetry, else the same words."""
+    if not name:
+        return None  # a column without a name is what a separator at the end of each line leaves
     for known in metric_registry().values():
         if known.otel == name:
             return known.name
@@ -299,4 +317,5 @@ def _suggest(name: str) -> str:
 
 
 def _list(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names)) or "(none)"
+    listed = list(map(repr, names))
+    return (", ".join(listed[:SHOWN]) or "(none)") + f" and {len(listed) - SHOWN:,} more" * (len(listed) > SHOWN)

@@ -141,6 +141,8 @@ def quality_events(panel: pd.DataFrame, step: str | float | timedelta | None = N
 def _mend(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Bring a panel into contract form even where it has duplicates, disorder or inf, and count those."""
     frame = panel.to_frame("value" if panel.name is None else panel.name) if isinstance(panel, pd.Series) else panel
+    if not isinstance(frame, pd.DataFrame):
+        return validate(frame, "telemetry"), nothing()
     if not isinstance(frame.index, pd.MultiIndex):
         index = frame.index.rename("timestamp")
         frame = pd.concat({frame.attrs.get("entity", "default"): frame.set_axis(index)}, names=["entity"])

@@ -16,10 +16,11 @@ import fsspec
 
 from stability.schema import ContractError, nearest
 from stability.telemetry.confidence import filled_options, shown_address
+from stability.telemetry.signatures import refuse_encoding
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # first bytes, which say what a file is more surely than its name does
 CHUNK = 1 << 22  # bytes between two movements of a progress bar
-PROBE = 1 << 16  # bytes in which a zero or a foreign encoding gives a binary file away
+MARK = b"\xef\xbb\xbf"  # what some programs put before UTF-8
 SUFFIXES = (".gz", ".csv", ".tsv", ".txt", ".parquet", ".pq")
 
 
@@ -72,10 +73,13 @@ def locate(source: str | os.PathLike | Iterable[str | os.PathLike], **storage) -
     ContractError
         Nothing is there, it is a folder, or the URL's protocol cannot be used.
     """
-    given = [source] if isinstance(source, str | os.PathLike) else list(source)
+    given = [source] if isinstance(source, str | os.PathLike) or not isinstance(source, Iterable) else list(source)
     storage = filled_options(storage)
     found: dict[tuple[str, str], Source] = {}
     for item in given:
+        if not isinstance(item, str | os.PathLike) or not os.fspath(item):
+            remedy = "a text such as 'logs/*.csv'"
+            raise ContractError(expected="a path, a glob or a URL", got=repr(item), remedy=remedy)
         for file in _match(os.fspath(item), storage):
             found.setdefault((str(file.system.protocol), file.path), file)
     if not found:
@@ -118,11 +122,11 @@ def fetch(source: Source, advance: Callable[[int], object] | None = None) -> tup
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             said = "the end of a whole gzip file", f"a file cut short or damaged ({error})"
             raise ContractError(file=source.label, expected=said[0], got=said[1], remedy="fetch it again") from error
-    if not content.strip():
+    if not content.removeprefix(MARK).strip():
         expected = "a header and at least one row"
         raise ContractError(file=source.label, expected=expected, got="an empty file", remedy="remove or replace it")
     if not content.startswith(PARQUET):
-        _refuse_binary(content, source.label)
+        refuse_encoding(content, source.label)
     return raw, content
 
 
@@ -142,6 +146,8 @@ def _match(text: str, storage: dict) -> list[Source]:
         remedy = f"name its files, such as {label.rstrip('/')}/*.csv"
         raise ContractError(file=label, expected="a file", got="a folder", remedy=remedy)
     if not matches:
+        if not remote:
+            _refuse_strange(path, text)
         what = "at least one file that matches" if _is_glob(path) else "a file"
         raise ContractError(file=label, expected=what, got="none", remedy=_neighbours(system, path))
     return [Source(system, match, system.unstrip_protocol(match) if remote else match) for match in matches]
@@ -158,7 +164,7 @@ def _failure(error: Exception, label: str, address: str) -> ContractError:
             file=label, expected="a path, a glob, or a URL that fsspec can open", got=said, remedy=remedy
         )
     if "://" not in label:
-        return ContractError(file=label, expected="a readable file", got=said)
+        return ContractError(file=label, expected="a readable file", got=said, remedy="check path and rights")
     if re.search(r"Credential|PermissionError|Forbidden|Unauthorized", kinds) or re.search(
         r"(?i)\b40[13]\b|denied", said
     ):
@@ -173,6 +179,24 @@ def _is_glob(path: str) -> bool:
     return any(sign in path for sign in "*?[")
 
 
+def _refuse_strange(path: str, text: str) -> None:
+    """Refuse what is there and yet no file, by its name: a link, a pipe, a device, or a folder without a way in."""
+    try:
+        link = Path(path).is_symlink()
+        there = os.path.exists(path)  # noqa: PTH110  Path.exists raises for a loop of links
+        Path(path).stat() if there or not link else None
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise ContractError(file=text, expected="a file", got=said.lower(), remedy="check path and rights") from error
+    if link and not there:
+        got, remedy = f"a symbolic link that leads nowhere ({Path(path).readlink()})", "mend or remove the link"
+    else:
+        got, remedy = "a pipe or a device", "write what it gives into a file first"
+    raise ContractError(file=text, expected="a file", got=got, remedy=remedy)
+
+
 def _neighbours(system: fsspec.AbstractFileSystem, path: str) -> str:
     """Say what lies in the folder where a file was looked for."""
     folder = path.rpartition("/")[0]
@@ -181,21 +205,3 @@ def _neighbours(system: fsspec.AbstractFileSystem, path: str) -> str:
     except Exception:  # noqa: BLE001 - as above; the folder is a courtesy
         return f"check the path; there is no folder {folder!r}" if folder else "check the path"
     return f"check the path; in {folder!r}: {nearest(path.rpartition('/')[2], names)}"
-
-
-def _refuse_binary(content: bytes, label: str) -> None:
-    """Refuse what is not UTF-8 text."""
-    probe = content[:PROBE]
-    said = "bytes that are no text" if b"\0" in probe else ""
-    try:
-        # A character that the probe cuts in two is no fault.
-        probe.decode("utf-8") if len(content) <= PROBE else probe[: probe.rfind(b"\n") + 1].decode("utf-8")
-    except UnicodeDecodeError as error:
-        said = said or f"a byte that UTF-8 does not have, at position {error.start}"
-    if said:
-        raise ContractError(
-            file=label,
-            expected="CSV in UTF-8, plain or gzip, or Parquet",
-            got=said,
-            remedy="export the file again, or convert it: iconv -f LATIN1 -t UTF-8",
-        )

@@ -6,6 +6,7 @@ __all__ = ["Reading", "read_file", "understand"]
 
 import hashlib
 import logging
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -170,9 +171,15 @@ def _entities(frame: pd.DataFrame, roles: Roles, options: Options, file: Source,
             remedy="entity='{parent}/{stem}' for an entity a folder, entity='{stem}' where they belong together",
         )
     template = options.entity or "{stem}"
-    try:
-        name = template.format(stem=file.stem, name=PurePosixPath(file.path).name, parent=file.parent)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+    known = {"stem": file.stem, "name": PurePosixPath(file.path).name, "parent": file.parent}
+    try:  # the bare fields only: str.format would also follow attributes, and pad to a thousand million blanks
+        parts = list(string.Formatter().parse(template))
+        named = [(name, how, conversion) for _, name, how, conversion in parts if name is not None]
+        wrong = [name for name, how, conversion in named if name not in known or how or conversion]
+    except ValueError:
+        wrong = [template]
+    if wrong:
         expected = "a template of {stem}, {name} and {parent}"
-        raise ContractError(column="entity", expected=expected, got=repr(template)) from error
+        raise ContractError(column="entity", expected=expected, got=repr(template), remedy="entity='{parent}/{stem}'")
+    name = template.format(**known)
     return pd.Series(name, index=frame.index, dtype="str")

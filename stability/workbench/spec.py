@@ -1,31 +1,29 @@
 """From a YAML declaration of an experiment to a plan in which nothing can be misspelt any more."""
 
-import ast
 import dataclasses
 import itertools
 import json
+import math
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NoReturn
 
-import nbformat
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stability.schema import ContractError, home, load_yaml, nearest
 from stability.workbench.data import DatasetSpec, canonical, check, holds_secret, is_json
 from stability.workbench.facts import METRIC_NAME
+from stability.workbench.notebooks import SpecError, declared_parameters, runs_opened
 
 __all__ = ["Experiment", "Plan", "SpecError", "Step", "Task", "declared_parameters", "load_plan"]
 
 # What the runner itself fills in; a spec that sets one of them would be overruled silently.
 RESERVED = ("dataset", "options", "inputs", "output", "seed")
-STEP_NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
+STEP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,99}\Z")
+RUN_NAME = re.compile(r"\w[\w.-]{0,99}\Z")  # a folder below runs/ and an experiment of MLflow
+MOST_CHILDREN = 1000  # of a matrix: more is a list of values that was meant for something else
 DEFAULT_TIMEOUT = 1800  # seconds; three times the whole night's budget: a hung kernel, not a slow one
-
-
-class SpecError(ContractError):
-    """A declaration that cannot be run as it stands; raised before anything has started."""
 
 
 class _Strict(BaseModel):
@@ -58,7 +56,7 @@ class Step(_Strict):
     parameters: dict[str, Any] = Field(default_factory=dict)
     needs: list[str] = Field(default_factory=list)
     matrix: MatrixSpec | None = None
-    timeout: float = Field(DEFAULT_TIMEOUT, gt=0, description="seconds for the whole notebook")
+    timeout: float = Field(DEFAULT_TIMEOUT, gt=0, allow_inf_nan=False, description="seconds for the whole notebook")
     retries: int = Field(1, ge=0, le=10, description="further attempts after a dead kernel or a timeout")
     cache: bool = Field(True, description="false for a step that measures time: never repeated from an earlier run")
 
@@ -113,47 +111,6 @@ class Plan:
     data_sha256: str | None  # of an entry of the catalogue; a live source has none before a run takes its snapshot
 
 
-def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Read the names and defaults that a notebook's `parameters` cell declares, without running it.
-
-    Parameters
-    ----------
-    notebook
-        An `.ipynb` file with one cell tagged `parameters` that holds literal assignments only.
-
-    Returns
-    -------
-    Default of each parameter by name, in the order of the cell; empty without such a cell.
-
-    Raises
-    ------
-    SpecError
-        When the file is no notebook, has several such cells, or assigns something that is no literal.
-    """
-    cells = [c for c in _read_notebook(notebook).cells if "parameters" in c.metadata.get("tags", [])]
-    if len(cells) > 1:
-        raise SpecError(file=notebook, expected="one cell tagged 'parameters'", got=f"{len(cells)} of them")
-    if not cells:
-        return {}
-    found: dict[str, Any] = {}
-    for node in _parse(cells[0].source, notebook).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        for target in targets:
-            try:
-                found[target.id] = ast.literal_eval(node.value)
-            except (ValueError, AttributeError, TypeError):
-                raise SpecError(
-                    file=notebook,
-                    row=node.lineno,
-                    expected="plain assignments of literals in the parameters cell",
-                    got=ast.unparse(node),
-                    remedy="move computed values to the next cell",
-                ) from None
-    return found
-
-
 def load_plan(path: str | Path) -> Plan:
     """Read a declaration and check everything that can be known before anything starts.
 
@@ -188,7 +145,8 @@ def load_plan(path: str | Path) -> Plan:
         for combination in combinations:
             clash = combination.keys() & step.parameters.keys()
             if clash:
-                _fail(path, f"steps.{name}.matrix", "parameters that 'parameters' does not set too", ", ".join(clash))
+                expected, got = "parameters that 'parameters' does not set too", ", ".join(clash)
+                _fail(path, f"steps.{name}.matrix", expected, got, "take them out of one of the two")
             parameters = {**step.parameters, **combination}
             _check_parameters(path, f"steps.{name}", parameters, declared, notebook)
             key = name + ("[" + ",".join(f"{k}={v}" for k, v in combination.items()) + "]" if combination else "")
@@ -215,100 +173,114 @@ def _fail(path: Path, place: str | None, expected: str, got: Any, remedy: str | 
 
 
 def _parse_yaml(path: Path) -> Experiment:
-    if not path.is_file():
+    if not _is_file(path):
         there = sorted(p.relative_to(home()).as_posix() for p in (home() / "experiments").rglob("*.yaml"))
-        raise SpecError(file=path, expected="an experiment's YAML file", got="none", remedy=nearest(str(path), there))
+        got = "a folder" if path.is_dir() else "none"
+        raise SpecError(file=path, expected="an experiment's YAML file", got=got, remedy=nearest(str(path), there))
+    if not RUN_NAME.match(path.stem):
+        remedy = f"rename it, such as {re.sub(r'[^a-z0-9]+', '-', path.stem.lower()).strip('-') or 'mine'}.yaml"
+        _fail(path, None, "a file's name of letters, digits, '.', '-' and '_', which names its runs", path.name, remedy)
     try:
         raw = load_yaml(path)
     except ContractError as error:
         raise SpecError(str(error)) from error
     if not isinstance(raw, dict):
-        _fail(path, None, "a mapping with 'dataset' and 'steps'", type(raw).__name__)
+        got = "nothing" if raw is None else type(raw).__name__
+        _fail(path, None, "a mapping with 'dataset' and 'steps'", got, "experiments/nightly.yaml is one")
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that is misspelt is told before the one that is missing for it.
+        first = min(error.errors(), key=lambda told: told["type"] != "extra_forbidden")
         place = [str(p) for p in first["loc"]]
         if first["type"] == "extra_forbidden":
             model = {1: Experiment, 2: DatasetSpec, 3: Step}[min(len(place), 3)]
             _fail(path, ".".join(place), "a known key", place[-1], nearest(place[-1], list(model.model_fields)))
-        _fail(path, ".".join(place) or None, first["msg"], first["input"])
+        if first["type"] == "missing":
+            _fail(path, ".".join(place[:-1]) or None, f"the key '{place[-1]}'", "none", f"add '{place[-1]}: ...'")
+        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ").removeprefix("expected ")
+        got = None if ", got " in expected else first["input"]
+        _fail(path, ".".join(place) or None, expected, got, "correct the value")
     raise AssertionError
 
 
 def _order(path: Path, experiment: Experiment) -> list[str]:
     for name, step in experiment.steps.items():
         if not STEP_NAME.match(name):
-            _fail(path, f"steps.{name}", "a step name of lower-case letters, digits, '-' and '_'", name)
+            remedy = "begin with a letter, at most 100 characters"
+            _fail(path, f"steps.{name}", "a step name of lower-case letters, digits, '-' and '_'", name, remedy)
         for need in step.needs:
             if need not in experiment.steps:
                 _fail(path, f"steps.{name}.needs", "the name of a step", need, nearest(need, list(experiment.steps)))
+            if step.needs.count(need) > 1:
+                _fail(path, f"steps.{name}.needs", "each step once", f"{need} twice", "take one away")
     try:
         TopologicalSorter({n: s.needs for n, s in experiment.steps.items()}).prepare()
     except CycleError as error:
         _fail(path, "steps", "needs without a cycle", " -> ".join(error.args[1]), "break the circle")
-    order: list[str] = []
-
-    def visit(name: str) -> None:  # the file's own order, each step after what it needs
-        for need in experiment.steps[name].needs:
-            visit(need)
-        if name not in order:
-            order.append(name)
-
-    for name in experiment.steps:
-        visit(name)
-    return order
+    order: dict[str, None] = {}
+    for name in experiment.steps:  # the file's own order, each step after what it needs
+        waiting = [name]
+        while waiting:
+            missing = [need for need in experiment.steps[waiting[-1]].needs if need not in order]
+            if missing:
+                waiting.append(missing[0])
+            else:
+                order[waiting.pop()] = None
+    return list(order)
 
 
 def _find_notebook(path: Path, name: str, step: Step) -> Path:
     folders = [path.parent, home() / "notebooks"]
     for folder in folders:
-        if (folder / step.notebook).is_file():
+        if step.notebook.endswith(".ipynb") and _is_file(folder / step.notebook):
             return (folder / step.notebook).resolve()
     there = sorted({p.name for folder in folders for p in folder.glob("*.ipynb")})
-    _fail(path, f"steps.{name}.notebook", "a notebook that exists", step.notebook, nearest(step.notebook, there))
+    remedy = nearest(step.notebook, there)
+    _fail(path, f"steps.{name}.notebook", "a notebook that exists (.ipynb)", step.notebook, remedy)
     raise AssertionError
 
 
-def _read_notebook(notebook: Path) -> nbformat.NotebookNode:
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have names none."""
     try:
-        return nbformat.read(notebook, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise SpecError(file=notebook, expected="a Jupyter notebook", got=str(error).split("\n")[0][:200]) from error
-
-
-def _parse(source: str, notebook: Path) -> ast.Module:
-    # Magics are IPython's own language: each becomes a line that means nothing to Python.
-    lines = ["pass" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n")]
-    try:
-        return ast.parse("\n".join(lines))
-    except SyntaxError as error:
-        raise SpecError(file=notebook, row=error.lineno, expected="Python that parses", got=error.msg) from None
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _check_notebook(path: Path, name: str, notebook: Path) -> dict[str, Any]:
     """One MLflow run at most: the second `start_run` of a notebook would silently open a run of its own."""
-    calls = 0
-    for cell in _read_notebook(notebook).cells:
-        if cell.cell_type == "code" and not cell.source.startswith("%%"):
-            calls += sum(
-                isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "start_run"
-                for n in ast.walk(_parse(cell.source, notebook))
-            )
+    calls = runs_opened(notebook)
     if calls > 1:
-        _fail(path, f"steps.{name}.notebook", "a notebook with at most one mlflow.start_run()", f"{calls} of them")
+        expected, remedy = (
+            f"at most one mlflow.start_run() in {notebook.name}",
+            "the others would make runs of their own",
+        )
+        _fail(path, f"steps.{name}.notebook", expected, f"{calls} of them", remedy)
     return declared_parameters(notebook)
 
 
 def _combinations(path: Path, name: str, matrix: MatrixSpec) -> list[dict[str, Any]]:
     for axis, values in matrix.axes.items():
         if not isinstance(values, list) or not values:
-            _fail(path, f"steps.{name}.matrix.{axis}", "a list of values", values)
+            _fail(path, f"steps.{name}.matrix.{axis}", "a list of values", values, f"{axis}: [1, 2]")
+    for axis in itertools.chain.from_iterable(matrix.exclude):
+        if axis not in matrix.axes:
+            _fail(path, f"steps.{name}.matrix.exclude", "a parameter that varies", axis, nearest(axis, matrix.axes))
+    if (children := math.prod(map(len, matrix.axes.values()))) > MOST_CHILDREN:
+        _fail(
+            path,
+            f"steps.{name}.matrix",
+            f"at most {MOST_CHILDREN:,} combinations",
+            f"{children:,}",
+            "name fewer values",
+        )
     combinations = matrix.combinations()
     if not combinations:
-        _fail(path, f"steps.{name}.matrix", "at least one combination", "none left after exclude")
+        _fail(path, f"steps.{name}.matrix", "at least one combination", "none", "name values, or exclude less")
     if len({json.dumps(c, sort_keys=True, default=str) for c in combinations}) < len(combinations):
-        _fail(path, f"steps.{name}.matrix", "combinations that differ", "the same one twice")
+        _fail(path, f"steps.{name}.matrix", "combinations that differ", "the same one twice", "take one away")
     return combinations
 
 
@@ -321,7 +293,8 @@ def _check_parameters(path: Path, place: str, given: dict[str, Any], declared: d
             own = [d for d in declared if d not in RESERVED]
             _fail(path, where, f"a parameter that {notebook.name} declares", name, nearest(name, own))
         if not is_json(value):
-            _fail(path, where, "a JSON value (dates as ISO text)", f"{value!r} ({type(value).__name__})")
+            remedy = "put it in quotes"
+            _fail(path, where, "a JSON value (dates as ISO text)", f"{value!r} ({type(value).__name__})", remedy)
         if holds_secret(value):
             _fail(path, where, "an address without a password", "one that has it", "it comes from the environment")
         default = declared[name]
@@ -331,6 +304,7 @@ def _check_parameters(path: Path, place: str, given: dict[str, Any], declared: d
                 where,
                 f"{type(default).__name__}, as in the default {default!r}",
                 f"{value!r} ({type(value).__name__})",
+                f"write it as {notebook.name} has it",
             )
 
 
