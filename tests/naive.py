@@ -85,6 +85,25 @@ def match_events(alarms, events, *, early=0, late=0, match="overlap"):
     return delays, [any(finds(alarm, event) for event in events) for alarm in alarms]
 
 
+def lead_times(alarms, faults, first, longest, match="overlap"):
+    """(possible, lead, censored) of each impact; alarms (entity, start, end), faults (entity, impact, recovery), s."""
+    answers = []
+    for entity, impact, _ in faults:
+        ends = [until for other, start, until in faults if other == entity and start < impact]
+        begin = max([impact - longest, first[entity], *ends])
+        if begin > impact:
+            answers.append((None, None, False))
+            continue
+        starts = [
+            start
+            for other, start, end in alarms
+            if other == entity and start <= impact and (start if match == "start" else end) >= begin
+        ]
+        earliest = max(min(starts), begin) if starts else None
+        answers.append((impact - begin, impact - earliest if starts else None, bool(starts) and earliest == begin))
+    return answers
+
+
 def seconds_of(spans, events, alarms):
     """Observed, unlabelled, and unlabelled seconds in alarm; intervals (entity, start, end), whole s, end exclusive."""
 

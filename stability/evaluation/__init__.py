@@ -11,7 +11,8 @@ from stability.evaluation.intervals import (
     poisson_interval,
     wilson_interval,
 )
-from stability.evaluation.matching import Matches, match_events
+from stability.evaluation.lead_time import LeadTimes, lead_estimates, lead_times
+from stability.evaluation.matching import Matches, match_events, predicted_alarms
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
 from stability.evaluation.pairs import Difference, holm, paired_difference
 from stability.evaluation.probabilities import BrierParts, brier_parts, brier_score, log_score
@@ -27,6 +28,7 @@ __all__ = [
     "Calibration",
     "Difference",
     "Estimate",
+    "LeadTimes",
     "Matches",
     "NabProfile",
     "NabScore",
@@ -49,6 +51,8 @@ __all__ = [
     "flags_to_intervals",
     "holm",
     "label_rows",
+    "lead_estimates",
+    "lead_times",
     "log_score",
     "match_events",
     "nab_interval",
@@ -58,6 +62,7 @@ __all__ = [
     "percentile_estimate",
     "poisson_interval",
     "pr_auc",
+    "predicted_alarms",
     "range_estimates",
     "range_scores",
     "reliability_curve",

@@ -84,7 +84,7 @@ def event_scores(
     counts = {"events": events, "found": found, "alarms": raised, "true_alarms": true, "false_alarms": raised - true}
     rates = dict(zip(RATES, map(float, event_rates(sums)), strict=True))
     weights = np.ones((1, len(judged.delays)), dtype=np.int64)
-    delays = {name: float(_quantile(judged.delays, weights, share)[0]) for name, share in DELAYS.items()}
+    delays = {name: float(weighted_quantile(judged.delays, weights, share)[0]) for name, share in DELAYS.items()}
     days = {"observed_days": float(sums[6]) / DAY}
     return counts | {"unobserved_events": judged.unobserved} | rates | delays | days
 
@@ -149,7 +149,7 @@ def event_estimates(
     for counts in resample_counts(len(judged.sums), resamples, seed):
         drawn.append(event_rates(counts @ judged.sums))
         for name, share in DELAYS.items():
-            waits[name].append(_quantile(judged.delays, counts[:, judged.units], share))
+            waits[name].append(weighted_quantile(judged.delays, counts[:, judged.units], share))
     rates = np.concatenate(drawn, axis=1)
     result = {}
     for name, value, resampled in zip(RATES, map(float, event_rates(sums)), rates, strict=True):
@@ -157,7 +157,7 @@ def event_estimates(
     enough = len(judged.delays) >= MIN_UNITS
     every = np.ones((1, len(judged.delays)), dtype=np.int64)
     for name, share in DELAYS.items():
-        value = float(_quantile(judged.delays, every, share)[0]) if enough else math.nan
+        value = float(weighted_quantile(judged.delays, every, share)[0]) if enough else math.nan
         result[name] = estimate_or_nan(value, np.concatenate(waits[name]), confidence)
     return result | _widened(result, sums, confidence)
 
@@ -259,7 +259,7 @@ def event_rates(sums: np.ndarray) -> np.ndarray:
         return np.stack([recall, precision, f1, rate, share])
 
 
-def _quantile(ascending: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+def weighted_quantile(ascending: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
     """Smallest value whose cumulated weight reaches the share; shape (resamples,), NaN without weight."""
     if not len(ascending):
         return np.full(len(weights), np.nan)

@@ -8,14 +8,14 @@ was (no point adjustment: random scores win under it, Kim et al. 2022, doi 10.16
 
 from __future__ import annotations
 
-__all__ = ["Matches", "match_events"]
+__all__ = ["Matches", "match_events", "predicted_alarms"]
 
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.spans import Line, Spans, microseconds, overlaps, span_arrays
+from stability.evaluation.spans import Line, Spans, flags_to_intervals, microseconds, overlaps, span_arrays
 from stability.schema import ContractError
 
 
@@ -85,6 +85,49 @@ def match_events(
     delays, true = match_spans(raised, widen(events, early, late), events.start, match)
     frames = [frame[["entity", "start", "end"]].copy() for frame in (windows, alarms)]
     return Matches(frames[0].assign(found=~np.isnan(delays), delay=delays), frames[1].assign(true=true))
+
+
+def predicted_alarms(
+    predictions: pd.DataFrame, threshold: float, *, max_gap: str | pd.Timedelta | None = None
+) -> pd.DataFrame:
+    """Turn probabilities into alarms: neighbouring rows of an entity with at least the threshold are one.
+
+    Parameters
+    ----------
+    predictions : DataFrame, index (entity, timestamp) or (entity, timestamp, horizon)
+        Column `probability`, of one model and one horizon; NaN is an abstention and raises nothing.
+    threshold : float in [0, 1]
+        Chosen on data from before.
+    max_gap : Timedelta or text, optional
+        As in `flags_to_intervals`.
+
+    Returns
+    -------
+    DataFrame
+        Columns entity, start, end.
+
+    Raises
+    ------
+    ContractError
+        With predictions of several horizons or models, or an entity's rows out of order.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=4, freq="min", tz="UTC", unit="us")
+    >>> predicted_alarms(pd.DataFrame({"probability": [0.1, 0.7, 0.9, np.nan]}, index=stamps), 0.5)
+        entity                     start                       end
+    0  default 2026-01-01 00:01:00+00:00 2026-01-01 00:02:00+00:00
+    """
+    kinds = {"horizon": predictions.index.unique("horizon")} if "horizon" in predictions.index.names else {}
+    kinds |= {name: predictions[name].dropna().unique() for name in ("model", "version") if name in predictions}
+    for name, kind in kinds.items():
+        if len(kind) > 1:
+            got, remedy = ", ".join(map(str, kind[:3])), f"select one {name} first"
+            raise ContractError(file="predictions", column=name, expected=f"one {name}", got=got, remedy=remedy)
+    if "probability" not in predictions:
+        got = f"the columns {', '.join(map(str, predictions.columns)) or '(none)'}"
+        raise ContractError(file="predictions", column="probability", expected="a column of probabilities", got=got)
+    return flags_to_intervals(predictions["probability"] >= threshold, max_gap=max_gap)
 
 
 def match_spans(alarms: Spans, events: Spans, starts: np.ndarray, match: str) -> tuple[np.ndarray, np.ndarray]:
