@@ -3,6 +3,9 @@
 import csv
 import json
 import shutil
+import subprocess
+import zipfile
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,9 +16,10 @@ from hypothesis import strategies as st
 from workbenches import CHECKOUT
 
 from stability import datasets
+from stability.datasets.catalogue import DATASETS
 from stability.datasets.nab import increasing
-from stability.datasets.sources import sha256
-from stability.schema import ContractError, validate, write_table
+from stability.datasets.sources import intact
+from stability.schema import TABLES, ContractError, validate, write_table
 
 
 @pytest.fixture
@@ -23,7 +27,6 @@ def mine(workbench, monkeypatch):
     """A workbench with the shipped sample and a mirror of its own that a test may damage."""
     shutil.copytree(CHECKOUT / "data" / "sample", workbench.folder / "data" / "sample")
     shutil.copytree(CHECKOUT / "data" / "registry", workbench.folder / "data" / "registry")
-    sha256.cache_clear()
     return workbench.folder
 
 
@@ -140,31 +143,268 @@ def test_without_mirror_and_download_the_way_out_is_named(mine, tmp_path, monkey
         datasets.load("nab")
 
 
+# What a test reads of each public dataset to damage it: small, and all its kinds of files.
+SMALL = {
+    "nab": {"files": "realTraffic/speed_6005"},
+    "smd": {"machines": "machine-3-3"},
+    "petshop": {"loads": "low_traffic", "parts": "train"},
+    "causrca": {"runs": "coolant/exp_22/*"},
+    "cmapss": {"subsets": "FD001"},
+    "azure_pdm": {"machines": [1, 2]},
+    "ai4i": {},
+}
+MANY = [("nab", "files"), ("smd", "machines"), ("smd", "half"), ("petshop", "loads"), ("petshop", "parts")]
+MANY += [("causrca", "runs"), ("cmapss", "subsets"), ("cmapss", "parts"), ("azure_pdm", "machines")]
+PUBLIC = [name for name, dataset in DATASETS.items() if dataset.source]
+
+
+@pytest.fixture(scope="session")
+def whole(data_mirror):
+    """Every public dataset as it is by default."""
+    return {name: datasets.load(name) for name in PUBLIC}
+
+
+@pytest.fixture
+def small(mine, data_mirror, tmp_path, monkeypatch):
+    """Copies of the files of `SMALL` into a mirror of its own, which a test may damage."""
+
+    def copy(name, folder="mirror", **options):
+        for file in DATASETS[name].files(**(options or SMALL[name])):
+            target = tmp_path / folder / name / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(data_mirror / name / file, target)
+        return tmp_path / folder / name
+
+    monkeypatch.setenv("STABILITY_DATA_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("STABILITY_DATA_CACHE", str(tmp_path / "cache"))
+    return copy
+
+
+def tree(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_dataset_of_the_mirror_loads_into_the_contract(whole, name):
+    tables = whole[name]
+    for table, frame in tables.items():
+        if table in TABLES:
+            pd.testing.assert_frame_equal(validate(frame, table), frame, check_freq=False)
+    if "telemetry" not in tables:
+        assert name == "ai4i"
+        return
+    entities = set(tables["telemetry"].index.unique("entity"))
+    for table in set(tables) & {"faults", "windows", "parts", "alarms", "states", "logs"}:
+        assert set(tables[table]["entity"]) <= entities, table
+    faults = tables["faults"]
+    assert set(faults["root_entity"].dropna()) <= entities
+    known = {*tables["telemetry"].columns, *(tables["states"]["name"] if "states" in tables else ())}
+    assert {metric for listed in faults["root_metrics"].dropna() for metric in listed.split(",")} <= known
+    assert (faults["source"] == name).all()
+
+
+def test_every_folder_of_the_mirror_has_a_loader(data_mirror):
+    assert {path.name for path in data_mirror.iterdir() if path.is_dir()} <= set(PUBLIC)
+
+
+def test_the_registry_says_what_the_mirror_says(data_mirror):
+    sums = dict(line.split(maxsplit=1)[::-1] for line in (data_mirror / "SHA256SUMS").read_text().splitlines())
+    for name in PUBLIC:
+        pins = DATASETS[name].source.registry
+        for file in DATASETS[name].files():
+            assert pins[file][0] == sums[f"./{name}/{file}\n".strip()], file
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("harm", ["altered", "truncated", "empty", "binary", "missing"])
+def test_a_damaged_file_is_refused_by_name_and_nothing_is_written(small, name, harm):
+    folder = small(name)
+    datasets.load(name, **SMALL[name])
+    file = DATASETS[name].files(**SMALL[name])[0]
+    path, whole = folder / file, (folder / file).read_bytes()
+    damaged = {"altered": whole[:-3] + b"7\n\n", "truncated": whole[:-40], "empty": b"", "binary": b"\x89PNG\0\xff" * 9}
+    path.unlink()
+    if harm != "missing":
+        path.write_bytes(damaged[harm])
+    before = tree(folder)
+    for verb in (datasets.load, datasets.fingerprint):
+        with pytest.raises(ContractError, match=path.name) as caught:
+            verb(name, **SMALL[name])
+        assert ("stability data fetch" if harm == "missing" else "sha256") in str(caught.value)
+    assert tree(folder) == before
+    assert not (folder.parents[1] / "cache").exists()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_only_what_the_options_need_is_read(small, name):
+    folder = small(name)
+    assert set(datasets.load(name, **SMALL[name]))
+    if name not in ("ai4i", "azure_pdm"):  # the one has no options, the other's files hold all machines
+        with pytest.raises(ContractError, match=r"data fetch"):
+            datasets.load(name)
+        assert len(list(folder.rglob("*.*"))) < DATASETS[name].source.registry.__len__()
+
+
+def test_options_that_do_not_exist_are_told_what_does(data_mirror):
+    for name, options, said in [
+        ("smd", {"machines": "machine-1-9"}, "did you mean 'machine-"),
+        ("smd", {"machines": []}, "machine-3-11"),
+        ("smd", {"half": "tset"}, "did you mean 'test'"),
+        ("petshop", {"loads": "low"}, "low_traffic"),
+        ("petshop", {"parts": "noissue"}, "normal"),
+        ("causrca", {"runs": "hydraulic/*"}, "hydraulics"),
+        ("causrca", {"step": "1 parsec"}, "a time such as 1s"),
+        ("causrca", {"step": -1}, "a time such as 1s"),
+        ("cmapss", {"subsets": "FD005"}, "FD004"),
+        ("cmapss", {"cap": 0}, "positive whole number"),
+        ("cmapss", {"cap": "125"}, "positive whole number"),
+        ("azure_pdm", {"machines": 101}, "'101'"),
+        ("azure_pdm", {"machines": 21, "rate": "hourly"}, "'21'"),
+        ("azure_pdm", {"rate": "weekly"}, "daily, hourly"),
+        ("ai4i", {"rows": 5}, "there are none"),
+        *((name, {option: odd}, "expected") for odd in (None, {"a": 1}, True, 1.5, [[]]) for name, option in MANY),
+        *(("causrca", {"step": odd}, "a time such as 1s") for odd in (True, {}, [1], "1ns", "NaT", 1e30, float("nan"))),
+        *(("cmapss", {"cap": odd}, "positive whole number") for odd in (True, 12.5, [1], "x", float("inf"))),
+    ]:
+        for verb in (datasets.load, datasets.fingerprint):
+            with pytest.raises(ContractError, match=said):
+                verb(name, **options)
+
+
 def test_with_a_mirror_there_is_nothing_to_download(data_mirror):
-    assert datasets.fetch("nab") == data_mirror / "nab"
+    for name in PUBLIC:
+        assert datasets.fetch(name) == data_mirror / name
 
 
-def test_a_download_is_verified_and_nothing_is_half_written(mine, data_mirror, tmp_path, monkeypatch):
-    """The origin stands on this disk: the same code, another address."""
-    from stability.datasets import nab
-
-    origin = tmp_path / "origin"
-    shutil.copytree(data_mirror / "nab", origin)
+@pytest.fixture
+def fetched(mine, tmp_path, monkeypatch):
+    """No mirror, an empty cache; `fetched(name, address)` lets a dataset come from there."""
     monkeypatch.delenv("STABILITY_DATA_MIRROR", raising=False)
     monkeypatch.setenv("STABILITY_DATA_CACHE", str(tmp_path / "cache"))
+
+    def at(name, url):
+        old = DATASETS[name]
+        source = replace(old.source, url=url)
+        moved = replace(old, source=source, fetch=lambda **options: source.fetch(old.files(**options)))
+        monkeypatch.setitem(DATASETS, name, moved)
+        return tmp_path / "cache" / name
+
+    return at
+
+
+def test_a_download_is_verified_and_nothing_is_half_written(fetched, small, data_mirror, tmp_path, monkeypatch):
+    """The origin stands on this disk: the same code, another address."""
+    origin = small("nab", "origin", files="*")
+    monkeypatch.delenv("STABILITY_DATA_MIRROR")
     with serve(origin) as address:
-        monkeypatch.setattr(nab, "ORIGIN", address)
+        cached = fetched("nab", address)
         (origin / "data" / "realTraffic" / "speed_6005.csv").write_text("timestamp,value\n")
-        with pytest.raises(ContractError, match="speed_6005"):
+        with pytest.raises(ContractError, match=r"speed_6005.*sha256"):
             datasets.fetch("nab")
-        assert not (tmp_path / "cache" / "nab" / "data" / "realTraffic" / "speed_6005.csv").exists()
+        assert not (cached / "data" / "realTraffic" / "speed_6005.csv").exists()
+        assert not list(cached.rglob("*.part"))
         shutil.copy(data_mirror / "nab" / "data" / "realTraffic" / "speed_6005.csv", origin / "data" / "realTraffic")
-        assert datasets.fetch("nab") == tmp_path / "cache" / "nab"
+        assert datasets.fetch("nab") == cached
+        (cached / "labels" / "combined_windows.json").write_text("{")  # broken later: fetched again, and only that
+        before = tree(cached)
+        assert datasets.fetch("nab") == cached
+        assert [p.name for p, at in tree(cached).items() if before.get(p) != at and p.is_file()] == [
+            "combined_windows.json"
+        ]
     assert len(datasets.load("nab")["windows"]) == 116
-    monkeypatch.setattr(nab, "ORIGIN", "http://127.0.0.1:9/")
+    fetched("nab", "http://127.0.0.1:9/")
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(ContractError, match="STABILITY_DATA_MIRROR"):
         datasets.fetch("nab")
+
+
+def test_options_choose_what_is_downloaded(fetched, small, monkeypatch):
+    origin = small("smd", "origin")
+    monkeypatch.delenv("STABILITY_DATA_MIRROR")
+    with serve(origin) as address:
+        cached = fetched("smd", address)
+        assert datasets.fetch("smd", machines="machine-3-3") == cached
+        assert datasets.load("smd", machines="machine-3-3")["telemetry"].shape == (47_406, 38)
+        with pytest.raises(ContractError, match=r"machine-1-6"):
+            datasets.fetch("smd")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_archive_is_unpacked_under_the_same_checks(fetched, small, data_mirror, tmp_path, monkeypatch, nested):
+    origin = small("cmapss", "origin")
+    monkeypatch.delenv("STABILITY_DATA_MIRROR")
+    archive = tmp_path / "served" / "CMAPSSData.zip"
+    archive.parent.mkdir()
+
+    def pack(files):
+        inner = tmp_path / "inner.zip" if nested else archive
+        with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as made:
+            for file, content in files.items():
+                made.writestr(f"6. Turbofan/../../{file}", content)  # its folders are not followed
+        if nested:
+            with zipfile.ZipFile(archive, "w") as outer:
+                outer.write(inner, "6. Turbofan/CMAPSSData.zip")
+
+    whole = {path.name: path.read_bytes() for path in origin.iterdir()}
+    with serve(archive.parent) as address:
+        cached = fetched("cmapss", address + archive.name)
+        for files, said in [
+            (whole | {"RUL_FD001.txt": b"1 \n"}, r"RUL_FD001.*sha256"),
+            ({name: content for name, content in whole.items() if "RUL" not in name}, r"holds RUL_FD001\.txt"),
+        ]:
+            pack(files)
+            with pytest.raises(ContractError, match=said):
+                datasets.fetch("cmapss", subsets="FD001")
+            assert not (cached / "RUL_FD001.txt").exists()
+            assert not list(cached.glob(".*"))
+        archive.write_bytes(archive.read_bytes()[:100_000])
+        with pytest.raises(ContractError, match="whole zip"):
+            datasets.fetch("cmapss", subsets="FD001")
+        pack(whole)
+        assert datasets.fetch("cmapss", subsets="FD001") == cached
+        assert {path.name for path in cached.iterdir()} == set(whole)
+    assert datasets.load("cmapss", subsets="FD001")["telemetry"].shape == (33_727, 24)
+
+
+def test_data_without_a_licence_are_not_downloaded(fetched):
+    fetched("azure_pdm", "http://127.0.0.1:9/")
+    with pytest.raises(ContractError, match=r"not downloaded.*licence.*STABILITY_DATA_MIRROR"):
+        datasets.fetch("azure_pdm")
+
+
+def test_a_file_that_is_not_pinned_is_said_to_be_so(small, data_mirror):
+    folder = small("cmapss", subsets=["FD001", "FD002"])
+    assert datasets.check("cmapss").endswith("checksums")
+    for kind in ("train", "test", "RUL"):
+        shutil.copyfile(data_mirror / "cmapss" / f"{kind}_FD001.txt", folder / f"{kind}_FD003.txt")
+    assert "train_FD003.txt" in datasets.check("cmapss")
+    assert "3 more" in datasets.check("cmapss")
+    before = datasets.fingerprint("cmapss", subsets="FD003")
+    assert datasets.load("cmapss", subsets="FD003")["faults"].index[0] == "FD003/test/001"
+    (folder / "RUL_FD003.txt").write_bytes((folder / "RUL_FD003.txt").read_bytes().replace(b"112", b"113", 1))
+    assert datasets.fingerprint("cmapss", subsets="FD003") != before
+
+
+def test_other_ways_to_write_the_same_numbers_are_the_same_data(small):
+    path = small("ai4i") / "ai4i2020.csv"
+    known, before = path.read_text(), datasets.fingerprint("ai4i")
+    lines = [line.split(",") for line in known.splitlines()]
+    written = [[cell if "." not in cell else cell + "0" for cell in line] for line in lines]
+    path.write_bytes(b"\xef\xbb\xbf" + "".join(",".join(line) + "\r\n" for line in written).encode())
+    assert datasets.fingerprint("ai4i") == before
+    assert len(datasets.load("ai4i")["products"]) == 10_000
+    path.write_bytes(path.read_bytes().replace(b"298.10", b"298.11", 1))
+    with pytest.raises(ContractError, match="sha256"):
+        datasets.load("ai4i")
+
+
+def test_git_knows_a_content_by_an_id(small, tmp_path):
+    path = small("smd") / "ServerMachineDataset" / "test_label" / "machine-3-3.txt"
+    said = subprocess.run(["git", "hash-object", "--no-filters", path], capture_output=True, text=True, check=True)
+    assert intact(path, [said.stdout.strip()], "smd") == path
+    path.write_bytes(path.read_bytes() + b"0\n")
+    with pytest.raises(ContractError, match="git id"):
+        intact(path, [said.stdout.strip()], "smd")
 
 
 class serve:

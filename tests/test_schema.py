@@ -49,6 +49,14 @@ SAMPLES = {  # one row that satisfies each contract, with every column
         "source": "ticket",
     },
     "windows": {"entity": "a", "start": "2026-01-01T00:00Z", "end": "2026-01-01T01:00Z"},
+    "parts": {
+        "entity": "a",
+        "part": "test",
+        "start": "2026-01-01T00:00Z",
+        "end": "2026-01-01T01:00Z",
+        "name": "case_1",
+    },
+    "rul": {"entity": "a", "timestamp": "2026-01-01T00:00Z", "cycles": 130.0, "cycles_capped_at_125": 125.0},
     "components": {
         "entity": "a",
         "timestamp": "2026-01-01T00:00Z",
@@ -229,7 +237,7 @@ def test_unknown_column_in_a_fixed_table_names_the_nearest(table):
 @pytest.mark.parametrize(
     ("table", "change", "row_says"),
     [
-        ("topology", {"kind": "loves"}, "one of calls, runs_on, shares, got 'loves'"),
+        ("topology", {"kind": "loves"}, "one of calls, runs_on, shares, caused_by, got 'loves'"),
         ("actions", {"mode": "manual"}, "one of dry-run, approved, automatic"),
         ("actions", {"verdict": "fine"}, "one of verified, not_recovered, inconclusive"),
         ("fmea", {"action_priority": "urgent"}, "one of H, M, L"),

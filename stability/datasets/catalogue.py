@@ -24,15 +24,17 @@ from typing import Any
 
 import pandas as pd
 
-from stability.datasets import live, nab, shipped, snapshots, user
+from stability.datasets import ai4i, azure_pdm, causrca, cmapss, live, nab, petshop, shipped, smd, snapshots, user
 from stability.datasets.period import Period, clip, period
 from stability.datasets.snapshots import Snapshot
 from stability.datasets.sources import Dataset
 from stability.schema import ContractError, nearest
 
-DATASETS: dict[str, Dataset] = {
-    d.name: d for d in (shipped.SIMULATED, shipped.SAMPLE, nab.NAB, user.FILES, live.PROMETHEUS, snapshots.SNAPSHOT)
-}
+_ALL = (
+    *(shipped.SIMULATED, shipped.SAMPLE, nab.NAB, smd.SMD, petshop.PETSHOP, causrca.CAUSRCA, cmapss.CMAPSS),
+    *(azure_pdm.AZURE_PDM, ai4i.AI4I, user.FILES, live.PROMETHEUS, snapshots.SNAPSHOT),
+)
+DATASETS: dict[str, Dataset] = {d.name: d for d in _ALL}
 # What moves, each with the look at it that needs no reading of it all; a run reads a snapshot.
 LIVE = {user.FILES.name: user.digests, live.PROMETHEUS.name: live.reach_metrics}
 PERIOD = ("start", "end")  # options of a live source that `window` and `as_of` fill in
@@ -44,7 +46,8 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()
-    ['simulated', 'sample', 'nab', 'files', 'prometheus', 'snapshot']
+    ['simulated', 'sample', 'nab', 'smd', 'petshop', 'causrca', 'cmapss', 'azure_pdm', 'ai4i', 'files', 'prometheus',
+     'snapshot']
     """
     return list(DATASETS)
 
@@ -55,8 +58,8 @@ def catalogue() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a dataset: name, what, labels, licence, citation, origin, options (of `load`), files (their number; with
-        checksums), here (whether all of them are there).
+        A row a dataset: name, what, labels, licence, citation, origin, options (of `load`), files (how many it is
+        made of; known are also those that options name), here (whether all of them are there).
     """
     return pd.DataFrame(
         {
@@ -67,7 +70,7 @@ def catalogue() -> pd.DataFrame:
             "citation": d.citation,
             "origin": d.origin,
             "options": ", ".join(_options(d)),
-            "files": "-" if d.files is None else str(d.count()),
+            "files": "-" if d.files is None else d.count(),
             "here": "-" if d.files is None else "yes" if d.is_here() else "no",
         }
         for d in DATASETS.values()
@@ -87,7 +90,8 @@ def load(name: str, **options) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of str to DataFrame
-        By contract: always `telemetry`; `faults`, `windows`, `topology`, `logs`, `states` where there are any.
+        By contract: `telemetry` (but for ai4i, which has no time); `faults`, `windows`, `topology`, `logs`, `states`,
+        `alarms`, `parts` (what the origin's protocol uses a span for), `rul` where there are any.
 
     Raises
     ------
@@ -208,12 +212,20 @@ def check(name: str) -> str:
     dataset = _checked(name, {})
     if dataset.files is None:
         return "a source of your own; `stability run --dry-run` looks at the one that a spec names"
-    found = dataset.verified()
-    return f"{len(found)} files, {sum(p.stat().st_size for p in found) / 1e6:.1f} MB, equal to their checksums"
+    pinned, others = dataset.verified()
+    said = f"{len(pinned)} files, {sum(p.stat().st_size for p in pinned) / 1e6:.1f} MB, equal to their checksums"
+    return said + (f"; {len(others)} more, {', '.join(p.name for p in others)}, not pinned" if others else "")
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, **options) -> Path:
     """Download a dataset from its origin; files that are here and intact stay as they are.
+
+    Parameters
+    ----------
+    name : str
+        A name of `names()`.
+    **options
+        Of its loader: what `load` would read with them is fetched; what it is made of without them.
 
     Returns
     -------
@@ -223,9 +235,10 @@ def fetch(name: str) -> Path:
     Raises
     ------
     ContractError
-        For an unknown name, a dataset that needs no download, or an origin that cannot be reached or has changed.
+        For an unknown name or option, a dataset that needs no download or is not downloaded for its licence, or an
+        origin that cannot be reached or has changed.
     """
-    return _checked(name, {}).fetch()
+    return _checked(name, options).fetch(**options)
 
 
 def _checked(name: str, options: dict) -> Dataset:

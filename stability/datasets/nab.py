@@ -4,47 +4,27 @@ from __future__ import annotations
 
 __all__ = ["NAB"]
 
-import fnmatch
-import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stability.datasets.sources import Dataset, cache, intact, mirror
-from stability.schema import ContractError, home, nearest, validate
+from stability.datasets.options import choose, listed
+from stability.datasets.sources import Source, public
+from stability.schema import validate
 
 COMMIT = "ea702d75cc2258d9d7dd35ca8e5e2539d71f3140"
-ORIGIN = f"https://raw.githubusercontent.com/numenta/NAB/{COMMIT}/"
+SOURCE = Source("nab", f"https://raw.githubusercontent.com/numenta/NAB/{COMMIT}/")
 WINDOWS, LABELS = "labels/combined_windows.json", "labels/combined_labels.json"
-REGISTRY = "data/registry/nab.txt"
-
-
-@functools.cache
-def _registry(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split() for line in lines if line and not line.startswith("#"))
-
-
-def _files() -> tuple[Path, Mapping[str, str]]:
-    return mirror("nab") or cache("nab"), _registry(home() / REGISTRY)
 
 
 def _chosen(files: str | Iterable[str]) -> list[str]:
     """Names of series, `category/stem`, that any of the patterns matches."""
-    _, wanted = _files()
-    series = [n.removeprefix("data/").removesuffix(".csv") for n in wanted if n.endswith(".csv")]
-    patterns = list(files) if isinstance(files, list | tuple) else [files]
-    chosen = []
-    for pattern in patterns:
-        found = fnmatch.filter(series, str(pattern).removesuffix(".csv"))
-        if not found:
-            remedy = nearest(str(pattern), sorted({s.split("/")[0] + "/*" for s in series} | set(series)))
-            raise ContractError(expected="a pattern that matches series of NAB", got=repr(pattern), remedy=remedy)
-        chosen += found
-    return sorted(set(chosen))
+    series = [n.removeprefix("data/").removesuffix(".csv") for n in SOURCE.registry if n.endswith(".csv")]
+    patterns = [str(pattern).removesuffix(".csv") for pattern in listed(files)]
+    return sorted(choose("files", patterns, series, "nab"))
 
 
 def load(files: str | Iterable[str] = "*") -> dict[str, pd.DataFrame]:
@@ -67,11 +47,10 @@ def load(files: str | Iterable[str] = "*") -> dict[str, pd.DataFrame]:
     stamp that is not after the one before is moved to a microsecond after it: no row is lost, the rows keep the order
     of the file, and none crosses the edge of a window. The origin's stamps carry no zone; they are read as UTC.
     """
-    folder, wanted = _files()
     chosen = _chosen(files)
-    parts = [_series(intact(folder, f"data/{s}.csv", wanted[f"data/{s}.csv"], "nab"), s) for s in chosen]
-    windows = json.loads(intact(folder, WINDOWS, wanted[WINDOWS], "nab").read_text())
-    labels = json.loads(intact(folder, LABELS, wanted[LABELS], "nab").read_text())
+    parts = [_series(SOURCE.intact(f"data/{s}.csv"), s) for s in chosen]
+    windows = json.loads(SOURCE.intact(WINDOWS).read_text())
+    labels = json.loads(SOURCE.intact(LABELS).read_text())
     spans = [(s, start, end) for s in chosen for start, end in windows[f"{s}.csv"]]
     moments = [(f"{s}#{k}", s, at) for s in chosen for k, at in enumerate(labels[f"{s}.csv"], start=1)]
     faults = pd.DataFrame(moments, columns=["fault_id", "entity", "impact_start"])
@@ -121,42 +100,17 @@ def increasing(stamps: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(stamps - rank) + rank
 
 
-def _digests(files: str | Iterable[str] = "*") -> dict[str, str]:
-    folder, wanted = _files()
-    names = [*(f"data/{s}.csv" for s in _chosen(files)), WINDOWS, LABELS]
-    return {name: wanted[name] for name in names if intact(folder, name, wanted[name], "nab")}
+def _files(files: str | Iterable[str] = "*") -> list[str]:
+    return [*(f"data/{s}.csv" for s in _chosen(files)), WINDOWS, LABELS]
 
 
-def _fetch() -> Path:
-    import pooch
-
-    if mirror("nab"):
-        NAB.verified()
-        return mirror("nab")
-    folder, wanted = cache("nab"), _registry(home() / REGISTRY)
-    puller = pooch.create(path=folder, base_url=ORIGIN, registry=dict(wanted), retry_if_failed=2)
-    for name in wanted:
-        try:
-            puller.fetch(name)
-        except (OSError, ValueError) as error:
-            raise ContractError(
-                file=f"{ORIGIN}{name}",
-                expected="a download with the known checksum",
-                got=str(error).split("\n")[0],
-                remedy="try again, or set STABILITY_DATA_MIRROR to a folder that holds nab/",
-            ) from error
-    return folder
-
-
-NAB = Dataset(
-    name="nab",
+NAB = public(
+    SOURCE,
     description="58 real and artificial univariate series, 365,558 rows: cloud metrics, traffic, tweets, machines",
     licence="MIT",
     citation="Ahmad, Lavin, Purdy, Agha (2017), Neurocomputing 262, doi 10.1016/j.neucom.2017.04.070",
     labels="116 anomaly windows, 120 moments",
-    origin=ORIGIN,
+    origin="https://github.com/numenta/NAB",
     load=load,
     files=_files,
-    digests=_digests,
-    fetch=_fetch,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["SAMPLE", "SIMULATED"]
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,25 +15,24 @@ from stability.schema import ContractError, home, read_table
 SUMS = "SHA256SUMS"
 
 
-def _files(name: str) -> tuple[Path, Mapping[str, str]]:
-    folder = home() / "data" / name
-    sums = folder / SUMS
+def _files(name: str) -> dict[str, str]:
+    """Name of each file below the workbench's folder, and its sha256."""
+    folder = Path("data") / name
+    sums = home() / folder / SUMS
     if not sums.is_file():
         expected = f"the checksums of dataset '{name}'"
         raise ContractError(file=sums, expected=expected, got="none", remedy="git checkout data")
     pairs = (line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines() if line.strip())
-    return folder, {file.strip(): digest for digest, file in pairs}
+    return {str(folder / file.strip()): digest for digest, file in pairs}
 
 
 def _load(name: str) -> dict[str, pd.DataFrame]:
-    folder, wanted = _files(name)
-    paths = [intact(folder, file, digest, name) for file, digest in wanted.items()]
+    paths = [intact(home() / file, [digest], name) for file, digest in _files(name).items()]
     return {path.stem: read_table(path, path.stem) for path in paths}
 
 
 def _digests(name: str) -> dict[str, str]:
-    folder, wanted = _files(name)
-    return {file: digest for file, digest in wanted.items() if intact(folder, file, digest, name)}
+    return {file: digest for file, digest in _files(name).items() if intact(home() / file, [digest], name)}
 
 
 def _dataset(name: str, description: str) -> Dataset:
@@ -48,7 +46,7 @@ def _dataset(name: str, description: str) -> Dataset:
         load=_plain(name),
         files=functools.partial(_files, name),
         digests=functools.partial(_digests, name),
-        fetch=lambda: _files(name)[0],
+        fetch=lambda: home() / "data" / name,
     )
 
 

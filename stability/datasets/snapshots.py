@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from stability.datasets.period import Period
-from stability.datasets.sources import Dataset, sha256
+from stability.datasets.sources import Dataset, checksum
 from stability.schema import TABLES, ContractError, home, nearest, read_table, write_table
 
 CARD, ERASED = "snapshot.json", "ERASED.json"
@@ -72,7 +72,7 @@ def take(tables: Mapping[str, pd.DataFrame], source: Mapping[str, Any], within: 
             plain = frame.copy(deep=False)
             plain.attrs = {}  # pandas keeps them in the file: notes of the reader's, not content
             path = write_table(plain, part / f"{name}.parquet", name if name in TABLES else "other")
-            files[path.name] = _sha256(path)
+            files[path.name] = checksum(path)
         rows = {name: len(frame) for name, frame in tables.items()}
         card = {
             "source": dict(source),
@@ -200,15 +200,10 @@ def _verified(folder: Path, altered: set[str]) -> dict[str, str]:
     for name, digest in files.items():
         if name in altered:
             continue
-        got = _sha256(folder / name) if (folder / name).is_file() else "no file"
+        got = checksum(folder / name) if (folder / name).is_file() else "no file"
         if got != digest:
             raise ContractError(file=folder / name, expected=f"sha256 {digest}", got=got, remedy=remedy)
     return files
-
-
-def _sha256(path: Path) -> str:
-    stat = path.stat()
-    return sha256(path, stat.st_mtime_ns, stat.st_size)
 
 
 def _name(files: Mapping[str, str]) -> str:

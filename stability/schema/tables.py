@@ -14,6 +14,7 @@ import pandera.pandas as pa
 NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"  # valid in PromQL and in Python alike
 FEATURE = r"[a-zA-Z_][a-zA-Z0-9_]*__[a-zA-Z0-9_]+__[a-zA-Z0-9_]+"
 SEASON = r"seasonal_[a-zA-Z0-9_]+"
+CAPPED = r"cycles_capped_at_[0-9]+"
 TIME = "datetime64[us, UTC]"
 
 
@@ -132,9 +133,9 @@ _ALL = (
         "source depends on target",
         ("source", "target"),
         {
-            "source": _text("entity that depends"),
-            "target": _text("entity that it depends on"),
-            "kind": _text("how it depends", among=("calls", "runs_on", "shares")),
+            "source": _text("entity that depends (caused_by: a metric or state of it)"),
+            "target": _text("entity that it depends on (caused_by: a metric or state of it)"),
+            "kind": _text("how it depends", among=("calls", "runs_on", "shares", "caused_by")),
         },
         rules=(_OTHER,),
     ),
@@ -182,6 +183,26 @@ _ALL = (
         (),
         {"entity": ENTITY, "start": _time("first moment"), "end": _time("last moment, inclusive")},
         ordered=(("start", "end"),),
+    ),
+    Table(
+        "parts",
+        "a span of an entity's record, and what the protocol of its origin uses it for",
+        (),
+        {
+            "entity": ENTITY,
+            "part": _text("use: train, test, normal, ..."),
+            "start": _time("first moment"),
+            "end": _time("last moment, inclusive"),
+            "name": _text("what the origin calls this piece: file, case, scenario", nullable=True),
+        },
+        ordered=(("start", "end"),),
+    ),
+    Table(
+        "rul",
+        "the remaining useful life of an entity at a moment, from hindsight",
+        ("entity", "timestamp"),
+        {**POINT, "cycles": _number("until it fails, in cycles", lower=0)},
+        extra=CAPPED,
     ),
     Table(
         "components",
