@@ -28,7 +28,11 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every step, also where nothing changed.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Notebooks at a time.")] = None,
 ) -> None:
-    """Execute an experiment: exit 0 when all finished, 1 when some failed, 2 when the spec is wrong."""
+    """Execute an experiment.
+
+    Exit 0 when every step finished, 1 when one failed or the store did not answer, 2 when the declaration or its data
+    are wrong, 130 when interrupted.
+    """
     from stability.workbench.display import print_plan, show_run
     from stability.workbench.spec import load_plan
 

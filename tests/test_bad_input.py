@@ -1,25 +1,14 @@
 """Whatever comes in: a clear error or a counted repair, in process and through the real command; nothing half-done."""
 
-import os
 import warnings
 
 import pytest
-from bad_inputs import CASES
+from bad_inputs import CASES, tree
 from workbenches import CHECKOUT
 
 from stability.schema import ContractError
 
 LONGEST = 3_000  # characters of an error: more is a page, not an answer
-
-
-def tree(folder):
-    """Every file below a folder, with its size and time of change."""
-    found = {}
-    for root, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            facts = os.lstat(os.path.join(root, name))  # noqa: PTH118  links that lead nowhere are counted too
-            found[os.path.join(root, name)] = (facts.st_size, facts.st_mtime_ns)  # noqa: PTH118
-    return found
 
 
 def test_there_are_enough_and_each_has_its_own_name():

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pandas as pd
 
 from stability.schema import ContractError
 
-__all__ = ["ROWS", "Case", "good_rows", "parquet", "seeded", "text", "zipped"]
+__all__ = ["ROWS", "Case", "good_rows", "parquet", "seeded", "text", "tree", "zipped"]
 
 ROWS = 24
 
@@ -79,3 +80,13 @@ def parquet(frame: pd.DataFrame | None = None) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def tree(folder):
+    """Every file below a folder, with its size and time of change."""
+    found = {}
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            facts = os.lstat(os.path.join(root, name))  # noqa: PTH118  links that lead nowhere are counted too
+            found[os.path.join(root, name)] = (facts.st_size, facts.st_mtime_ns)  # noqa: PTH118
+    return found
