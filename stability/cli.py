@@ -69,6 +69,29 @@ def data_check(
     raise typer.Exit(print_check(name))
 
 
+@data.command("erase")
+def data_erase(
+    who: Annotated[str, typer.Argument(help="A subject: its pseudonym, or its name as it came.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")] = False,
+) -> None:
+    """Forget a person or a host: destroy the key of its pseudonym, take its texts out of all stored tables."""
+    from stability.workbench.display import print_erasure
+
+    print_erasure(who, dry_run=dry_run)
+
+
+@data.command("expire")
+def data_expire(
+    older_than: Annotated[str, typer.Argument(help="How long rows are kept, such as 90d.")],
+    tables: Annotated[str, typer.Option(help="Which tables, separated by commas.")] = "logs,feedback",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")] = False,
+) -> None:
+    """Delete the rows of stored tables that are older than a length of time."""
+    from stability.workbench.display import print_expiry
+
+    print_expiry(older_than, [name.strip() for name in tables.split(",")], dry_run=dry_run)
+
+
 def main() -> None:
     """Run the command line; an error that a user can mend is a sentence and exit code 2, never a traceback."""
     try:

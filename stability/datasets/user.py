@@ -1,4 +1,4 @@
-"""A user's own files as a dataset: telemetry through the reader, the other tables straight into their contracts."""
+"""A user's own data as a dataset: each table through its reader, all of them under one policy of privacy."""
 
 from __future__ import annotations
 
@@ -7,33 +7,46 @@ __all__ = ["FILES"]
 import dataclasses
 import hashlib
 import inspect
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
-from pyarrow import ArrowException
 
+from stability import records
 from stability.datasets.sources import Dataset
-from stability.schema import TABLES, ContractError, home, nearest, validate
+from stability.records.privacy import apply_policy, cutoff, erasures, policy_of
+from stability.schema import ContractError, home, nearest, validate
 from stability.telemetry import read
-from stability.telemetry.cells import to_utc
 from stability.telemetry.layout import Options
-from stability.telemetry.sources import PARQUET, fetch, locate
-from stability.telemetry.tables import read_cells
+from stability.telemetry.sources import locate
+from stability.telemetry.sql import query_table
 
 CHUNK = 1 << 20  # bytes read at a time while a file is hashed
+#: Who reads what; a ticket becomes a fault.
+READERS = {
+    "faults": records.read_faults,
+    "tickets": records.read_faults,
+    "windows": records.read_windows,
+    "topology": records.read_topology,
+    "logs": records.read_logs,
+    "states": records.read_states,
+    "feedback": records.read_feedback,
+}
+MEMBERS = ("faults", "tickets", "feedback")  # readers that compare their entities with those of telemetry
+TIMELESS = ("topology",)
 
 
 def load(
     path: str | Iterable[str] = (),
-    faults: str | None = None,
-    windows: str | None = None,
-    topology: str | None = None,
-    logs: str | None = None,
-    states: str | None = None,
-    feedback: str | None = None,
+    faults: str | Mapping | None = None,
+    tickets: Mapping | None = None,
+    windows: str | Mapping | None = None,
+    topology: str | Mapping | None = None,
+    logs: str | Mapping | None = None,
+    states: str | Mapping | None = None,
+    feedback: str | Mapping | None = None,
     reader: Mapping | None = None,
+    privacy: Mapping | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Load a user's own files.
 
@@ -41,11 +54,16 @@ def load(
     ----------
     path : str or list of str
         Telemetry: files, globs or URLs, relative to the workbench's folder.
-    faults, windows, topology, logs, states, feedback : str, optional
-        CSV or Parquet with the columns of the contract. Stamps without an offset are in the reader's `timezone`, and
-        refused where it has none.
+    faults, windows, topology, logs, states, feedback : str or mapping, optional
+        A path, or a mapping with `path` (or `sql`, a database's address, and `query`) and the options of
+        `records.read_faults`, `read_windows`, `read_topology`, `read_logs`, `read_states`, `read_feedback`. Stamps
+        without an offset are in the reader's `timezone`, and refused where it has none.
+    tickets : mapping, optional
+        As `faults`, with a `layout`; its records stand in the table of faults too.
     reader : mapping, optional
         Options of `telemetry.read`: layout, entity, timestamp, columns, scale, timezone, ...
+    privacy : mapping, optional
+        `pseudonyms`, `allow`, `scrub`, `retain`: see `stability.records.privacy.policy.Policy`.
 
     Returns
     -------
@@ -55,15 +73,52 @@ def load(
     Raises
     ------
     ContractError
-        As `telemetry.read` and `schema.validate`.
+        As `telemetry.read`, the readers of `records`, and `schema.validate`.
     """
-    others = {"faults": faults, "windows": windows, "topology": topology, "logs": logs, "states": states}
-    options = _reader(reader or {})
+    given = {"faults": faults, "tickets": tickets, "windows": windows, "topology": topology}
+    given |= {"logs": logs, "states": states, "feedback": feedback}
+    options, policy = _reader(reader or {}), policy_of(privacy)
+    sources = {name: _source(name, place, options.get("timezone")) for name, place in given.items() if place}
     tables = {"telemetry": read(_telemetry(path), **options)}
-    for name, place in {**others, "feedback": feedback}.items():
-        if place:
-            tables[name] = _table(_near(place, name), name, options.get("timezone"))
-    return tables
+    entities = tables["telemetry"].index.unique("entity")
+    for name, (place, how) in sources.items():
+        members = {"entities": entities} if name in MEMBERS else {}
+        table = READERS[name](place, **how, **members)
+        kept = "faults" if name == "tickets" else name
+        tables[kept] = _joined(tables[kept], table) if kept in tables else table
+    return apply_policy(tables, policy)[0] if privacy else tables
+
+
+def _joined(faults: pd.DataFrame, tickets: pd.DataFrame) -> pd.DataFrame:
+    return validate(pd.concat([faults.reset_index(), tickets.reset_index()]), "faults", source="faults and tickets")
+
+
+def _source(name: str, given: str | Mapping, timezone: str | None) -> tuple[str | list[str], dict]:
+    """Take apart what a user wrote of one table: where it is, and the options of its reader."""
+    how = dict(given) if isinstance(given, Mapping) else {"path": given}
+    places = [how.pop(key, None) for key in ("path", "sql")]
+    if (places[0] is None) == (places[1] is None):
+        got = "neither" if places[0] is None else "both"
+        remedy = f"{name}: {{path: my/{name}.csv, ...}}"
+        raise ContractError(
+            "dataset 'files'", column=name, expected="either `path` or `sql` with `query`", got=got, remedy=remedy
+        )
+    if places[1] is not None and not how.get("query"):
+        remedy = "query: select ..."
+        raise ContractError("dataset 'files'", column=name, expected="the query of `sql`", got="none", remedy=remedy)
+    if timezone and name not in TIMELESS:
+        how.setdefault("timezone", timezone)
+    if places[1] is not None:
+        return _database(str(places[1])), how
+    paths = list(places[0]) if isinstance(places[0], list | tuple) else [places[0]]
+    return [_near(p, name) for p in paths], how
+
+
+def _database(address: str) -> str:
+    """A relative file of SQLite starts at the workbench's folder, as every path does."""
+    begin, sign, place = address.partition(":///")
+    relative = sign and begin.startswith("sqlite") and place and not place.startswith(("/", "file:", ":memory:"))
+    return f"{begin}:///{home() / place}" if relative else address
 
 
 def _reader(options: Mapping) -> dict:
@@ -100,35 +155,30 @@ def _near(path: str, option: str) -> str:
     return path if "://" in path or Path(path).expanduser().is_absolute() else str(home() / path)
 
 
-def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
-    """Read one file of a table, near or far, CSV or Parquet, into its contract."""
-    sources = locate(path)
-    if len(sources) > 1:
-        raise ContractError(file=path, expected=f"one file with the table '{name}'", got=f"{len(sources)} of them")
-    content = fetch(sources[0])[1]
-    try:
-        if content.startswith(PARQUET):
-            return validate(pd.read_parquet(io.BytesIO(content)), name, source=path)
-        frame = read_cells(content, path)
-    except (ArrowException, OSError, pd.errors.ParserError) as error:
-        expected, got = f"a whole table of '{name}'", str(error).splitlines()[0]
-        raise ContractError(file=path, expected=expected, got=got, remedy="write or fetch it again") from error
-    for column, declared in TABLES[name].columns.items():
-        if column in frame and isinstance(declared.dtype.type, pd.DatetimeTZDtype) and frame[column].notna().any():
-            known = frame[column].dropna()
-            moments, _, _ = to_utc(known, file=path, column=column, timezone=timezone)
-            frame[column] = pd.Series(moments, index=known.index).reindex(frame.index)
-    return validate(frame, name, source=path)
-
-
 def digests(**options) -> dict[str, str]:
-    """Sha256 of every file that `load` would read."""
+    """Sha256 of every file and every query's rows that `load` would read, and what else decides what it gives."""
     _reader(options.get("reader") or {})
-    files = [source for path in _telemetry(options.get("path", ())) for source in locate(path)]
-    others = {name: path for name, path in options.items() if name not in ("path", "reader") and path}
-    files += [source for name, path in others.items() for source in locate(_near(path, name))]
+    found = [source for path in _telemetry(options.get("path", ())) for source in locate(path)]
+    queries = {}
+    policy = policy_of(options.get("privacy"))
+    for name in (n for n in READERS if options.get(n)):
+        place, how = _source(name, options[name], None)
+        if "query" in how:
+            queries[f"{name} of a database"] = _rows_sha256(place, how)
+        else:
+            found += locate(place)
     root = f"{home()}/"  # the same files in another checkout are the same data
-    return {file.path.removeprefix(root): _sha256(file) for file in files}
+    sums = {file.path.removeprefix(root): _sha256(file) for file in found} | queries
+    days = {name: cutoff(policy, name) for name in ("telemetry", *READERS)}
+    sums |= {f"{name} from": day.isoformat() for name, day in days.items() if day is not None}
+    if policy.pseudonyms or options.get("feedback"):
+        sums["erasures"] = str(len(erasures()))  # a subject that comes back has another pseudonym
+    return sums
+
+
+def _rows_sha256(address: str, how: Mapping) -> str:
+    rows = query_table(address, how["query"], how.get("params"), timezone=how.get("timezone") or "UTC")
+    return hashlib.sha256(rows.to_csv().encode()).hexdigest()
 
 
 def _sha256(file) -> str:
@@ -147,7 +197,7 @@ def _fetch() -> Path:
 
 FILES = Dataset(
     name="files",
-    description="your own CSV or Parquet, near or far: options {path: ..., faults: ..., reader: {...}}",
+    description="your own data, near or far: options {path: ..., logs: ..., faults: ..., reader: {...}}",
     licence="yours",
     citation="",
     labels="what you give",

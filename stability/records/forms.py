@@ -119,12 +119,12 @@ def parse_json(lines: Iterable[tuple[int, str]], prepare: Callable[[dict], dict]
 
 
 def flatten(document: Mapping, prefix: str = "", depth: int = 0) -> dict[str, str]:
-    """Turn nested JSON into dotted names and texts; null is left out, lists of texts are joined by commas.
+    """Turn nested JSON into dotted names and texts; null is left out, lists of texts or of names are joined by commas.
 
     Examples
     --------
-    >>> flatten({"a": {"b": 1, "c": None}, "d": ["x", "y"], "e": True, "f": 1.5})
-    {'a.b': '1', 'd': 'x,y', 'e': 'true', 'f': '1.5'}
+    >>> flatten({"a": {"b": 1, "c": None}, "d": ["x", "y"], "e": True, "f": [{"id": 7, "name": "z"}], "g": []})
+    {'a.b': '1', 'd': 'x,y', 'e': 'true', 'f': 'z'}
     """
     flat: dict[str, str] = {}
     for key, value in document.items():
@@ -135,7 +135,13 @@ def flatten(document: Mapping, prefix: str = "", depth: int = 0) -> dict[str, st
             flat |= flatten(value, f"{name}.", depth + 1)
         elif isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
             flat[name] = ",".join(map(str, value))
-        elif value is not None:
+        elif (
+            isinstance(value, list)
+            and value
+            and all(isinstance(i, dict) and isinstance(i.get("name"), str) for i in value)
+        ):
+            flat[name] = ",".join(item["name"] for item in value)
+        elif value not in (None, [], {}):
             flat[name] = json.dumps(value, ensure_ascii=False)
     return flat
 

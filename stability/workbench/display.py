@@ -14,7 +14,7 @@ from stability.schema import ContractError, home
 from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.spec import DatasetSpec, Plan
 
-__all__ = ["print_catalogue", "print_check", "print_plan", "show_run"]
+__all__ = ["print_catalogue", "print_check", "print_erasure", "print_expiry", "print_plan", "show_run"]
 
 SETTLED = ("finished", "failed", "skipped", "blocked")
 COLOUR = {
@@ -154,3 +154,38 @@ def print_check(name: str | None) -> int:
             said, mark, code = str(error), "red]broken", 1
         console.print(f"[{mark}[/] {escape(known)}: {escape(said)}", highlight=False, soft_wrap=True)
     return code
+
+
+def print_erasure(who: str, *, dry_run: bool) -> None:
+    """Erase a subject and print what was changed, what may still show it, and what cannot be reached."""
+    from stability.records import privacy
+
+    done = privacy.erase(who, dry_run=dry_run)
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(escape(text), highlight=False, soft_wrap=True)
+
+    rows = sum(count for _, count in done.changed)
+    key = "its key " + ("would be" if dry_run else "is") + " destroyed" if done.key_destroyed else "it has no key"
+    texts = f"{rows:,} rows in {len(done.changed):,} tables " + ("would lose" if dry_run else "lost") + " their texts"
+    say(f"{done.pseudonym}: {key}; {texts}" + (f"; {done.moment}" if done.moment else "; nothing was done"))
+    for table, count in done.changed:
+        say(f"  {table}: {count:,} rows")
+    if done.pages:
+        say("These pages and notebooks show its name or such a text; delete them with their runs:")
+        for page in done.pages:
+            say(f"  {page}")
+    say("Out of reach from here: " + "; ".join(done.unreachable))
+
+
+def print_expiry(older_than: str, tables: list[str], *, dry_run: bool) -> None:
+    """Delete rows that are too old and print how many went from which table."""
+    from stability.records import privacy
+
+    done = privacy.expire(older_than, tables=tables, dry_run=dry_run)
+    rows, verb = sum(count for _, count in done.changed), "would be deleted" if dry_run else "deleted"
+    console = Console()
+    console.print(f"before {done.before:%Y-%m-%d %H:%M} UTC: {rows:,} rows {verb}", highlight=False)
+    for table, count in done.changed:
+        console.print(f"  {escape(table)}: {count:,} rows", highlight=False, soft_wrap=True)

@@ -1,0 +1,23 @@
+"""Privacy: pseudonyms with keys that can be destroyed, scrubbed texts, an allow-list, retention, erasure."""
+
+from stability.records.privacy.erasure import Erasure, Expiry, erase, erasures, expire, tombstone
+from stability.records.privacy.policy import PrivacyReport, apply_policy, cutoff, policy_of
+from stability.records.privacy.pseudonyms import KeyStore, is_pseudonym
+from stability.records.privacy.scrubbing import scrub, scrub_column
+
+__all__ = [
+    "Erasure",
+    "Expiry",
+    "KeyStore",
+    "PrivacyReport",
+    "apply_policy",
+    "cutoff",
+    "erase",
+    "erasures",
+    "expire",
+    "is_pseudonym",
+    "policy_of",
+    "scrub",
+    "scrub_column",
+    "tombstone",
+]
