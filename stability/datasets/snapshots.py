@@ -138,7 +138,8 @@ def told(entries: list[dict[str, Any]]) -> str:
     said = []
     for entry in entries:
         tables = entry.get("tables") or ["unknown tables"]
-        said.append(f"{entry.get('pseudonym', 'someone')} in {', '.join(tables)}, {entry.get('moment', 'once')}")
+        whose = entry.get("pseudonym") or "rows that were too old"
+        said.append(f"{whose} in {', '.join(tables)}, {entry.get('moment', 'once')}")
     return "; ".join(said)
 
 

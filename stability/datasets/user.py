@@ -7,19 +7,25 @@ __all__ = ["FILES"]
 import dataclasses
 import hashlib
 import inspect
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import ArrowException
 
 from stability import records
 from stability.datasets.sources import Dataset
+from stability.records.checks import known_entities
+from stability.records.feedback import protected
 from stability.records.privacy import apply_policy, cutoff, erasures, policy_of
-from stability.schema import ContractError, home, nearest, validate
+from stability.schema import TABLES, ContractError, home, nearest, validate
 from stability.telemetry import read
+from stability.telemetry.cells import to_utc
 from stability.telemetry.layout import Options
-from stability.telemetry.sources import locate
+from stability.telemetry.sources import PARQUET, fetch, locate
 from stability.telemetry.sql import query_table
+from stability.telemetry.tables import read_cells
 
 CHUNK = 1 << 20  # bytes read at a time while a file is hashed
 #: Who reads what; a ticket becomes a fault.
@@ -32,6 +38,7 @@ READERS = {
     "states": records.read_states,
     "feedback": records.read_feedback,
 }
+TABULAR = (".csv", ".tsv", ".parquet", ".pq")  # suffixes of files that hold a table of the contract itself
 MEMBERS = ("faults", "tickets", "feedback")  # readers that compare their entities with those of telemetry
 TIMELESS = ("topology",)
 
@@ -55,7 +62,8 @@ def load(
     path : str or list of str
         Telemetry: files, globs or URLs, relative to the workbench's folder.
     faults, windows, topology, logs, states, feedback : str or mapping, optional
-        A path, or a mapping with `path` (or `sql`, a database's address, and `query`) and the options of
+        The path of a CSV or Parquet file with the columns of the contract, or of a file of another kind (a log, JSON,
+        a compose file), or a mapping with `path` (or `sql`, a database's address, and `query`) and the options of
         `records.read_faults`, `read_windows`, `read_topology`, `read_logs`, `read_states`, `read_feedback`. Stamps
         without an offset are in the reader's `timezone`, and refused where it has none.
     tickets : mapping, optional
@@ -82,11 +90,25 @@ def load(
     tables = {"telemetry": read(_telemetry(path), **options)}
     entities = tables["telemetry"].index.unique("entity")
     for name, (place, how) in sources.items():
-        members = {"entities": entities} if name in MEMBERS else {}
-        table = READERS[name](place, **how, **members)
+        if isinstance(given[name], str) and _is_tabular(given[name]):
+            table = _as_it_is(place[0], name, options.get("timezone"), entities)
+        else:
+            table = READERS[name](place, **how, **({"entities": entities} if name in MEMBERS else {}))
         kept = "faults" if name == "tickets" else name
         tables[kept] = _joined(tables[kept], table) if kept in tables else table
     return apply_policy(tables, policy)[0] if privacy else tables
+
+
+def _is_tabular(path: str) -> bool:
+    return path.lower().removesuffix(".gz").endswith(TABULAR)
+
+
+def _as_it_is(path: str, name: str, timezone: str | None, entities: pd.Index) -> pd.DataFrame:
+    """Read a table that has the contract's columns; users become pseudonyms, strangers among the faults are refused."""
+    table = _table(path, name, timezone)
+    if name == "faults":
+        known_entities(table.reset_index(), entities, "error", path)
+    return validate(protected(table), name) if name == "feedback" else table
 
 
 def _joined(faults: pd.DataFrame, tickets: pd.DataFrame) -> pd.DataFrame:
@@ -110,8 +132,8 @@ def _source(name: str, given: str | Mapping, timezone: str | None) -> tuple[str 
         how.setdefault("timezone", timezone)
     if places[1] is not None:
         return _database(str(places[1])), how
-    paths = list(places[0]) if isinstance(places[0], list | tuple) else [places[0]]
-    return [_near(p, name) for p in paths], how
+    several = isinstance(given, Mapping) and isinstance(places[0], list | tuple)
+    return [_near(p, name) for p in (places[0] if several else [places[0]])], how
 
 
 def _database(address: str) -> str:
@@ -153,6 +175,27 @@ def _near(path: str, option: str) -> str:
     if not isinstance(path, str) or not path:
         raise ContractError(column=option, expected="a path or URL", got=repr(path), remedy=f"{option}: my/file.csv")
     return path if "://" in path or Path(path).expanduser().is_absolute() else str(home() / path)
+
+
+def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
+    """Read one file of a table, near or far, CSV or Parquet with the contract's own columns."""
+    sources = locate(path)
+    if len(sources) > 1:
+        raise ContractError(file=path, expected=f"one file with the table '{name}'", got=f"{len(sources)} of them")
+    content = fetch(sources[0])[1]
+    try:
+        if content.startswith(PARQUET):
+            return validate(pd.read_parquet(io.BytesIO(content)), name, source=path)
+        frame = read_cells(content, path)
+    except (ArrowException, OSError, pd.errors.ParserError) as error:
+        expected, got = f"a whole table of '{name}'", str(error).splitlines()[0]
+        raise ContractError(file=path, expected=expected, got=got, remedy="write or fetch it again") from error
+    for column, declared in TABLES[name].columns.items():
+        if column in frame and isinstance(declared.dtype.type, pd.DatetimeTZDtype) and frame[column].notna().any():
+            known = frame[column].dropna()
+            moments, _, _ = to_utc(known, file=path, column=column, timezone=timezone)
+            frame[column] = pd.Series(moments, index=known.index).reindex(frame.index)
+    return validate(frame, name, source=path)
 
 
 def digests(**options) -> dict[str, str]:

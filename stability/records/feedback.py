@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["read_feedback", "read_states", "read_windows"]
+__all__ = ["protected", "read_feedback", "read_states", "read_windows"]
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,21 +105,40 @@ def read_feedback(
         done[name] = done[name].fillna(own) if name in done else own
     if "rating" in done:
         done["rating"] = _ratings(done["rating"], chosen.rating_scale, label)
-    known: dict[str, str] = {}
-    if "user" in done and chosen.user == "drop":
-        done = done.drop(columns="user")
-    elif "user" in done and chosen.user == "pseudonym" and done["user"].notna().any():
-        known = (store or KeyStore()).pseudonyms(done["user"].dropna().unique())
-        done["user"] = done["user"].map(known, na_action="ignore").astype("str")
-    if chosen.scrub:
-        names = {value: pseudonym for value, pseudonym in known.items() if value != pseudonym}
-        for name in (n for n in ("text", "answer") if n in done):
-            done[name] = scrub_column(done[name], names)
+    done = protected(done, user=chosen.user, scrub=chosen.scrub, store=store)
     if "entity" in done:
         named = done["entity"].notna()
         kept, _ = known_entities(done[named], entities, chosen.unknown, label)
         done = done.loc[done.index.isin(kept.index) | ~named]
     return validate(done.reset_index(drop=True), "feedback", source=label)
+
+
+def protected(
+    feedback: pd.DataFrame, *, user: str = "pseudonym", scrub: bool = True, store: KeyStore | None = None
+) -> pd.DataFrame:
+    """Give users pseudonyms and scrub texts, in which the users' names become pseudonyms too.
+
+    Parameters
+    ----------
+    feedback : DataFrame
+        With the columns of the contract that there are.
+    user, scrub, store
+        As for `read_feedback`.
+
+    Returns
+    -------
+    DataFrame
+    """
+    done, known = feedback.copy(), {}
+    if "user" in done and user == "drop":
+        done = done.drop(columns="user")
+    elif "user" in done and user == "pseudonym" and done["user"].notna().any():
+        known = (store or KeyStore()).pseudonyms(done["user"].dropna().unique())
+        done["user"] = done["user"].map(known, na_action="ignore").astype("str")
+    names = {value: pseudonym for value, pseudonym in known.items() if value != pseudonym}
+    for name in (n for n in ("text", "answer") if scrub and n in done):
+        done[name] = scrub_column(done[name], names)
+    return done
 
 
 def _ratings(cells: pd.Series, scale: Sequence[float] | None, label: str) -> pd.Series:
