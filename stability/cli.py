@@ -43,6 +43,20 @@ def run(
     raise typer.Exit(show_run(plan, fresh=fresh, workers=workers))
 
 
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="An experiment, such as nightly; all that ran without it.")] = None,
+    within: Annotated[
+        str | None, typer.Option(help="Exit 1 when no night has finished for so long, such as 26h.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same for machines.")] = False,
+) -> None:
+    """Say what ran last and how it ended: exit 1 when nothing finished `--within` a time, for a dead-man's switch."""
+    from stability.workbench.health import print_status
+
+    raise typer.Exit(print_status(name, within, as_json=as_json))
+
+
 @data.command("list")
 def data_list() -> None:
     """List every dataset: what it is, its licence, what is labelled, whether it is here."""

@@ -260,7 +260,10 @@ def test_front_page_says_what_happened_in_exact_strings(tmp_path):
         "Failed Of 4 steps, 1 failed and 1 not run. broken[k=0.1]",
         "1 finished 1 failed 1 unchanged 1 not run took 2 min 12 s data simulated 2c26b46b68ff",
         "code 3d1f0f2c8e7b + uncommitted changes lock fcde2b2edba5 seed 7 on Linux-6.1",
-        "detect.f1 0.618 [0.581, 0.667] before 0.600 [0.555, 0.645] 4 runs since 2026-11-20, 0.500 to 0.618",
+        (
+            "detect.f1 0.618 [0.581, 0.667] before 0.600 [0.555, 0.645] the intervals overlap: not distinguishable "
+            "4 runs since 2026-11-20, 1 failed, 0.500 to 0.618"
+        ),
         "detect.alarms 12 345",
         "detect.delay_seconds no value",
         "broken[k=0.1] after 3.0 s and 2 attempts, its notebook KeyError: 'cpu'",

@@ -1,9 +1,13 @@
-"""Many nights of random ends in one store: each is written down as it was, and nothing stays open (`make soak`)."""
+"""Many nights in one store, and something goes wrong in each: the truth at once, and nothing is lost (`make soak`)."""
 
+import os
 import random
+import time
+from collections import Counter
 
 import mlflow
 import pytest
+from faults import KINDS, Trial, can_mount
 from workbenches import DIES, LOGS, PLAIN, RAISES
 
 from stability.workbench import runner
@@ -11,9 +15,51 @@ from stability.workbench.reporting import read_summary
 from stability.workbench.spec import load_plan
 
 NIGHTS = 25
+FAULTS = 200
 ENDS = {"plain": "finished", "logs": "finished", "raises": "failed", "dies": "failed"}
 
 pytestmark = pytest.mark.soak
+
+
+def test_random_faults_lose_nothing_and_tell_no_lie(workbench, capsys):
+    """After each fault the disk is checked at once and the store after the next start; a chain ends with a recovery."""
+    kinds = [kind for kind in KINDS if kind != "disk full" or can_mount()]
+    first = int(os.environ.get("STABILITY_SOAK_SEED") or time.time_ns() % 1_000_000)
+    trial = Trial(workbench, random.Random(first), pause=0.1)
+    met, nights, begun, violations = Counter(), 0, time.monotonic(), []
+    say(capsys, f"\nsoak: seed {first}, {FAULTS} faults of {len(kinds)} kinds (STABILITY_SOAK_SEED repeats it)")
+    while met.total() < FAULTS and not violations:
+        trial.new_experiment()
+        for _ in range(trial.rng.randint(1, 4)):
+            kind = trial.rng.choice(kinds)
+            try:
+                told = trial.fault(kind)
+                trial.check_disk()
+            except AssertionError as violation:
+                violations.append((kind, violation))
+                break
+            met[kind] += 1
+            nights += 1 + (kind in ("disk full", "two runners"))
+            ends = list(trial.told().values()) if trial.summaries() else []
+            say(capsys, f"{met.total():4} {told}; {' '.join(ends)}")
+            if "failed" not in ends and kind != "disk full":
+                break  # nothing is left to be disturbed
+        try:
+            trial.recover()
+        except AssertionError as violation:
+            violations.append(("recovery", violation))
+        nights += 1
+    say(
+        capsys,
+        f"soak: {met.total()} faults in {nights} nights and {time.monotonic() - begun:.0f} s, seed {first}; "
+        f"{len(violations)} violations; " + ", ".join(f"{kind} {met[kind]}" for kind in kinds),
+    )
+    assert not violations, (first, met.total(), violations)
+
+
+def say(capsys, text):
+    with capsys.disabled():
+        print(text, flush=True)
 
 
 def plan_of(rng):

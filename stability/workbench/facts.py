@@ -120,6 +120,8 @@ class RunFacts:
         The MLflow run of the whole.
     history : list of dict
         `summary.json` of earlier runs of the same experiment, oldest first.
+    before : dict
+        Of the night before: `record` (its `run.json`) and `files` (what git says has changed in the code since).
     test_parts : list of dict
         The test parts that this run has looked at, and how often each has ever been looked at: `part`, `data` (sha256),
         `configurations`, `packages`, `steps`.
@@ -137,4 +139,5 @@ class RunFacts:
     provenance: dict[str, Any] = field(default_factory=dict)
     parent_run_id: str | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    before: dict[str, Any] = field(default_factory=dict)
     test_parts: list[dict[str, Any]] = field(default_factory=list)

@@ -13,7 +13,16 @@ from typing import Any
 
 from stability.schema import home
 
-__all__ = ["digest", "environment", "file_sha256", "git", "git_facts", "lock_sha256", "package_sha256"]
+__all__ = [
+    "changed_files",
+    "digest",
+    "environment",
+    "file_sha256",
+    "git",
+    "git_facts",
+    "lock_sha256",
+    "package_sha256",
+]
 
 NO_GIT = {"git_sha": "none", "dirty": "unknown", "diff": b"", "left_out": []}
 LARGEST_UNTRACKED = 10_000_000  # bytes; larger files that git does not know are data, which are recorded by themselves
@@ -91,6 +100,25 @@ def git_facts() -> dict[str, Any]:
         return {"git_sha": sha, "dirty": "true", "diff": diff, "left_out": sorted(large)}
     except (OSError, subprocess.CalledProcessError):
         return dict(NO_GIT)
+
+
+def changed_files(before: str, now: str) -> list[str]:
+    """What two commits differ in: a line a file with the lines added and removed, largest change first.
+
+    Empty where the commits are equal, or one of them is unknown here.
+    """
+    if before == now or "none" in (before, now):
+        return []
+    try:
+        listed = git(home(), "diff", "--numstat", "-z", "--no-renames", before, now).decode(errors="replace")
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    rows = [row.split("\t", 2) for row in listed.split("\0") if row.count("\t") == 2]
+    size = {name: sum(int(n) for n in (added, removed) if n.isdigit()) for added, removed, name in rows}
+    return [
+        f"{name} (+{added} -{removed})" if added.isdigit() else f"{name} (binary)"
+        for added, removed, name in sorted(rows, key=lambda row: (-size[row[2]], row[2]))
+    ]
 
 
 def git(root: Path, *arguments: str, **environment: str) -> bytes:

@@ -20,6 +20,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from stability.schema import home
+from stability.workbench import looks
 from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.kernels import kill_orphans
 from stability.workbench.nights import KILLED, RUN_FILE, Night, unsettled
@@ -29,7 +30,7 @@ from stability.workbench.reporting.summary import write_text_atomic
 from stability.workbench.reuse import OUTPUT_SUFFIXES, RECORD
 from stability.workbench.tracking import FOLDER, experiment_id, open_store, store_file
 
-__all__ = ["DIFF", "LOCK", "OURS", "RECIPE", "Publisher", "StoreLostError", "shown"]
+__all__ = ["DIFF", "LOCK", "OURS", "RECIPE", "Publisher", "StoreLostError", "brief", "shown"]
 
 LOG = logging.getLogger(__name__)
 OURS = "stability.run"  # the tag that tells a runner's runs from those of notebooks opened by hand
@@ -52,7 +53,7 @@ def _quietly(method: Callable) -> Callable:
         try:
             return method(self, *arguments)
         except self.errors as error:
-            LOG.warning("the store did not take %s: %s", method.__name__.strip("_"), redact(str(error)))
+            LOG.warning("the store did not take %s: %s", method.__name__.strip("_"), brief(error))
             return None
 
     return guarded
@@ -199,7 +200,7 @@ class Publisher:
             return False
         return run.info.status == "FINISHED" and run.info.lifecycle_stage == "active"
 
-    def start(self, step: StepFacts, hashed: str, recipe: Mapping[str, Any]) -> str:
+    def start(self, step: StepFacts, tags: Mapping[str, str], recipe: Mapping[str, Any]) -> str:
         """Create a step's child run with the recipe to repeat it; one of `errors` when the store does not answer."""
         from mlflow.entities import Param
 
@@ -213,7 +214,7 @@ class Publisher:
             step.key,
             step.notebook,
             "NOTEBOOK",
-            {"mlflow.parentRunId": self.facts.parent_run_id, "stability.step": step.key, "stability.hash": hashed},
+            {"mlflow.parentRunId": self.facts.parent_run_id, "stability.step": step.key, **tags},
         )
         self.client.log_batch(run_id, params=[Param(n, shown(value)) for n, value in recipe["parameters"].items()])
         self.client.log_dict(run_id, dict(recipe), RECIPE)
@@ -258,6 +259,7 @@ class Publisher:
         for future in self.pending:
             if future.exception():
                 LOG.error("a step's page could not be made", exc_info=future.exception())
+        self._count_looks()
         from stability.workbench import reporting
 
         note = "The page of this run could not be made."
@@ -271,9 +273,14 @@ class Publisher:
         try:
             self._settle(note)
         except self.errors as error:
-            LOG.warning("the store was not told how the night ended; the next start does it: %s", redact(str(error)))
+            LOG.warning("the store was not told how the night ended; the next start does it: %s", brief(error))
             return False
         return True
+
+    @_quietly
+    def _count_looks(self) -> None:
+        if self.opened:
+            self.facts.test_parts = looks.count(self.client, self.facts.steps)
 
     def _settle(self, note: str) -> None:
         """Every run of this night ends as the summary says, also where the store was away when it happened."""
@@ -322,6 +329,11 @@ def _ends(night: Night) -> dict[str, str]:
 
 def _is_same(path: Path, number: int) -> bool:
     return path.exists() and path.stat().st_ino == number
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an error: a database's goes on with the statement and its values, and may name a password."""
+    return redact(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))
 
 
 def _user() -> str:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from stability.schema import ContractError, home
-from stability.workbench import data, kernels, provenance, reuse
+from stability.workbench import data, kernels, looks, notification, provenance, reuse
 from stability.workbench.facts import Metric, RunFacts, StepFacts
 from stability.workbench.nights import LOCK, RUN_FILE, latest_nights, run_record
-from stability.workbench.publishing import Publisher
+from stability.workbench.publishing import Publisher, brief
 from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import check_metric, read_summary, summary, write_text_atomic
 from stability.workbench.spec import Plan, Task
@@ -83,26 +83,44 @@ def run(
     KeyboardInterrupt
         After Ctrl-C, SIGTERM or SIGHUP, when every run and the summary have been marked.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            night = _begin(plan, stack, fresh, executor, workers, listener)
+        except (RunnerBusyError, ContractError) as error:
+            if not isinstance(error.__cause__, BlockingIOError):  # the night that runs will tell of itself
+                notification.send(f"{plan.name} DID NOT START", redact(str(error)))
+            raise
+        return night.go()
+
+
+def _begin(
+    plan: Plan,
+    stack: contextlib.ExitStack,
+    fresh: bool,
+    executor: Executor | None,
+    workers: int | None,
+    listener: Listener,
+) -> "_Night":
+    """Everything that may refuse a night: the lock, the disk, the data."""
     runs = home() / "runs" / plan.name
     runs.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(runs).free
     if free < LEAST_FREE_DISK:
         message = f"{runs}: expected {LEAST_FREE_DISK / 1e6:.0f} MB of free disk, got {free / 1e6:.0f} MB. Free some."
         raise RunnerBusyError(message)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(runs / LOCK, patience=LOCK_PATIENCE))
-        except BlockingIOError:
-            message = f"{plan.name} is running already (lock {runs / LOCK}). Wait for it, or stop it."
-            raise RunnerBusyError(message) from None
-        stack.enter_context(_terminate_as_interrupt())
-        limit = None  # an executor of somebody else's knows best how much it can take
-        if executor is None:
-            limit = workers or plan.experiment.workers
-            executor = stack.enter_context(ThreadPoolExecutor(limit, "kernel"))
-        kernels.allow_kernels()
-        read = data.settle(plan.experiment.dataset, plan.data_sha256, plan.path)
-        return _Night(plan, read, runs, executor, limit, fresh, listener).go()
+    try:
+        stack.enter_context(locked(runs / LOCK, patience=LOCK_PATIENCE))
+    except BlockingIOError as error:
+        message = f"{plan.name} is running already (lock {runs / LOCK}). Wait for it, or stop it."
+        raise RunnerBusyError(message) from error
+    stack.enter_context(_terminate_as_interrupt())
+    limit = None  # an executor of somebody else's knows best how much it can take
+    if executor is None:
+        limit = workers or plan.experiment.workers
+        executor = stack.enter_context(ThreadPoolExecutor(limit, "kernel"))
+    kernels.allow_kernels()
+    read = data.settle(plan.experiment.dataset, plan.data_sha256, plan.path)
+    return _Night(plan, read, runs, executor, limit, fresh, listener)
 
 
 @contextlib.contextmanager
@@ -159,6 +177,7 @@ class _Night:
         self.threads = str(max(1, (os.cpu_count() or 1) // (limit or plan.experiment.workers)))
         self.steps = {t.key: self._waiting(t) for t in plan.tasks}
         self.hashes: dict[str, str] = {}
+        self.configurations: dict[str, str] = {}
         self.outputs: dict[str, dict[str, str]] = {}
         self.futures: dict[Future, str] = {}
         self.git = provenance.git_facts()
@@ -208,7 +227,17 @@ class _Night:
                 "store": redact(store_uri()),
             },
             history=_history(self.runs, self.folder),
+            before=self._before(),
         )
+
+    def _before(self) -> dict[str, Any]:
+        """What the night before was made of; the new folder of this one has nothing in it yet."""
+        nights = latest_nights(self.runs, 1)
+        if not nights:
+            return {}
+        record = dict(nights[0].run)
+        sha = record.get("provenance", {}).get("git_sha", "none")
+        return {"record": record, "files": provenance.changed_files(sha, self.git["git_sha"])}
 
     def go(self) -> RunFacts:
         """Run everything that can run; write the truth after every step."""
@@ -237,7 +266,7 @@ class _Night:
         try:
             self.publisher.open()
         except self.publisher.errors as error:  # each step asks again, and says so where there is still no answer
-            LOG.warning("the store did not answer: %s", redact(str(error)))
+            LOG.warning("the store did not answer: %s", brief(error))
         self._write()
 
     def _loop(self) -> None:
@@ -270,14 +299,16 @@ class _Night:
             step.status, step.error = "blocked", f"needs {', '.join(broken)}, which did not finish"
             return self._changed(step)
         self.hashes[task.key] = reuse.step_hash(task, self.shared, {n: self.outputs[n] for n in task.needs})
+        needed = {n: self.configurations[n] for n in task.needs}
+        self.configurations[task.key] = looks.configuration(task.notebook, self._parameters(task), needed)
         found = None if self.fresh or not task.cache else reuse.find(self.runs, task, self.hashes[task.key])
         if found and self.publisher.has_finished(found[1].run_id):
             self._repeat(step, *found)
             return self._changed(step)
         try:
-            step.run_id = self.publisher.start(step, self.hashes[task.key], self._recipe(task))
+            step.run_id = self.publisher.start(step, self._tags(task), self._recipe(task))
         except self.publisher.errors as error:
-            step.status, step.error = "failed", f"the store did not answer: {first_line(redact(str(error)))}"
+            step.status, step.error = "failed", f"the store did not answer: {brief(error)}"
             return self._changed(step)
         step.status = "running"
         self._changed(step)
@@ -293,6 +324,9 @@ class _Night:
         step.status, step.run_id, step.metrics, step.repeats = "skipped", record.run_id, record.metrics, record.started
         self.outputs[step.key] = record.outputs
         self._collect(step)
+
+    def _tags(self, task: Task) -> dict[str, str]:
+        return {"stability.hash": self.hashes[task.key], looks.CONFIGURATION: self.configurations[task.key]}
 
     def _parameters(self, task: Task) -> dict[str, Any]:
         """The spec's parameters, and of the runner's own those that the notebook declares."""
@@ -423,6 +457,10 @@ class _Night:
         self._write()
         settled = self.publisher.close()
         self._write(settled=settled)
+        try:
+            notification.send(*notification.message(self.facts, self.folder))
+        except Exception:  # a message is no reason to fail
+            LOG.exception("the message of this night could not be written")
 
     def _changed(self, step: StepFacts) -> None:
         self._write()
@@ -478,11 +516,6 @@ def _history(runs: Path, current: Path) -> list[Mapping[str, Any]]:
             except ContractError as error:
                 LOG.warning("left out of the history: %s", error)
     return found
-
-
-def first_line(text: str) -> str:
-    """The first line that says something: a database's errors go on with the statement and its values."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
 
 
 def _short(path: Path) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "load_table",
     "log",
     "log_tables",
+    "log_test_part",
     "open_store",
     "read_metrics",
     "store_file",
@@ -262,6 +263,55 @@ def log_tables(
             path = Path(output or scratch) / f"{name}.parquet"
             write_table(frame, path, name if name in TABLES else "other", fitted_on=fitted_on)
             mlflow.log_artifact(str(path), FOLDER)
+
+
+def log_test_part(part: str, dataset: str, options: Mapping[str, Any] | None = None) -> None:
+    """Say that the active run has looked at a test part; the store counts the distinct configurations that ever did.
+
+    Parameters
+    ----------
+    part
+        The part in words that are the same for everyone who looks at the same rows, such as
+        `the last 60 % of each entity's rows`.
+    dataset, options
+        The data of which it is a part, as the notebook loads them.
+    """
+    from stability.workbench import looks
+
+    mlflow = _mlflow()
+    run = mlflow.active_run()
+    if run is None:
+        raise ContractError(
+            expected="an active run", got="none", remedy="call it inside `with mlflow.start_run():`, as tracking.log"
+        )
+    client = mlflow.MlflowClient(store_uri())
+    tags = client.get_run(run.info.run_id).data.tags
+    if looks.CONFIGURATION not in tags:  # opened by hand: in a night the runner has said all of this
+        from stability import datasets
+        from stability.workbench.provenance import package_sha256
+
+        own = {
+            looks.CONFIGURATION: looks.configuration_by_hand(_executed()),
+            "code.sha256": package_sha256(),
+            "data.sha256": datasets.fingerprint(dataset, **(options or {})),
+        }
+        for name, value in own.items():
+            client.set_tag(run.info.run_id, name, value)
+        tags = {**tags, **own}
+    client.set_tag(run.info.run_id, *looks.part_tag(part, tags["data.sha256"]))
+
+
+def _executed() -> list[str]:
+    """The cells that this kernel has executed; in a script, its text."""
+    try:
+        from IPython import get_ipython
+
+        return list(get_ipython().history_manager.input_hist_raw)
+    except (ImportError, AttributeError):
+        import sys
+
+        script = Path(sys.argv[0])
+        return [script.read_text(errors="replace") if script.is_file() else ""]
 
 
 def load_table(run_id: str, name: str) -> "pd.DataFrame":

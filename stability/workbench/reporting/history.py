@@ -9,7 +9,7 @@ from typing import Any
 from stability.workbench.facts import Metric
 from stability.workbench.reporting.formats import interval, number, value
 
-__all__ = ["Sparkline", "before", "sparkline"]
+__all__ = ["Sparkline", "before", "last_known", "sparkline"]
 
 NIGHTS = 30  # a month: long enough for a drift, short enough for a line of this width
 WIDTH, HEIGHT, MARGIN = 240, 48, 4  # drawing units
@@ -27,6 +27,8 @@ class Sparkline:
         Nights that stand alone between two gaps.
     last : (float, float) or None
         This run's point.
+    failed : list of float
+        Where nights stand that failed: a line that leaves them out would look too well.
     label : str
         The same in words.
     since, span : str
@@ -37,6 +39,7 @@ class Sparkline:
     lines: list[str]
     dots: list[tuple[float, float]]
     last: tuple[float, float] | None
+    failed: list[float]
     label: str
     since: str
     span: str
@@ -58,7 +61,24 @@ def before(name: str, history: list[dict[str, Any]], kind: str = "estimate") -> 
     return None if found is None else (value(name, found), interval(found))
 
 
-def sparkline(name: str, current: Metric | None, history: list[dict[str, Any]]) -> Sparkline | None:
+def last_known(name: str, history: list[dict[str, Any]], kind: str = "estimate") -> tuple[Metric, str, int] | None:
+    """Give the newest earlier value of a metric: the value, when its night began, and how many nights lie between.
+
+    Parameters
+    ----------
+    name, history, kind
+        As for `before`.
+    """
+    for age, night in enumerate(reversed(history)):
+        found = _metric(name, night, kind)
+        if found is not None:
+            return found, str(night.get("started", "")), age
+    return None
+
+
+def sparkline(
+    name: str, current: Metric | None, history: list[dict[str, Any]], *, failed: bool = False
+) -> Sparkline | None:
     """Lay out a metric's values over the last 30 nights, this one included.
 
     Parameters
@@ -69,6 +89,8 @@ def sparkline(name: str, current: Metric | None, history: list[dict[str, Any]]) 
         This run's; None where it was not measured.
     history : list of dict
         Earlier summaries, oldest first; a night without the metric is a gap.
+    failed
+        Whether this run has failed.
 
     Returns
     -------
@@ -76,11 +98,14 @@ def sparkline(name: str, current: Metric | None, history: list[dict[str, Any]]) 
         None when fewer than two nights have a value.
     """
     kind = current.kind if current else "estimate"
-    nights = [(_metric(name, old, kind), str(old.get("started", ""))[:10]) for old in history[-(NIGHTS - 1) :]]
-    nights.append((current, ""))
+    nights = [
+        (_metric(name, old, kind), str(old.get("started", ""))[:10], old.get("status") == "failed")
+        for old in history[-(NIGHTS - 1) :]
+    ]
+    nights.append((current, "", failed))
     while nights and nights[0][0] is None:
         nights.pop(0)
-    known = [metric for metric, _ in nights if metric]
+    known = [metric for metric, _, _ in nights if metric]
     if len(known) < 2:
         return None
     low = min(m.value if m.lo is None else m.lo for m in known)
@@ -92,7 +117,7 @@ def sparkline(name: str, current: Metric | None, history: list[dict[str, Any]]) 
         return round(across, 1), round(HEIGHT - MARGIN - up * (HEIGHT - 2 * MARGIN), 1)
 
     bands, lines, dots = [], [], []
-    for stretch in _stretches([metric for metric, _ in nights]):
+    for stretch in _stretches([metric for metric, _, _ in nights]):
         middle = [at(i, m.value) for i, m in stretch]
         upper = [at(i, m.hi) for i, m in stretch if m.hi is not None]
         lower = [at(i, m.lo) for i, m in stretch if m.lo is not None]
@@ -104,11 +129,15 @@ def sparkline(name: str, current: Metric | None, history: list[dict[str, Any]]) 
             bands.append(_points([*upper, *reversed(lower)]))
     span = f"{number(min(m.value for m in known))} to {number(max(m.value for m in known))}"
     since = f"{len(known)} runs since {nights[0][1]}" if nights[0][1] else f"{len(known)} runs"
+    lost = [at(i, low)[0] for i, (metric, _, wrong) in enumerate(nights) if wrong]
+    if lost:
+        since += f", {len(lost)} failed"
     return Sparkline(
         bands=bands,
         lines=lines,
         dots=dots,
         last=at(len(nights) - 1, current.value) if current else None,
+        failed=lost,
         label=f"{name} in {since}: {span}",
         since=since,
         span=span,

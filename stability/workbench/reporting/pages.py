@@ -13,6 +13,7 @@ from markupsafe import Markup
 from stability.schema import ContractError
 from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.reporting.cells import Cell, plain_answer, read_cells, render_cell
+from stability.workbench.reporting.changes import Changes, changes
 from stability.workbench.reporting.fitting import PAGE_LIMIT, fit
 from stability.workbench.reporting.formats import duration, interval, last_line, moment, plain, redact, value
 from stability.workbench.reporting.history import before, sparkline
@@ -173,6 +174,7 @@ def _view(run: RunFacts, folder: str | Path | None, evidence: dict[str, list[Cel
         if told and (answer := plain_answer(evidence[step.key][0])):
             answers.append({"step": step, "markdown": answer})
             evidence[step.key] = evidence[step.key][1:]
+    changed = changes(run)
     counts = {status: sum(step.status == status for step in run.steps) for status in STATUS}
     owners = {name: step.key for step in run.steps if step.in_summary for name in step.metrics}
     return {
@@ -180,7 +182,9 @@ def _view(run: RunFacts, folder: str | Path | None, evidence: dict[str, list[Cel
         "verdict": _verdict(run, counts),
         "counts": counts,
         "status": STATUS,
-        "headline": [_card(name, run) for name in run.headline],
+        "headline": [_card(name, run, changed) for name in run.headline],
+        "changed": changed,
+        "test_parts": [_test_part(part) for part in run.test_parts],
         "answers": answers,
         "links": {step.key: _link(step, folder) for step in run.steps},
         "failures": [
@@ -233,15 +237,17 @@ def _verdict(run: RunFacts, counts: dict[str, int]) -> dict[str, str]:
     return {"word": "Failed", "kind": "bad", "sentence": sentence}
 
 
-def _card(name: str, run: RunFacts) -> dict[str, Any]:
+def _card(name: str, run: RunFacts, changed: Changes | None) -> dict[str, Any]:
     metric = run.metrics.get(name)
+    moved = next((change for change in changed.metrics if change.name == name), None) if changed else None
     return {
         "name": name,
         "value": value(name, metric) if metric else "no value",
         "interval": interval(metric) if metric else "",
         "known": metric is not None,
         "before": before(name, run.history, metric.kind if metric else "estimate"),
-        "line": sparkline(name, metric, run.history),
+        "moved": moved,
+        "line": sparkline(name, metric, run.history, failed=run.status not in ("finished", "running")),
     }
 
 
@@ -255,6 +261,15 @@ def _row(name: str, metric: Any, step: str, run: RunFacts | None) -> dict[str, A
         "step": step,
         "before": " ".join(past).strip() if past else "",
     }
+
+
+def _test_part(part: dict[str, Any]) -> dict[str, Any]:
+    """Say how often a test part has been looked at: what is chosen after many looks looks better than it is."""
+    looks, versions = part["configurations"], part["packages"]
+    said = f"{looks} distinct configuration{'s' * (looks != 1)}"
+    if versions > 1:
+        said += f", under {versions} versions of the package"
+    return {"part": part["part"], "data": part["data"][:12], "steps": ", ".join(part["steps"]), "said": said}
 
 
 def _link(step: StepFacts, folder: str | Path | None) -> str | None:
