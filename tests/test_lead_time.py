@@ -185,6 +185,10 @@ def test_the_cost_is_that_of_the_same_alarms():
         cost["false_alarms_per_day"],
         cost["alarmed_share"],
     )
+    assert lead_estimates(alarms, faults, observed, longest="10min").recall.index.tolist() == [
+        pd.Timedelta(0),
+        pd.Timedelta("5min"),
+    ]
     always = lead_estimates(observed, faults, observed, longest="2h")
     assert (always.recall["value"].to_numpy() == [1, 1, 1, 1]).all()
     assert always.censored == always.events

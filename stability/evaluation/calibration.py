@@ -10,6 +10,7 @@ __all__ = ["Calibration", "calibration_estimates", "reliability_curve"]
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import pandas as pd
 
@@ -123,7 +124,8 @@ def calibration_estimates(
     if base_rate is not None and not 0 < base_rate < 1:
         raise ContractError(column="base_rate", expected="a share between 0 and 1", got=base_rate)
     units = resampling_units(probabilities.index, unit, block)
-    group = np.unique(p, return_inverse=True)[1]
+    group, positive = np.unique(p, return_inverse=True)[1], y > 0
+    groups = int(group.max()) + 1
     bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
     size = int(units.max()) + 1
     per_case = (np.ones(len(p)), y, (p - y) ** 2, surprise(p, y, clip))
@@ -135,7 +137,7 @@ def calibration_estimates(
         rate = came / n
         rival = rate if base_rate is None else np.full(len(rate), base_rate)
         uncertainty = rate * (1 - rate)
-        fitted = np.array([_discrimination(row[units], group, y) for row in counts])
+        fitted = np.array([_discrimination(row, units, group, positive, groups) for row in counts])
         brier, nats = squares / n, surprise / n
         error = np.abs(counts @ gaps).sum(axis=1) / n
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -225,11 +227,28 @@ def reliability_curve(
     return pd.DataFrame(curve_of).assign(cases=cases)
 
 
-def _discrimination(weights: np.ndarray, group: np.ndarray, y: np.ndarray) -> float:
-    total, came = np.bincount(group, weights=weights), np.bincount(group, weights=weights * y)
-    fitted = isotonic(total, came)
+@numba.njit(cache=True)
+def _discrimination(counts, units, group, positive, groups):
+    """Discrimination of cases that were drawn so often as their unit: blocks of equal rate are pooled as they come."""
+    total, came = np.zeros(groups), np.zeros(groups)
+    for i in range(len(units)):
+        weight = counts[units[i]]
+        total[group[i]] += weight
+        if positive[i]:
+            came[group[i]] += weight
+    size, hits, blocks = np.empty(groups), np.empty(groups), 0
+    for g in range(groups):
+        if total[g] == 0.0:
+            continue
+        size[blocks], hits[blocks] = total[g], came[g]
+        blocks += 1
+        while blocks > 1 and hits[blocks - 2] * size[blocks - 1] >= hits[blocks - 1] * size[blocks - 2]:
+            blocks -= 1
+            size[blocks - 1] += size[blocks]
+            hits[blocks - 1] += hits[blocks]
+    size, hits = size[:blocks], hits[:blocks]
     # A regression's values have the outcomes' mean, and leave residuals that are uncorrelated with them.
-    return float(np.nansum(total * (fitted - came.sum() / total.sum()) ** 2) / total.sum())
+    return np.sum(size * (hits / size - hits.sum() / size.sum()) ** 2) / size.sum()
 
 
 def _error_if_calibrated(p: np.ndarray, bins: np.ndarray, confidence: float, seed: int) -> Estimate:

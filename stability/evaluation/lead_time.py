@@ -125,7 +125,7 @@ def lead_estimates(
     faults: pd.DataFrame,
     observed: pd.DataFrame | pd.Series,
     *,
-    leads: Sequence[str | pd.Timedelta] = LEADS,
+    leads: Sequence[str | pd.Timedelta] | None = None,
     longest: str | pd.Timedelta = "1D",
     match: str = "overlap",
     unit: str = "auto",
@@ -140,8 +140,9 @@ def lead_estimates(
     ----------
     alarms, faults, observed, longest, match
         As in `lead_times`.
-    leads : sequence of Timedelta or text
-        Lead times that are asked for, from 0 to `longest`: what a repair, a restart, a person needs.
+    leads : sequence of Timedelta or text, optional
+        Lead times that are asked for, from 0 to `longest`: what a repair, a restart, a person needs. By default 0,
+        5 min, 15 min and 1 h, as far as `longest` reaches.
     unit, block
         What is drawn again, as in `resampling_units`; an impact belongs to the unit in which it starts.
     resamples, confidence, seed
@@ -175,6 +176,8 @@ def lead_estimates(
     (7200.0, 1.0)
     """
     events, entities = _leads(alarms, faults, observed, longest, match)
+    if leads is None:
+        leads = [lead for lead in LEADS if microseconds(lead, "leads") <= microseconds(longest, "longest")]
     asked = pd.to_timedelta([microseconds(lead, "leads") for lead in leads], unit="us").rename("lead")
     seconds = asked.total_seconds().to_numpy()
     if (seconds < 0).any() or (seconds > microseconds(longest, "longest") / 1e6).any():
