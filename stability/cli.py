@@ -57,6 +57,17 @@ def status(
     raise typer.Exit(print_status(name, within, as_json=as_json))
 
 
+@app.command()
+def reproduce(
+    run_id: Annotated[str, typer.Argument(help="A step's run or a night's (then every step), as MLflow shows it.")],
+    tolerance: Annotated[float, typer.Option(help="Relative; timings are exempt.")] = 1e-9,
+) -> None:
+    """Run what a run recorded again, without any cache, and compare every metric: exit 0 when equal, else 1."""
+    from stability.workbench.reproduction import show
+
+    raise typer.Exit(show(run_id, tolerance=tolerance))
+
+
 @data.command("list")
 def data_list() -> None:
     """List every dataset: what it is, its licence, what is labelled, whether it is here."""

@@ -14,7 +14,7 @@ from stability.schema import home
 from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import INTERACTIVE, experiment_id, locked, open_store, store_uri
 
-__all__ = ["lab", "lock", "main", "report"]
+__all__ = ["lab", "lock", "main", "report", "tool"]
 
 HOST = "127.0.0.1"
 LAB_PORT, REPORT_PORT = 8888, 5000
@@ -67,7 +67,7 @@ def lock() -> None:
     target = home() / "requirements.lock"
     with locked(home() / "runs" / ".lock.lock"), tempfile.TemporaryDirectory() as folder:
         resolved = Path(folder) / "lock.txt"
-        command = [_tool("uv"), "pip", "compile", "--quiet", "--python-version", "3.11", "--extra", "dev"]
+        command = [tool("uv"), "pip", "compile", "--quiet", "--python-version", "3.11", "--extra", "dev"]
         command += ["--upgrade", "--no-annotate", "--no-header", "pyproject.toml", "-o", str(resolved)]
         subprocess.run(command, cwd=home(), check=True)
         text = portable(resolved.read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ def portable(resolved: str) -> str:
     )
 
 
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
     """A program of this environment, or of PATH where the environment has none."""
     own = Path(sys.executable).with_name(name)
     return str(own) if own.is_file() else shutil.which(name) or name
@@ -101,7 +101,7 @@ def _tool(name: str) -> str:
 
 def _become(program: str, *arguments: str) -> None:
     """Let the server take this process's place, so that Ctrl-C reaches it and nothing is left behind."""
-    os.execv(_tool(program), [_tool(program), *arguments])  # noqa: S606  no shell is wanted
+    os.execv(tool(program), [tool(program), *arguments])  # noqa: S606  no shell is wanted
 
 
 def main() -> None:

@@ -80,7 +80,7 @@ def git_facts() -> dict[str, Any]:
         if Path(os.fsdecode(git(root, "rev-parse", "--show-toplevel").strip())).resolve() != root.resolve():
             return dict(NO_GIT)
         sha = git(root, "rev-parse", "HEAD").decode().strip()
-        if not git(root, "status", "--porcelain").strip():
+        if not git(root, "--no-optional-locks", "status", "--porcelain").strip():
             return {"git_sha": sha, "dirty": "false", "diff": b"", "left_out": []}
         unknown = git(root, "ls-files", "--others", "--exclude-standard", "-z").decode(errors="surrogateescape")
         large = [name for name in unknown.split("\0") if name and _size(root / name) > LARGEST_UNTRACKED]

@@ -7,11 +7,9 @@ import logging
 import os
 import platform
 import shutil
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -24,6 +22,7 @@ from stability.workbench.nights import LOCK, RUN_FILE, latest_nights, run_record
 from stability.workbench.publishing import Publisher, brief
 from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import check_metric, read_summary, summary, write_text_atomic
+from stability.workbench.signals import terminate_as_interrupt
 from stability.workbench.spec import Plan, Task
 from stability.workbench.tracking import locked, now, read_metrics, store_uri
 
@@ -113,7 +112,7 @@ def _begin(
     except BlockingIOError as error:
         message = f"{plan.name} is running already (lock {runs / LOCK}). Wait for it, or stop it."
         raise RunnerBusyError(message) from error
-    stack.enter_context(_terminate_as_interrupt())
+    stack.enter_context(terminate_as_interrupt())
     limit = None  # an executor of somebody else's knows best how much it can take
     if executor is None:
         limit = workers or plan.experiment.workers
@@ -121,37 +120,6 @@ def _begin(
     kernels.allow_kernels()
     read = data.settle(plan.experiment.dataset, plan.data_sha256, plan.path)
     return _Night(plan, read, runs, executor, limit, fresh, listener)
-
-
-@contextlib.contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM (cron, systemd, kill) and SIGHUP (a closed terminal) end a night as Ctrl-C does: with all marked.
-
-    Only the first signal interrupts; while the night writes down how it ended, further ones are a request that is
-    being fulfilled already. What is ignored from outside (`nohup`, `&` in a script) stays ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
-
-    def interrupt(*_: Any) -> None:
-        nonlocal asked
-        if asked:
-            LOG.warning("ending already: everything is being marked")
-            return
-        asked = True
-        raise KeyboardInterrupt
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Night:
