@@ -323,7 +323,7 @@ BAD = {  # name -> bytes or text, options, what the error says (row, column, wor
     "truncated parquet": (PARQUET[:-20], {}, None, None, "Parquet"),
     "half a parquet": (PARQUET[: len(PARQUET) // 2], {}, None, None, "Parquet"),
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", {}, None, None, "UTF-8"),
-    "utf-16": ((HEAD + GOOD).encode("utf-16"), {}, None, None, "UTF-8"),
+    "utf-16 without a mark": ((HEAD + GOOD).encode("utf-16-le"), {}, None, None, "UTF-8"),
     "latin-1": ("timestamp,host,up\n2026-01-01T00:00:00Z,M\xfcnchen,1\n".encode("latin-1"), {}, None, None, "UTF-8"),
     "json": (json.dumps({"a": 1}), {}, None, None, "got JSON"),
     "no timestamp": ("when,cpu_ratio\n1,2\n", {}, None, None, "column of timestamps"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 __all__ = ["EPOCH_UNITS", "NULLS", "checked_zone", "to_numbers", "to_utc"]
 
+import re
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from stability.schema import ContractError, nearest
+from stability.telemetry.units import in_base_units
 
 #: Spellings of a missing number, compared without regard to case and surrounding blanks.
 NULLS = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "nil", "undefined", "-", "--", "?")
@@ -21,11 +23,20 @@ EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1e-3}
 # dates (20140401, 201404010000, 20140401000000) fall between them, so nothing is guessed.
 EPOCH_SPAN = (315_532_800, 4_102_444_800)  # s
 CALENDAR = (-62_135_596_800, 253_402_300_800)  # s: what a datetime can hold, where the unit is named
+_INF = r"(?i)[+-]?inf(?:inity)?"
 _DATE = r"\d{4}-?\d{2}-?\d{2}(?:[T ].*)?$"
 DATE_LENGTH = 10  # characters of 2026-01-01; in 20260101T00 no offset can stand before it either
 
 
-def to_numbers(cells: pd.Series, *, file: str = "", column: str = "", decimal: str = ".") -> np.ndarray:
+def to_numbers(
+    cells: pd.Series,
+    *,
+    file: str = "",
+    column: str = "",
+    decimal: str = ".",
+    thousands: str = "",
+    units: bool | Mapping[str, float] = False,
+) -> np.ndarray:
     """Turn cells into float64; missing is NaN, yes-or-no columns become 1 and 0, anything else is an error.
 
     Parameters
@@ -34,8 +45,11 @@ def to_numbers(cells: pd.Series, *, file: str = "", column: str = "", decimal: s
         Numbers, booleans, decimals, durations (to seconds) or text; the index counts data rows from 0.
     file, column : str
         Where the cells come from, for the error.
-    decimal : str
-        The decimal sign of text.
+    decimal, thousands : str
+        The decimal sign of text, and the sign between groups of three digits, if there is one.
+    units : bool or mapping of str to float
+        Whether a text may be a number and its unit, which becomes the base unit; a mapping adds units to those of
+        `stability.telemetry.units`.
 
     Returns
     -------
@@ -68,14 +82,31 @@ def to_numbers(cells: pd.Series, *, file: str = "", column: str = "", decimal: s
     if low[~missing].isin(("true", "false")).all():
         numbers = (low == "true").astype("float64")
     else:
-        pointed = text if decimal == "." else text.str.replace(decimal, ".", regex=False)
+        pointed = text
+        if thousands:
+            pointed = pointed.str.replace(rf"(?<=\d){re.escape(thousands)}(?=\d{{3}}(?!\d))", "", regex=True)
+        if decimal != ".":
+            pointed = pointed.str.replace(decimal, ".", regex=False)
+        if units:
+            own = units if isinstance(units, Mapping) else {}
+            given = pointed[~missing]
+            found, bad, said = in_base_units(given, own)
+            # inf has no unit; anything else that is not understood is named.
+            _refuse(text[~missing][bad & ~given.str.fullmatch(_INF)], {"file": file, "column": column},
+                    "a number, or a number and its unit", said or None)  # fmt: skip
+            inf = pd.to_numeric(given.where(given.str.fullmatch(_INF)), errors="coerce").astype("float64")
+            return found.fillna(inf).reindex(cells.index).to_numpy(dtype="float64")
         numbers = pd.to_numeric(pointed.where(~missing), errors="coerce").astype("float64")
         # to_numeric takes True for 1 among numbers, and a hexadecimal text for its value.
         bad = ~missing & (numbers.isna() | ~pointed.str.match(r"(?i)[+-]?(?:inf|\d+(?!x)|\.\d)"))
         if bad.any():
             remedy = f"correct the cell or leave it empty, or leave the column out with columns={{{column!r}: None}}"
+            if text[bad].str.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?").any():
+                remedy = f"{remedy}; thousands=',' where the comma groups digits"
             if decimal == "." and text[bad].str.contains(",", regex=False).any():
                 remedy = f"{remedy}; decimal=',' where the comma is the decimal sign"
+            if text[bad].str.fullmatch(r"[+-]?[\d.,]+(?:[eE]-?\d+)?\s*[%°µ\w][\w/ %]{0,11}").any():
+                remedy = f"{remedy}; units=True where cells hold their unit"
             _refuse(text[bad], {"file": file, "column": column}, "a number", remedy)
     return numbers.mask(missing).to_numpy(dtype="float64")
 

@@ -8,13 +8,13 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from stability.schema import ContractError, nearest, validate
+from stability.schema import ContractError, base_name, nearest, validate
 from stability.telemetry.layout import Options
 from stability.telemetry.repairs import SERIES, in_words, join
 from stability.telemetry.sources import Source, locate
@@ -57,11 +57,14 @@ def read(
     *,
     layout: str = "auto",
     entity: str | None = None,
-    timestamp: str | None = None,
+    timestamp: str | Sequence[str] | None = None,
     metric: str | None = None,
     value: str | None = None,
+    series: str | None = None,
+    dimensions: Sequence[str] = (),
     columns: Mapping[str, str | None] | None = None,
     scale: Mapping[str, float] | None = None,
+    units: bool | Mapping[str, float] = False,
     timezone: str | None = None,
     timestamp_format: str | None = None,
     ambiguous: str = "error",
@@ -70,10 +73,16 @@ def read(
     unsorted: str = "sort",
     infinite: str = "error",
     decimal: str = ".",
+    thousands: str = "",
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    skip: int | Sequence[int] = 0,
+    comment: str | None = None,
+    names: Sequence[str] | None = None,
     storage: Mapping[str, object] | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Read CSV, CSV.gz and Parquet files into one panel; nothing is repaired but by a policy named here.
+    """Read CSV, JSON and Parquet files, packed or not, into one panel; nothing is repaired but by a policy named here.
 
     Parameters
     ----------
@@ -83,14 +92,28 @@ def read(
         Wide has a column a metric; long has a row a value, with the metric's name in a column. For the rule of
         ``"auto"`` see `stability.telemetry.layout.find_roles`.
     entity : str, optional
-        Column of the entities, or a template of the path with the fields ``{stem}``, ``{name}`` and ``{parent}``.
-        Default: the column called ``entity`` or by a usual name, else the file's stem.
-    timestamp, metric, value : str, optional
-        Columns that play these roles, where their names do not say so.
+        Column of the entities, or a template such as ``{job}/{instance}``: its fields are columns, or with `series`
+        labels, or of the path ``{stem}``, ``{name}`` and ``{parent}``.
+        Default: the column (or label) called ``entity`` or by a usual name, else the file's stem.
+    timestamp : str or list of str, optional
+        Column of the stamps where its name does not say so, or several whose texts make the stamp (date and time).
+    metric, value : str, optional
+        Columns of a long table that play these roles, where their names do not say so.
+    series : str, optional
+        How series are named. ``"labels"``: by labels as Prometheus, Grafana and Datadog write them
+        (``cpu{instance="a"}``, ``host:a,env:b``), in the header of a wide table, or in the columns of a long one,
+        where every further column is a label too. Or a template of the names, ``"{metric} {entity}"``, each field of
+        which is a label. A series that nothing names is of the metric ``value``.
+    dimensions : list of str, optional
+        Labels (of a long table also columns) that keep series of one metric and entity apart: they go into the
+        column's name as ``__<label>_<value>``, as in `read_prometheus`.
     columns : mapping of str to str or None, optional
         Their name of a column (wide) or a metric (long) -> name in the contract; None leaves it out.
     scale : mapping of str to float, optional
-        Metric -> factor into the base unit: 0.01 for percent, 0.001 for milliseconds.
+        Metric -> factor into the base unit: 0.01 for percent, 0.001 for milliseconds; it holds for all dimensions.
+    units : bool or mapping of str to float
+        Whether cells hold numbers with their units (``12.3%``, ``1.2 GiB``, ``350 ms``, ``4.5K req/s``), which become
+        base units; a mapping adds units of one's own, as factors. One column has units of one kind.
     timezone : str, optional
         IANA zone of stamps without an offset, ``"UTC"`` for instance. Without it such stamps are refused.
     timestamp_format : str, optional
@@ -107,8 +130,19 @@ def read(
         What becomes of rows that are earlier than the row before.
     infinite : {"error", "missing"}
         What becomes of inf.
-    decimal : {".", ","}
-        Decimal sign of CSV.
+    decimal, thousands : str
+        Decimal sign of CSV (``"."`` or ``","``), and the sign between groups of three digits, if there is one.
+    encoding : str, optional
+        Of CSV and JSON, ``"latin-1"`` for instance. Default: what the byte order mark says, else UTF-8.
+    delimiter : str, optional
+        Sign between the cells of CSV. Default: what a first line ``sep=;`` says, else that of comma, semicolon, tab
+        and bar of which the header has most.
+    skip : int or list of int
+        Lines at the top of CSV to leave out: how many, or which, counted from 1.
+    comment : str, optional
+        What lines of CSV begin with that are comments.
+    names : list of str, optional
+        Names of the columns of a CSV without a header.
     storage : mapping, optional
         Options of fsspec's file system, such as ``{"endpoint_url": "http://127.0.0.1:9000"}`` or ``{"anon": True}``.
         Credentials come from where the protocol's library looks for them (AWS_ACCESS_KEY_ID and
@@ -130,7 +164,9 @@ def read(
 
     Notes
     -----
-    One file at a time is in memory beside the numbers that were read. See `read_with_report` for what was repaired.
+    CSV is parsed a piece at a time, so memory holds the numbers that were read, and text only where a column has cells
+    that are no plain numbers. See `read_with_report` for what was repaired, and docs/exporters.md for the files of
+    Prometheus, Grafana, CloudWatch, Datadog and Zabbix.
     """
     return read_with_report(
         source,
@@ -141,8 +177,11 @@ def read(
         timestamp=timestamp,
         metric=metric,
         value=value,
+        series=series,
+        dimensions=dimensions,
         columns=columns,
         scale=scale,
+        units=units,
         timezone=timezone,
         timestamp_format=timestamp_format,
         ambiguous=ambiguous,
@@ -151,6 +190,12 @@ def read(
         unsorted=unsorted,
         infinite=infinite,
         decimal=decimal,
+        thousands=thousands,
+        encoding=encoding,
+        delimiter=delimiter,
+        skip=skip,
+        comment=comment,
+        names=names,
     )[0]
 
 
@@ -223,9 +268,9 @@ def assemble(readings: list[Reading], options: Options) -> tuple[pd.DataFrame, R
     """
     _refuse_unmet("columns", options.columns, set().union(*(reading.names for reading in readings)))
     panel, merged = join(readings, options)
-    _refuse_unmet("scale", options.scale, panel.columns)
-    for name, factor in options.scale.items():
-        panel[name] *= factor
+    _refuse_unmet("scale", options.scale, [*panel.columns, *map(base_name, panel.columns)])
+    for name in panel.columns:
+        panel[name] *= options.scale.get(name, options.scale.get(base_name(name), 1))
     repairs = pd.concat([*(reading.repairs for reading in readings), merged]).groupby(level=SERIES).sum()
     report = ReadReport(pd.DataFrame([reading.facts for reading in readings]), repairs)
     if any(report.counts.values()):

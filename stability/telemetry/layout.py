@@ -1,17 +1,16 @@
-"""Which column of a table is what: the options of a reading, and the one rule that finds the columns' roles."""
+"""Which column of a table is what: the one rule that finds the columns' roles, and the metrics' names."""
 
 from __future__ import annotations
 
-__all__ = ["Options", "Roles", "find_roles", "metric_names"]
+__all__ = ["ENTITY_NAMES", "Options", "Roles", "find_roles", "metric_names"]
 
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from stability.schema import ContractError, metric_registry, nearest
+from stability.telemetry.options import Options
 
 # Names by which a column's role is known, compared without regard to case. They are few on purpose: a name that could
 # as well be a metric is for the reader of the file to say.
@@ -20,78 +19,6 @@ ENTITY_NAMES = ("entity", "instance", "host", "hostname", "machine", "machine_id
 METRIC_NAMES = ("metric", "metric_name", "__name__")
 VALUE_NAMES = ("value",)
 SHOWN = 10  # names that an error lists
-CHOICES = {
-    "layout": ("auto", "wide", "long"),
-    "ambiguous": ("error", "earlier", "later", "infer"),
-    "nonexistent": ("error", "shift_forward"),
-    "duplicates": ("error", "first", "last", "mean"),
-    "unsorted": ("sort", "error"),
-    "infinite": ("error", "missing"),
-    "decimal": (".", ","),
-}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the caller of `read` said about the files; see there for the meaning of each.
-
-    Examples
-    --------
-    >>> Options(layout="tall")
-    Traceback (most recent call last):
-    ...
-    stability.schema.ContractError: column 'layout': expected one of auto, wide, long, got 'tall'. ...
-    """
-
-    layout: str = "auto"
-    entity: str | None = None
-    timestamp: str | None = None
-    metric: str | None = None
-    value: str | None = None
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    scale: Mapping[str, float] = field(default_factory=dict)
-    timezone: str | None = None
-    timestamp_format: str | None = None
-    ambiguous: str = "error"
-    nonexistent: str = "error"
-    duplicates: str = "error"
-    unsorted: str = "sort"
-    infinite: str = "error"
-    decimal: str = "."
-
-    def __post_init__(self):
-        for name, known in CHOICES.items():
-            got: Any = getattr(self, name)
-            if got not in known:
-                remedy = nearest(str(got), known)
-                raise ContractError(
-                    column=name, expected=f"one of {', '.join(known)}", got=repr(got), remedy=f"name one: {remedy}"
-                )
-        for name in ("entity", "timestamp", "metric", "value", "timezone", "timestamp_format"):
-            got = getattr(self, name)
-            if not (got is None or (isinstance(got, str) and got)):
-                raise ContractError(
-                    column=name, expected="a text", got=repr(got), remedy=f"{name}='...', or leave it out"
-                )
-        for name in ("columns", "scale"):
-            if not isinstance(getattr(self, name) or {}, Mapping):
-                raise ContractError(
-                    column=name,
-                    expected="a mapping by name",
-                    got=repr(getattr(self, name)),
-                    remedy=f"{name}={{'name': ...}}",
-                )
-            object.__setattr__(self, name, dict(getattr(self, name) or {}))
-        for name, factor in self.scale.items():
-            if (
-                isinstance(factor, bool)
-                or not isinstance(factor, int | float)
-                or not math.isfinite(factor)
-                or not factor
-            ):
-                expected = f"a factor for {name!r}, such as 0.01 for percent"
-                remedy = "a number that is neither zero nor infinite"
-                raise ContractError(column="scale", expected=expected, got=repr(factor), remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -103,24 +30,39 @@ class Roles:
     layout : {"wide", "long"}
         A column a metric, or a row a metric's value.
     timestamp : str
-        Column of the stamps.
+        Column of the stamps; of several columns that make the stamp, their names with a blank between.
+    stamps : tuple of str
+        The columns that make the stamp.
     entity : str or None
         Column of the entities.
     metric, value : str or None
-        Columns of the long layout.
+        Columns of the long layout; without `metric` all values are of one.
     metrics : tuple of str
         Columns of the wide layout that hold metrics.
+    labels : tuple of str
+        Columns whose texts are labels: of them the entity or a dimension is made.
+    in_header : bool
+        Whether the names of `metrics` tell the entities too.
     header : tuple of str
         All columns of the file.
     """
 
     layout: str
     timestamp: str
+    stamps: tuple[str, ...] = ()
     entity: str | None = None
     metric: str | None = None
     value: str | None = None
     metrics: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    in_header: bool = False
     header: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> list[str]:
+        """The columns that play a role."""
+        one = (self.entity, self.metric, self.value)
+        return [*self.stamps, *(name for name in one if name is not None), *self.labels, *self.metrics]
 
 
 def find_roles(columns: Iterable[str], options: Options, *, file: str = "") -> Roles:
@@ -163,18 +105,16 @@ def find_roles(columns: Iterable[str], options: Options, *, file: str = "") -> R
     """
     header = tuple(columns)
     names = [name for name in header if options.columns.get(name, name) is not None]
-    timestamp = _role("timestamp", TIMESTAMP_NAMES, "timestamps", names, options, file)
-    if timestamp is None:
-        raise ContractError(
-            file=file,
-            expected=f"a column of timestamps (usual names: {', '.join(TIMESTAMP_NAMES)})",
-            got=f"the columns {_list(names)}",
-            remedy="name it with timestamp='...'",
-        )
-    rest = [name for name in names if name != timestamp]
+    stamps = _stamps(names, options, file)
+    known = {"timestamp": " ".join(stamps), "stamps": stamps, "header": header}
+    rest = [name for name in names if name not in stamps]
+    if options.series is not None:
+        return _named_series(rest, options, file, known)
     templated = options.entity is not None and "{" in options.entity
     entity = None if templated else _role("entity", ENTITY_NAMES, "entities", rest, options, file)
     rest = [name for name in rest if name != entity]
+    labels = _labels(rest, options, file)
+    rest = [name for name in rest if name not in labels]
     metric = value = None
     if options.layout != "wide":
         metric = _role("metric", METRIC_NAMES, "metric names", rest, options, file)
@@ -196,9 +136,11 @@ def find_roles(columns: Iterable[str], options: Options, *, file: str = "") -> R
                 file=file,
                 expected="a long table without further columns, or a wide one without metric names",
                 got=f"metric names in {metric!r}, values in {value!r}, and also {_list(extra)}",
-                remedy=f"leave those out with columns={{{left_out}}}, or say layout='wide'",
+                remedy=f"leave those out with columns={{{left_out}}}; make the entity of them with "
+                f"entity='{{{extra[0]}}}', or a part of the metric's name with dimensions={extra[:1]!r}; or say "
+                "layout='wide'",
             )
-        return Roles("long", timestamp, entity, metric, value, header=header)
+        return Roles("long", **known, entity=entity, metric=metric, value=value, labels=labels)
     if metric is not None:
         raise ContractError(
             file=file,
@@ -213,7 +155,64 @@ def find_roles(columns: Iterable[str], options: Options, *, file: str = "") -> R
             got=f"the columns {_list(names)}",
             remedy="export the metrics too",
         )
-    return Roles("wide", timestamp, entity, metrics=tuple(rest), header=header)
+    if options.dimensions:
+        remedy = "a wide table keeps them in the header (series=); a long one has a column of values (value=)"
+        raise ContractError(file=file, column="dimensions", expected="a long table, or series=", got="a wide table",
+                            remedy=remedy)  # fmt: skip
+    return Roles("wide", **known, entity=entity, metrics=tuple(rest), labels=labels)
+
+
+def _stamps(names: list[str], options: Options, file: str) -> tuple[str, ...]:
+    """Find the column of the stamps, or those that make them."""
+    if isinstance(options.timestamp, tuple):
+        for name in options.timestamp:
+            if name not in names:
+                remedy = f"timestamp= names columns; {nearest(name, names)}"
+                raise ContractError(file=file, column=name, expected="a column of timestamps", got="no such one",
+                                    remedy=remedy)  # fmt: skip
+        return options.timestamp
+    found = _role("timestamp", TIMESTAMP_NAMES, "timestamps", names, options, file)
+    if found is None:
+        remedy = "name it with timestamp='...'"
+        if len(names) == 1:
+            remedy += ", or the sign between the cells with delimiter='...', or lines above the header with skip=..."
+        else:
+            remedy += "; lines above the header are left out with skip=..., a file without header has names=[...]"
+        raise ContractError(
+            file=file,
+            expected=f"a column of timestamps (usual names: {', '.join(TIMESTAMP_NAMES)})",
+            got=f"the columns {_list(names)}",
+            remedy=remedy,
+        )
+    return (found,)
+
+
+def _labels(rest: list[str], options: Options, file: str) -> tuple[str, ...]:
+    """Columns of which the entity and the dimensions are made."""
+    template = options.entity if options.entity and "{" in options.entity else ""
+    for name in options.dimensions:
+        if name not in rest:
+            raise ContractError(file=file, column="dimensions", expected="names of columns", got=repr(name),
+                                remedy=f"{nearest(name, rest)}; of labels in names, series='labels'")  # fmt: skip
+    named = [*re.findall(r"\{([^{}]*)\}", template), *options.dimensions]
+    return tuple(dict.fromkeys(name for name in named if name in rest))
+
+
+def _named_series(rest: list[str], options: Options, file: str, known: dict) -> Roles:
+    """Roles of a table whose series are named by labels or a template: see `telemetry.series`."""
+    metric = value = None
+    if options.layout != "wide":
+        metric = _role("metric", METRIC_NAMES, "metric names", rest, options, file)
+        value = _role("value", VALUE_NAMES, "values", [name for name in rest if name != metric], options, file)
+    if options.layout == "long" and value is None:
+        remedy = "name the column with value='...'"
+        raise ContractError(file=file, expected="a column of values", got=f"the columns {_list(rest)}", remedy=remedy)
+    if value is None or (metric is None and options.series != "labels" and options.layout != "long"):
+        if not rest:
+            raise ContractError(file=file, expected="at least one column with a series", got="a column of stamps alone")
+        return Roles("wide", **known, metrics=tuple(rest), in_header=True)
+    labels = tuple(name for name in rest if name not in (metric, value))
+    return Roles("long", **known, metric=metric, value=value, labels=labels)
 
 
 def metric_names(names: Iterable[str], options: Options, *, file: str = "") -> dict[str, str]:
@@ -245,11 +244,16 @@ def metric_names(names: Iterable[str], options: Options, *, file: str = "") -> d
     mapped = {name: options.columns.get(name, name) for name in names}
     mapped = {name: new for name, new in mapped.items() if new is not None}
     bad = [name for name, new in mapped.items() if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", str(new), re.ASCII)]
+    if "" in bad:
+        remedy = "columns={'': None} leaves it out; it is often the number of the row"
+        raise ContractError(file=file, expected="a name for each column", got="one without", remedy=remedy)
     if bad:
         shown = ", ".join(f"{name!r}: {_suggest(name)!r}" for name in bad[:SHOWN])
         remedy = f"columns={{{shown}{', ...' * (len(bad) > SHOWN)}}}"
         if any("%" in name for name in bad):
             remedy += " (and scale={'<name>': 0.01}: the contract's ratios run from 0 to 1)"
+        if any(re.search(r"\{.*\}", name) for name in bad):
+            remedy = "series='labels' where names hold labels of the entity (entity='{instance}'); else " + remedy
         raise ContractError(
             file=file,
             column=bad[0],
@@ -291,7 +295,8 @@ def _role(role: str, usual: tuple[str, ...], what: str, names: list[str], option
                 file=file, column=said, expected=f"a column of {what}", got="no such one", remedy=remedy
             )
         return said
-    taken = {options.timestamp, options.entity, options.metric, options.value}
+    stamps = options.timestamp if isinstance(options.timestamp, tuple) else (options.timestamp,)
+    taken = {*stamps, options.entity, options.metric, options.value}
     found = [name for name in names if name.strip().lower() in usual and name not in taken]
     exact = [name for name in found if name == usual[0]]
     if len(found) > 1 and not exact:
@@ -305,10 +310,8 @@ def _role(role: str, usual: tuple[str, ...], what: str, names: list[str], option
     return (exact or found or [None])[0]
 
 
-def _suggest(name: str) -> str | None:
+def _suggest(name: str) -> str:
     """Suggest a valid name: the registry's where it knows the name of OpenTelemetry, else the same words."""
-    if not name:
-        return None  # a column without a name is what a separator at the end of each line leaves
     for known in metric_registry().values():
         if known.otel == name:
             return known.name

@@ -17,6 +17,7 @@ import pandas as pd
 
 from stability.schema import ContractError, metric_registry, validate
 from stability.telemetry.prometheus_http import asker, checked_url, open_client
+from stability.telemetry.series import claim, column_name
 
 POINTS = 11_000  # of one series in one answer; the server refuses more
 NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
@@ -102,8 +103,8 @@ def read_prometheus(
             for chunk in chunks:
                 for labels, samples in ask(name, promql, chunk):
                     who = _entity(entity, fields, labels, name, shown)
-                    column = _column(name, labels, dimensions)
-                    _claim(owners, (column, who), name, labels, dimensions, shown)
+                    column = column_name(name, labels, dimensions)
+                    claim(owners, (column, who), name, labels, dimensions, shown)
                     row = values.setdefault(column, {}).setdefault(who, np.full(len(grid), np.nan))
                     _fill(row, grid, samples, shown)
                     found = True
@@ -224,39 +225,6 @@ def _entity(template: str, fields: list[str], labels: dict[str, str], name: str,
             remedy=f"keep it in the query, sum by ({', '.join(fields)}) (...), or make entity= of what is there",
         )
     return template.format_map(labels)
-
-
-def _column(name: str, labels: dict[str, str], dimensions: Sequence[str]) -> str:
-    """Append the dimensions that the series has to the column's name."""
-    kept = [label for label in dimensions if labels.get(label)]
-    return "".join([name, *(f"__{label}_{re.sub('[^a-zA-Z0-9_]', '_', labels[label])}" for label in kept)])
-
-
-def _claim(owners: dict, place: tuple[str, str], name: str, labels: dict, dimensions: Sequence[str], url: str) -> None:
-    """Note which series fills a column of an entity, and refuse a second one."""
-    other, theirs = owners.setdefault(place, (name, labels))
-    if (other, theirs) == (name, labels):
-        return
-    column, entity = place
-    differ = sorted(key for key in labels.keys() | theirs.keys() if labels.get(key) != theirs.get(key))
-    if other != name:
-        remedy = f"give the queries {other!r} and {name!r} names that do not end in a dimension"
-    elif set(differ) <= set(dimensions):
-        remedy = "their values make the same name: tell them apart with label_replace in the query"
-    else:
-        more = [label for label in differ if label not in dimensions]
-        remedy = (
-            f"keep them apart with dimensions={[*dimensions, *more]!r}, put {more[0]!r} into entity=, "
-            f"or add them up in the query: sum without ({', '.join(more)}) (...)"
-        )
-    told = ", ".join(f"{key} {theirs.get(key, '')!r} and {labels.get(key, '')!r}" for key in differ)
-    raise ContractError(
-        file=url,
-        column=column,
-        expected=f"one series for {entity!r}",
-        got=f"two, which differ in {told}",
-        remedy=remedy,
-    )
 
 
 def _fill(row: np.ndarray, grid: np.ndarray, samples: list[list], url: str) -> None:

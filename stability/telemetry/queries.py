@@ -18,7 +18,6 @@ from stability.telemetry.layout import Options, find_roles
 from stability.telemetry.sources import Source
 from stability.telemetry.sql import query_table
 from stability.telemetry.statements import parameters
-from stability.telemetry.tables import used_columns
 from stability.telemetry.tidy import understand
 
 
@@ -125,10 +124,10 @@ def _reading(table: pd.DataFrame, label: str, place: Source, options: Options):
     names = [str(name).strip() for name in table.columns]
     table.columns = names
     roles = find_roles(names, options, file=label)
-    frame = table[used_columns(roles)]
+    frame = table[roles.used]
     digest = hashlib.sha256(pd.util.hash_pandas_object(frame.astype("str"), index=False).to_numpy().tobytes())
     facts = {"sha256": digest.hexdigest(), "bytes": int(frame.memory_usage(deep=True).sum())}
-    return understand(frame.apply(_plain), roles, place, options, facts=facts)
+    return understand(frame.apply(_plain), roles, facts, place, options)
 
 
 def _plain(cells: pd.Series) -> pd.Series:

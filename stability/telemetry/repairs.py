@@ -113,7 +113,7 @@ def join(readings: Sequence, options: Options) -> tuple[pd.DataFrame, pd.DataFra
     ContractError
         Two files give a value of one metric at one moment, and the policy is ``"error"``.
     """
-    panel = pd.concat([reading.panel for reading in readings])
+    panel = pd.concat([reading.panel for reading in readings]) if len(readings) > 1 else readings[0].panel
     again = panel.index.duplicated(keep=False)
     repairs = nothing()
     if again.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PROBE", "refuse_documents", "refuse_encoding"]
+__all__ = ["EXPECTED", "PROBE", "foreign", "refuse_documents", "refuse_encoding"]
 
 import re
 
@@ -57,14 +57,25 @@ def refuse_encoding(content: bytes, label: str) -> None:
         said = "bytes that are no text"
     if not said:
         return
+    said, remedy = foreign(content) or (said, remedy)
+    raise ContractError(file=label, expected=EXPECTED, got=said, remedy=remedy)
+
+
+def foreign(content: bytes) -> tuple[str, str] | None:
+    """Tell by its first bytes what a file is that is no text in UTF-8, and what to do; None where nobody knows.
+
+    Examples
+    --------
+    >>> foreign(b"PAR1"), foreign(b"BZh91AY")
+    (None, ('a file packed by bzip2', 'unpack it, or pack it with gzip'))
+    """
+    probe = content[:PROBE]
     known = [found for signature, found in BINARY.items() if content.startswith(signature)]
     # Text in which every second byte is zero, marked as such or not.
     zeros = max(probe[0::2].count(0), probe[1::2].count(0)), min(probe[0::2].count(0), probe[1::2].count(0))
     if content[:2] in (b"\xff\xfe", b"\xfe\xff") or (zeros[0] > len(probe) // 3 and not zeros[1]):
         known.append(WIDE)
-    if known:
-        said, remedy = known[0]
-    raise ContractError(file=label, expected=EXPECTED, got=said, remedy=remedy)
+    return known[0] if known else None
 
 
 def refuse_documents(content: bytes, label: str) -> None:

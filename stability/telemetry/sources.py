@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Source", "fetch", "locate"]
+__all__ = ["Source", "failure", "fetch", "locate"]
 
 import gzip
 import os
@@ -21,7 +21,7 @@ from stability.telemetry.signatures import refuse_encoding
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # first bytes, which say what a file is more surely than its name does
 CHUNK = 1 << 22  # bytes between two movements of a progress bar
 MARK = b"\xef\xbb\xbf"  # what some programs put before UTF-8
-SUFFIXES = (".gz", ".csv", ".tsv", ".txt", ".parquet", ".pq")
+SUFFIXES = (".gz", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Source:
         while Path(name).suffix.lower() in SUFFIXES:
             name = Path(name).stem
         return name
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its folder."""
+        return PurePosixPath(self.path).name
 
     @property
     def parent(self) -> str:
@@ -114,7 +119,7 @@ def fetch(source: Source, advance: Callable[[int], object] | None = None) -> tup
                 if advance:
                     advance(len(chunk))
     except Exception as error:  # noqa: BLE001 - each protocol's library has its own kinds of error
-        raise _failure(error, source.label, source.path) from None
+        raise failure(error, source.label, source.path) from None
     raw = content = b"".join(chunks)
     if raw.startswith(GZIP):
         try:
@@ -141,7 +146,7 @@ def _match(text: str, storage: dict) -> list[Source]:
         matches = sorted(match for match in system.glob(path) if system.isfile(match)) if _is_glob(path) else []
         folder = not matches and system.isdir(path)
     except Exception as error:  # noqa: BLE001 - each protocol's library has its own kinds of error
-        raise _failure(error, label, text) from None
+        raise failure(error, label, text) from None
     if folder:
         remedy = f"name its files, such as {label.rstrip('/')}/*.csv"
         raise ContractError(file=label, expected="a file", got="a folder", remedy=remedy)
@@ -153,7 +158,7 @@ def _match(text: str, storage: dict) -> list[Source]:
     return [Source(system, match, system.unstrip_protocol(match) if remote else match) for match in matches]
 
 
-def _failure(error: Exception, label: str, address: str) -> ContractError:
+def failure(error: Exception, label: str, address: str) -> ContractError:
     """Say what a file system's error means: each protocol's library has its own kinds, and its own words."""
     said = " ".join((str(error) or repr(error)).replace(address, label).split()).rstrip(".")
     said = shown_address(re.sub(r"\?[^\s\"']*", "", said) if "://" in said else said)
