@@ -183,7 +183,7 @@ BAD = {  # name -> content, options, row, column, words
         "ts,host,metric,value\n2026-01-01T00:00:00Z,a,b,1\n", {"dimensions": ["dev"]}, None, "dimensions", "metric, v"
     ),
     "encoding unknown": (PLAIN, {"encoding": "utf-9"}, None, "encoding", "latin-1"),
-    "no text in that encoding": (b"\xff\xfe\xff" + PLAIN.encode(), {"encoding": "ascii"}, None, None, "ASCII"),
+    "no text in that encoding": (b"\x80" + PLAIN.encode(), {"encoding": "ascii"}, None, None, "ASCII"),
     "skipped altogether": (PLAIN, {"skip": 9}, None, None, "lines that are skipped"),
     "stamp column missing": (PLAIN, {"timestamp": ["timestamp", "clock"]}, None, "clock", "names columns"),
     "json cut short": ('[{"timestamp": 1767225600, "up"', {}, None, None, "JSON"),
@@ -215,7 +215,7 @@ def test_what_cannot_be_read_says_what_to_do(tmp_path, case):
         ({"units": "percent"}, "mapping of units"),
         ({"units": {"q": "two"}}, "a factor for each unit"),
         ({"names": "abc"}, "list of names"),
-        ({"timestamp": []}, "a column's name"),
+        ({"timestamp": []}, "where several columns make it"),
         ({"series": "{a}{a}"}, "each field once"),
         ({"series": "labels", "entity": 7}, "text"),
         ({"comment": ""}, "begin with"),

@@ -325,7 +325,7 @@ BAD = {  # name -> bytes or text, options, what the error says (row, column, wor
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", {}, None, None, "UTF-8"),
     "utf-16 without a mark": ((HEAD + GOOD).encode("utf-16-le"), {}, None, None, "UTF-8"),
     "latin-1": ("timestamp,host,up\n2026-01-01T00:00:00Z,M\xfcnchen,1\n".encode("latin-1"), {}, None, None, "UTF-8"),
-    "json": (json.dumps({"a": 1}), {}, None, None, "got JSON"),
+    "json": (json.dumps({"a": 1}), {}, None, None, "column of timestamps"),
     "no timestamp": ("when,cpu_ratio\n1,2\n", {}, None, None, "column of timestamps"),
     "two timestamps": ("time,date,up\n1,2,3\n", {}, None, None, "timestamp='time'"),
     "two entities": ("time,host,node,up\n1,2,3,4\n", {}, None, None, "entity='host'"),

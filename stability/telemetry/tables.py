@@ -214,7 +214,7 @@ def _parse(
             return pa.table({name: pa.array([], kind) for name, kind in types.items()})
         first += more
     reader = pa.csv.open_csv(
-        Pipe(itertools.chain([first], frame.rows)),
+        io.BufferedReader(Pipe(itertools.chain([first], frame.rows)), CHUNK),  # gives as many bytes as are asked for
         read_options=pa.csv.ReadOptions(column_names=names, block_size=min(block, MOST)),
         parse_options=pa.csv.ParseOptions(delimiter=frame.delimiter, newlines_in_values=True),
         convert_options=pa.csv.ConvertOptions(
