@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 from dataclasses import replace
 from datetime import datetime, timedelta
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -201,6 +202,22 @@ def test_every_dataset_of_the_mirror_loads_into_the_contract(whole, name):
     known = {*tables["telemetry"].columns, *(tables["states"]["name"] if "states" in tables else ())}
     assert {metric for listed in faults["root_metrics"].dropna() for metric in listed.split(",")} <= known
     assert (faults["source"] == name).all()
+
+
+def test_the_data_dictionary_says_what_is_loaded(whole):
+    page = (CHECKOUT / "data" / "README.md").read_text().splitlines()
+    rows = {row.split("`")[1]: row for row in page if row.startswith("| `") and row.count("|") == 7}
+    assert set(rows) == set(PUBLIC)
+    for name, tables in whole.items():
+        assert ("telemetry" in tables) == (
+            " rows" in rows[name].split("|")[3] or name in ("causrca", "cmapss", "azure_pdm")
+        )
+        for table, frame in tables.items():
+            said = rows[name].split("|")[3] if table == "telemetry" else rows[name].split("|")[4]
+            number = f"{len(frame):,}"
+            assert number in said if table == "telemetry" else table in said, (name, table)
+            assert table in ("telemetry", "parts", "rul", "products", "outcome", "modes") or f"{table} {number}" in said
+        assert all(f"`{option}`" in rows[name] for option in signature(DATASETS[name].load).parameters)
 
 
 def test_every_folder_of_the_mirror_has_a_loader(data_mirror):
