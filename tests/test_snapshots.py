@@ -258,10 +258,13 @@ def test_data_that_cannot_be_read_end_with_code_2_and_leave_nothing(bench):
 def test_a_prometheus_is_read_for_a_window(bench, prometheus_server):
     server = prometheus_server
     end = pd.Timestamp(server.start + server.step * server.samples, unit="s", tz="UTC")
-    source = {"url": server.url, "queries": {"cpu_ratio": "cpu_ratio"}, "step": "1min"}
+    faults = "fault_id,entity,impact_start\nf,node/a:9100," + (end - pd.Timedelta("1h")).isoformat()
+    (bench.folder / "my" / "faults.csv").write_text(faults + "\n")
+    source = {"url": server.url, "queries": {"cpu_ratio": "cpu_ratio"}, "step": "1min", "faults": "my/faults.csv"}
     dataset = {"prometheus": source, "window": "3h", "as_of": end.isoformat()}
     facts = night(bench, dataset)
     assert facts.metrics["rows.telemetry"].value == 2 * 180
+    assert facts.metrics["rows.faults"].value == 1
     table = datasets.load("snapshot", sha256=facts.dataset["sha256"])["telemetry"]
     at = table.index.get_level_values("timestamp")
     assert at.min() >= end - pd.Timedelta("3h")
@@ -273,6 +276,85 @@ def test_a_prometheus_is_read_for_a_window(bench, prometheus_server):
     gone = {**source, "url": "http://127.0.0.1:9", "retries": 0}
     with pytest.raises(SpecError, match="Is the server up"):
         load_plan(spec_of(bench, {**dataset, "prometheus": gone}))
+
+
+def fill(connection):
+    """Tables of a fleet as somebody may keep them: local stamps in a database, faults under names of their own."""
+    stamps = pd.date_range("2026-10-05", periods=24, freq="1h")
+    rows = pd.DataFrame({"ts": stamps, "host": "a", "up": 1.0, "queue": range(24)})
+    rows.to_sql("readings", connection, index=False)
+    lines = pd.DataFrame({"at": stamps[[2, 20]], "host": "a", "severity": ["INFO", None], "text": ["début", "end"]})
+    lines.to_sql("lines", connection, index=False)
+    outages = pd.DataFrame({"number": ["o-1"], "host": ["a"], "began": stamps[[3]], "ended": stamps[[5]]})
+    outages.to_sql("outages", connection, index=False)
+
+
+def database(url, **more):
+    # SQLite has no moments but text: `datetime` makes of it what it compares the window with.
+    ts, at = ("ts", "at") if url.startswith("postgresql") else ("datetime(ts)", "datetime(at)")
+    return {
+        "url": url,
+        "telemetry": f"select {ts} as ts, host, up, queue from readings where {ts} >= :start and {ts} < :end",
+        "reader": {"timestamp": "ts", "entity": "host", "timezone": "UTC"},
+        "logs": f"select {at} as timestamp, host as entity, severity as level, text as message from lines "
+        f"where {at} >= :start and {at} < :end",
+        "faults": "select number as fault_id, host as entity, began as impact_start, ended as recovered_at from outages"
+        f" where {'began' if url.startswith('postgresql') else 'datetime(began)'} < :end",
+        **more,
+    }
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, bench, monkeypatch):
+    """The same tables in a file beside the workbench's own and on a server that wants a password."""
+    import sqlalchemy
+
+    if request.param == "sqlite":
+        engine = sqlalchemy.create_engine(f"sqlite:///{bench.folder}/my/fleet.db")
+        url = "sqlite:///my/fleet.db"
+    else:
+        server = request.getfixturevalue("postgres_server")
+        engine = sqlalchemy.create_engine(server.create(f"fleet{time.time_ns()}"))
+        monkeypatch.setenv("STABILITY_SQL_PASSWORD", server.password)
+        url = f"postgresql://{server.user}@127.0.0.1:{server.port}/{engine.url.database}"
+    with engine.begin() as connection:
+        fill(connection)
+    engine.dispose()
+    return url
+
+
+def test_a_database_is_read_for_a_window(bench, database_url):
+    options, as_of = database(database_url), "2026-10-05T06:00:00Z"
+    datasets.reach("sql", options, "4h", as_of)
+    taken = datasets.snapshot("sql", options, "4h", as_of)
+    tables = datasets.load("snapshot", sha256=taken.sha256)
+    assert tables["telemetry"]["queue"].tolist() == [2, 3, 4, 5]
+    assert tables["logs"]["message"].tolist() == ["début"]
+    assert tables["faults"].index.tolist() == ["o-1"]
+    assert datasets.snapshot("sql", options, "4h", as_of) == taken
+    # A window in which nothing was logged and nothing broke is a quiet one, not an error.
+    quiet = datasets.snapshot("sql", options, "2h", "2026-10-05T02:00:00Z")
+    assert quiet.rows == {"telemetry": 2, "faults": 0, "logs": 0}
+    card = (folder_of(bench, taken.sha256) / "snapshot.json").read_text()
+    assert "correct-horse" not in card
+
+
+def test_a_database_that_cannot_be_asked_is_said_before_anything_starts(bench, database_url):
+    options = database(database_url)
+    wrong = {
+        "a window, because the query names :start": (options, None),
+        "reading": ({**options, "telemetry": "select ts, host from reading where ts >= :start and ts < :end"}, "1h"),
+        "reads": ({**options, "faults": {"query": "delete from outages"}}, "1h"),
+        "address": ({**options, "url": "nothing"}, "1h"),
+        "password": ({**options, "url": "postgresql://me:pw@127.0.0.1/x"}, "1h"),
+        "nothing.csv": ({**options, "topology": "my/nothing.csv"}, "1h"),
+        "a query": ({**options, "telemetry": 3}, "1h"),
+    }
+    for said, (asked, window) in wrong.items():
+        with pytest.raises(ContractError) as error:
+            datasets.reach("sql", asked, window, None)
+        assert said in str(error.value)
+        assert "pw" not in str(error.value).replace("password", "")
 
 
 # What is kept

@@ -32,11 +32,11 @@ from stability.schema import ContractError, nearest
 
 _ALL = (
     *(shipped.SIMULATED, shipped.SAMPLE, nab.NAB, smd.SMD, petshop.PETSHOP, causrca.CAUSRCA, cmapss.CMAPSS),
-    *(azure_pdm.AZURE_PDM, ai4i.AI4I, user.FILES, live.PROMETHEUS, snapshots.SNAPSHOT),
+    *(azure_pdm.AZURE_PDM, ai4i.AI4I, user.FILES, live.PROMETHEUS, live.SQL, snapshots.SNAPSHOT),
 )
 DATASETS: dict[str, Dataset] = {d.name: d for d in _ALL}
 # What moves, each with the look at it that needs no reading of it all; a run reads a snapshot.
-LIVE = {user.FILES.name: user.digests, live.PROMETHEUS.name: live.reach_metrics}
+LIVE = {user.FILES.name: user.digests, live.PROMETHEUS.name: live.reach_metrics, live.SQL.name: live.reach_database}
 PERIOD = ("start", "end")  # options of a live source that `window` and `as_of` fill in
 
 
@@ -47,7 +47,7 @@ def names() -> list[str]:
     --------
     >>> names()
     ['simulated', 'sample', 'nab', 'smd', 'petshop', 'causrca', 'cmapss', 'azure_pdm', 'ai4i', 'files', 'prometheus',
-     'snapshot']
+     'sql', 'snapshot']
     """
     return list(DATASETS)
 

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import inspect
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +23,7 @@ from stability.schema import TABLES, ContractError, home, nearest, validate
 from stability.telemetry import read
 from stability.telemetry.cells import to_utc
 from stability.telemetry.layout import Options
-from stability.telemetry.sources import PARQUET, fetch, locate
+from stability.telemetry.sources import PARQUET, Source, fetch, locate
 from stability.telemetry.sql import query_table
 from stability.telemetry.tables import read_cells
 
@@ -85,13 +85,49 @@ def load(
     """
     given = {"faults": faults, "tickets": tickets, "windows": windows, "topology": topology}
     given |= {"logs": logs, "states": states, "feedback": feedback}
-    options, policy = _reader(reader or {}), policy_of(privacy)
-    sources = {name: _source(name, place, options.get("timezone")) for name, place in given.items() if place}
-    tables = {"telemetry": read(_telemetry(path), **options)}
+    options = _reader(reader or {})
+    return beside(lambda: read(_telemetry(path), **options), given, options.get("timezone"), privacy)
+
+
+def beside(
+    telemetry: Callable[[], pd.DataFrame],
+    given: Mapping[str, str | Mapping | None],
+    timezone: str | None = None,
+    privacy: Mapping | None = None,
+    ready: Mapping[str, pd.DataFrame] | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Put the other tables beside telemetry, whatever that is read from.
+
+    Parameters
+    ----------
+    telemetry : callable
+        Reads it; called after everything else has been looked at.
+    given : mapping of str to str or mapping
+        Where each other table is and how to read it, as for :func:`load`.
+    timezone : str, optional
+        Of stamps without an offset.
+    privacy : mapping, optional
+        As for :func:`load`.
+    ready : mapping of str to DataFrame, optional
+        Tables that have been read already.
+
+    Returns
+    -------
+    dict
+        `telemetry`, and each other table that was given.
+
+    Raises
+    ------
+    ContractError
+        As :func:`load`.
+    """
+    policy = policy_of(privacy)
+    sources = {name: _source(name, place, timezone) for name, place in given.items() if place}
+    tables = {"telemetry": telemetry(), **(ready or {})}
     entities = tables["telemetry"].index.unique("entity")
     for name, (place, how) in sources.items():
         if isinstance(given[name], str) and _is_tabular(given[name]):
-            table = _as_it_is(place[0], name, options.get("timezone"), entities)
+            table = _as_it_is(place[0], name, timezone, entities)
         else:
             table = READERS[name](place, **how, **({"entities": entities} if name in MEMBERS else {}))
         kept = "faults" if name == "tickets" else name
@@ -202,6 +238,11 @@ def digests(**options) -> dict[str, str]:
     """Sha256 of every file and every query's rows that `load` would read, and what else decides what it gives."""
     _reader(options.get("reader") or {})
     found = [source for path in _telemetry(options.get("path", ())) for source in locate(path)]
+    return others(found, **options)
+
+
+def others(found: list[Source], **options) -> dict[str, str]:
+    """The same of the tables beside telemetry alone, and of the files that were found already."""
     queries = {}
     policy = policy_of(options.get("privacy"))
     for name in (n for n in READERS if options.get(n)):
