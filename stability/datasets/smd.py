@@ -42,7 +42,7 @@ def load(machines: str | Iterable[str] = STANDARD, half: str = "both") -> dict[s
         - `parts`: the train and the test half of each machine; the second begins at `start` of its row;
         - `windows`: the runs of rows labelled anomalous (test half);
         - `faults`: the lines of `interpretation_label`: begin as `impact_start`, responsible dimensions in
-          `root_metrics`, in the order of the file, which is by number and not by responsibility.
+          `root_metrics`, in the order of the file: by number, but for one line, and not by responsibility.
 
     Raises
     ------

@@ -230,7 +230,8 @@ def intact(path: Path, pins: Iterable[str], dataset: str) -> Path:
         When it is missing or altered; nothing is ever loaded from such a file.
     """
     if not path.is_file():
-        remedy = f"run `stability data fetch {dataset}`, or set STABILITY_DATA_MIRROR to a folder that holds {dataset}/"
+        more = f"datasets.fetch('{dataset}', **options) in Python for what options name"
+        remedy = f"run `stability data fetch {dataset}` ({more}), or set STABILITY_DATA_MIRROR to what holds {dataset}/"
         raise ContractError(file=path, expected=f"a file of dataset '{dataset}'", got="none", remedy=remedy)
     pins = tuple(pins)
     for pin in pins:
