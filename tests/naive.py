@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 
 import numpy as np
 
@@ -550,3 +551,25 @@ def drain(lines, similarity, depth):
         groups[best] = (other, [a if a == b else "<*>" for a, b in zip(template, words, strict=True)])
         found.append(best)
     return found, [" ".join(template) for _, template in groups]
+
+
+# --- noise ----------------------------------------------------------------------------------------------------------
+
+
+def denoised(samples, method, width, deviations=3.0):
+    """[(second, value)] of one entity in order -> values by the causal filter (NaN = missing)."""
+    result = []
+    for at, (now, value) in enumerate(samples):
+        past = [(now - then, x) for then, x in samples[: at + 1] if not math.isnan(x)]
+        near = sorted(x for age, x in past if age < width)
+        if math.isnan(value):
+            result.append(math.nan)
+        elif method == "mean":
+            weights = [math.exp(-age / width) for age, _ in past]
+            result.append(math.fsum(w * x for w, (_, x) in zip(weights, past, strict=True)) / math.fsum(weights))
+        else:
+            middle = statistics.median(near)
+            spread = 1.4826 * statistics.median([abs(x - middle) for x in near])
+            far = len(near) >= 3 and abs(value - middle) > deviations * spread
+            result.append(middle if method == "median" or far else value)
+    return result

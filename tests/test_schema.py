@@ -669,13 +669,14 @@ ENDINGS = {
     "_newton_meters": "N.m",
     "_flow_cubic_meters_per_second": "m3/s",
     "_speed_meters_per_second": "m/s",
+    "_meters_total": "m",
     "_kilograms_per_second": "kg/s",
     "_degrees": "deg",
     "_seconds": "s",
     "_seconds_total": "s",
 }
 # What no stock exporter gives: a service, a loader of `datasets` or a user's columns do.
-WITHOUT_EXPORTER = ("model_", "service_", "machine_", "engine_")
+WITHOUT_EXPORTER = ("model_", "service_", "machine_", "engine_", "transaction_", "checkout_", "orders_", "vehicle_")
 
 
 def test_registry_is_sane():
