@@ -68,6 +68,19 @@ def reproduce(
     raise typer.Exit(show(run_id, tolerance=tolerance))
 
 
+@app.command()
+def prune(
+    keep_days: Annotated[float, typer.Option(min=0, help="Nights that began longer ago go.")] = 90,
+    keep_runs: Annotated[int, typer.Option(min=1, help="So many nights of each experiment stay.")] = 60,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go and how many bytes; keep it.")] = False,
+) -> None:
+    """Remove nights that are too old or too many, with their runs; what a promoted model came from stays."""
+    from stability.workbench.display import print_pruned
+    from stability.workbench.retention import prune as remove
+
+    print_pruned(remove(keep_days=keep_days, keep_runs=keep_runs, dry_run=dry_run), dry_run=dry_run)
+
+
 @data.command("list")
 def data_list() -> None:
     """List every dataset: what it is, its licence, what is labelled, whether it is here."""

@@ -1,5 +1,6 @@
 """What every test may use: the mirror of public data, real servers, and skips that are failures in CI."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -181,11 +182,14 @@ def locked_prometheus_server(prometheus_blocks, tmp_path_factory):
 
 @dataclass
 class Postgres:
-    """A PostgreSQL on loopback and the account that owns it."""
+    """A PostgreSQL on loopback in a scratch folder, and the account that owns it."""
 
     port: int
     user: str = "tester"
     password: str = field(default="correct-horse", repr=False)  # protects nothing
+    command: list = field(default_factory=list, repr=False)
+    folder: Path = None
+    process: subprocess.Popen = field(default=None, repr=False)
 
     def url(self, database="postgres"):
         """SQLAlchemy's address of a database."""
@@ -200,75 +204,75 @@ class Postgres:
             connection.execute(f'create database "{database}"')
         return self.url(database)
 
+    def start(self):
+        """Start it and wait until it answers."""
+        import psycopg
 
-@pytest.fixture(scope="session")
-def postgres_server():
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.folder)
+        for _ in range(600):
+            try:
+                psycopg.connect(self.url().replace("+psycopg", "")).close()
+                return
+            except psycopg.OperationalError:
+                if self.process.poll() is not None:
+                    said = (self.folder / "log").read_text()[-2_000:]
+                    raise RuntimeError("PostgreSQL did not start:\n" + said) from None
+                time.sleep(0.05)
+
+    def stop(self):
+        """Stop it; open connections are cut."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=20)
+
+
+@contextlib.contextmanager
+def a_postgres():
     """A real PostgreSQL on loopback in a scratch folder; root hands it to another user, as the server demands."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [shutil.which("initdb")]
     if not found[-1]:
         missing("PostgreSQL is not installed (Debian: apt-get install -y postgresql)")
     programs = Path(found[-1]).parent
-    server = Postgres(free_port())
     # Not below pytest's own folders, which other users may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    secret = folder / "password"
+    server = Postgres(free_port(), folder=Path(tempfile.mkdtemp(prefix="postgres-")))
+    secret = server.folder / "password"
     secret.write_text(server.password)
     become = []
     if os.geteuid() == 0:
-        for path in (folder, secret):
+        for path in (server.folder, secret):
             shutil.chown(path, "postgres", "postgres")
         become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"]
-    data = folder / "data"
+    data = server.folder / "data"
     subprocess.run(
         [*become, programs / "initdb", "-D", data, "-U", server.user, "--pwfile", secret, "-A", "scram-sha-256", "-N"],
         check=True,
         capture_output=True,
-        cwd=folder,
+        cwd=server.folder,
     )
     settings = {"listen_addresses": "127.0.0.1", "port": server.port, "unix_socket_directories": "", "fsync": "off"}
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*become, programs / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=folder
-        )
-    import psycopg
-
-    for _ in range(600):
-        try:
-            psycopg.connect(server.url().replace("+psycopg", "")).close()
-            break
-        except psycopg.OperationalError:
-            if process.poll() is not None:
-                raise RuntimeError("PostgreSQL did not start:\n" + (folder / "log").read_text()[-2_000:]) from None
-            time.sleep(0.05)
-    yield server
-    process.send_signal(signal.SIGINT)  # a fast shutdown: open connections are cut
-    process.wait(timeout=20)
-    shutil.rmtree(folder, ignore_errors=True)
+    server.command = [*become, programs / "postgres", "-D", data, *options]
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint():
-    """Address of an S3 server on loopback (moto), in a thread of this process."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+def postgres_server():
+    """A real PostgreSQL for the whole session: see `Postgres`."""
+    with a_postgres() as server:
+        yield server
 
 
 @pytest.fixture
-def s3_server(s3_endpoint, monkeypatch):
-    """That address, with the environment that lets fsspec and boto3 find it."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "AKIAREADER",
-        "AWS_SECRET_ACCESS_KEY": "correct-horse",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return s3_endpoint
+def postgres_of_its_own():
+    """A real PostgreSQL that a test may stop and start again."""
+    with a_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

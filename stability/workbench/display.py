@@ -3,6 +3,8 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -14,7 +16,18 @@ from stability.schema import ContractError, home
 from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.spec import DatasetSpec, Plan
 
-__all__ = ["print_catalogue", "print_check", "print_erasure", "print_expiry", "print_plan", "show_run"]
+if TYPE_CHECKING:
+    from stability.workbench.retention import Pruned
+
+__all__ = [
+    "print_catalogue",
+    "print_check",
+    "print_erasure",
+    "print_expiry",
+    "print_plan",
+    "print_pruned",
+    "show_run",
+]
 
 SETTLED = ("finished", "failed", "skipped", "blocked")
 COLOUR = {
@@ -123,6 +136,30 @@ def _verdict(facts: RunFacts, console: Console) -> None:
     )
     page = home() / "runs" / facts.name / "latest" / "index.html"
     console.print(f"Report: {escape(str(page))}\nMLflow: make report", highlight=False, soft_wrap=True)
+
+
+def print_pruned(found: "Pruned", *, dry_run: bool) -> None:
+    """Print what a pruning removed, or would remove."""
+    console, root = Console(), home()
+    kinds = {
+        "night": found.nights,
+        "night, but for its summary": found.emptied,
+        "run in the store": found.runs,
+        "version of a model that nobody promoted": found.models,
+        "snapshot": found.snapshots,
+        "environment": found.environments,
+    }
+    for kind, entries in kinds.items():
+        for entry in entries:
+            shown = (
+                os.path.relpath(entry, root) if kind != "run in the store" and isinstance(entry, Path) else str(entry)
+            )
+            console.print(f"{kind}: {escape(shown)}", highlight=False, soft_wrap=True)
+    for name in found.busy:
+        console.print(f"left alone, a night of it runs: {escape(name)}", highlight=False)
+    total = sum(map(len, kinds.values()))
+    verb = "would go" if dry_run else "went"
+    console.print(f"{total} {verb}, {found.size / 1e6:.1f} MB in files." if total else "Nothing to remove.")
 
 
 def print_catalogue() -> None:

@@ -33,6 +33,7 @@ __all__ = [
 
 RUN_FILE = "run.json"
 LOCK = ".lock"
+PRUNING = ".prune.lock"  # held while old nights are removed; a night waits that long before it begins
 # What a summary says of steps that an interruption caught; neither is a failure of the step's own.
 KILLED = ("interrupted", "not run: the night was interrupted")
 

@@ -18,7 +18,7 @@ from typing import Any
 from stability.schema import ContractError, home
 from stability.workbench import data, kernels, looks, notification, provenance, reuse
 from stability.workbench.facts import Metric, RunFacts, StepFacts
-from stability.workbench.nights import LOCK, RUN_FILE, latest_nights, run_record
+from stability.workbench.nights import LOCK, PRUNING, RUN_FILE, latest_nights, run_record
 from stability.workbench.publishing import Publisher, brief
 from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import check_metric, read_summary, summary, write_text_atomic
@@ -107,6 +107,8 @@ def _begin(
     if free < LEAST_FREE_DISK:
         message = f"{runs}: expected {LEAST_FREE_DISK / 1e6:.0f} MB of free disk, got {free / 1e6:.0f} MB. Free some."
         raise RunnerBusyError(message)
+    with locked(runs.parent / PRUNING):
+        pass
     try:
         stack.enter_context(locked(runs / LOCK, patience=LOCK_PATIENCE))
     except BlockingIOError as error:
@@ -209,7 +211,9 @@ class _Night:
 
     def go(self) -> RunFacts:
         """Run everything that can run; write the truth after every step."""
-        self._write()
+        if not self._write():
+            message = f"{self.folder}: expected a folder that can be written to, got an error (above). Free some disk."
+            raise RunnerBusyError(message)
         _point(self.runs / "latest", self.folder)
         try:
             self._prepare()

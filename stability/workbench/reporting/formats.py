@@ -211,10 +211,11 @@ def redact(text: str) -> str:
 
     Examples
     --------
-    >>> redact("postgresql://night:s3cret@db/mlflow")
-    'postgresql://night:***@db/mlflow'
+    >>> redact("postgresql://night:s3cret@db/mlflow"), redact("postgresql://night:p@ss@db/mlflow?x=1&password=s3")
+    ('postgresql://night:***@db/mlflow', 'postgresql://night:***@db/mlflow?x=1&password=***')
     """
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)
+    text = re.sub(r"(://[^:/@\s]*):[^/\s]+@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&](?:password|passwd|pwd|sslpassword|token|secret)=)[^&\s\"']+", r"\1***", text)
 
 
 def markdown_text(text: object) -> str:

@@ -130,15 +130,13 @@ def sparkline(
     span = f"{number(min(m.value for m in known))} to {number(max(m.value for m in known))}"
     since = f"{len(known)} runs since {nights[0][1]}" if nights[0][1] else f"{len(known)} runs"
     lost = [at(i, low)[0] for i, (metric, _, wrong) in enumerate(nights) if wrong]
-    if lost:
-        since += f", {len(lost)} failed"
     return Sparkline(
         bands=bands,
         lines=lines,
         dots=dots,
         last=at(len(nights) - 1, current.value) if current else None,
         failed=lost,
-        label=f"{name} in {since}: {span}",
+        label=f"{name} in {since}{f', {len(lost)} failed' * bool(lost)}: {span}",
         since=since,
         span=span,
     )
