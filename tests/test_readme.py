@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from workbenches import CHECKOUT
 
+from stability import datasets
 from stability.schema import read_table
 from stability.workbench.reporting import read_summary
 
@@ -35,7 +37,7 @@ def run(command, folder):
 
 
 def test_your_own_csv(home):
-    make, (spec,), (command,) = blocks("python")[0], blocks("yaml"), blocks("bash")
+    make, spec, command = blocks("python")[0], blocks("yaml")[0], blocks("bash")[0]
     done = run([sys.executable, "-c", make], home.folder)
     assert done.returncode == 0, done.stderr
     (home.folder / "experiments" / "mine.yaml").write_text(spec)
@@ -49,13 +51,40 @@ def test_your_own_csv(home):
     assert (alarms["start"] >= "2026-10-18T00:00Z").any()
 
 
+def test_your_own_logs_and_fault_records(home):
+    spec, command = blocks("yaml")[1], blocks("bash")[1]
+    for make in blocks("python")[:2]:
+        done = run([sys.executable, "-c", make], home.folder)
+        assert done.returncode == 0, done.stderr
+    (home.folder / "experiments" / "mine-whole.yaml").write_text(spec)
+    done = run(["bash", "-ec", command], home.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    latest = home.latest("mine-whole")
+    summary = read_summary(latest / "summary.json")
+    assert {s["status"] for s in summary["steps"].values()} == {"finished"}
+    tables = datasets.load(**_dataset(spec))
+    assert tables["logs"]["message"].str.contains("TimeoutError").sum() == 16, "with its traceback, each is one line"
+    assert tables["faults"]["severity"].tolist() == [8.0, 8.0]
+    page = (latest / "steps" / "explore" / "notebook.html").read_text()
+    assert "pool is full" in page
+    assert "pool exhausted" in page
+    alarms = read_table(latest / "steps" / "detect" / "alarms.parquet", "alarms")
+    felt = tables["faults"]["impact_start"].iloc[0]
+    assert ((alarms["start"] <= felt + pd.Timedelta("2h")) & (alarms["end"] >= felt)).any()
+
+
+def _dataset(spec):
+    data = yaml.safe_load(spec)["dataset"]
+    return {"name": data["name"], **data["options"]}
+
+
 def test_your_own_prometheus(home, prometheus_server, tmp_path):
     import datetime as dt
 
     def iso(seconds):
         return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
 
-    server, code = prometheus_server, blocks("python")[1]
+    server, code = prometheus_server, blocks("python")[2]
     end = server.start + server.step * server.samples
     replaced = {
         '"http://127.0.0.1:9090"': repr(server.url),
@@ -85,7 +114,7 @@ def test_every_command_and_file_that_it_names_is_there():
     targets = set(re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"(?:`|^ {4})make ([a-z]+)\b", README, re.M)) <= targets
     for path in re.findall(r"`((?:experiments|data|docs|notebooks)/[\w./-]+)`", README):
-        assert (CHECKOUT / path).exists() or path == "experiments/mine.yaml", path
+        assert (CHECKOUT / path).exists() or path in ("experiments/mine.yaml", "experiments/mine-whole.yaml"), path
     for link in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (CHECKOUT / link).is_file(), link
     rooms = re.findall(r"^\| `(\w+)` \|", README, re.M)
