@@ -63,7 +63,7 @@ def test_your_own_logs_and_fault_records(home):
     summary = read_summary(latest / "summary.json")
     assert {s["status"] for s in summary["steps"].values()} == {"finished"}
     tables = datasets.load(**_dataset(spec))
-    assert tables["logs"]["message"].str.contains("TimeoutError").sum() == 16, "with its traceback, each is one line"
+    assert tables["logs"]["message"].str.contains("TimeoutError").sum() == 18, "with its traceback, each is one line"
     assert tables["faults"]["severity"].tolist() == [8.0, 8.0]
     page = (latest / "steps" / "explore" / "notebook.html").read_text()
     assert "pool is full" in page
