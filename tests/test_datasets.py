@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sqlite3
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -513,3 +514,67 @@ def test_a_users_other_tables_take_the_readers_zone_csv_or_parquet(mine):
     (mine / "logs.parquet").write_bytes((mine / "logs.parquet").read_bytes()[:200])
     with pytest.raises(ContractError, match=r"logs\.parquet"):
         datasets.load("files", path="b.csv", logs="logs.parquet")
+
+
+def test_a_users_records_by_options_of_their_readers(mine):
+    (mine / "a.csv").write_text("timestamp,entity,x\n2026-07-01 00:00,web-1,1\n2026-07-01 00:05,web-2,2\n")
+    (mine / "app.log").write_text("2026-07-01 02:00:00 WARN [web-1] slow\n  and more\n")
+    (mine / "outages.csv").write_text("Nr;Server;From\n1;web-1;01.07.2026 02:00\n")
+    ticket = {"created": "2026-07-01T00:00:00.000+0000", "components": [{"name": "web-2"}]}
+    (mine / "tickets.json").write_text(json.dumps({"issues": [{"key": "OPS-1", "fields": ticket}]}))
+    (mine / "compose.yaml").write_text("services:\n  web-1: {depends_on: [web-2]}\n  web-2: {image: x}\n")
+    with sqlite3.connect(mine / "s.db") as store:
+        store.execute("create table versions (at text, host text, version text)")
+        store.execute("insert into versions values ('2026-07-01T00:00:00Z', 'web-1', '1.2')")
+    options = {
+        "path": "a.csv",
+        "reader": {"timezone": "Europe/Berlin"},
+        "logs": {"path": "app.log", "pattern": "{timestamp} {level} [{entity}] {message}"},
+        "faults": {
+            "path": "outages.csv",
+            "columns": {"Nr": "fault_id", "Server": "entity", "From": "impact_start"},
+            "timestamp_format": "%d.%m.%Y %H:%M",
+        },
+        "tickets": {"path": ["tickets.json"], "layout": "jira"},
+        "topology": "compose.yaml",
+        "states": {
+            "sql": "sqlite:///s.db",
+            "query": "select at as timestamp, host as entity, 'version' as name, version as value from versions",
+        },
+    }
+    tables = datasets.load("files", **options)
+    assert tables["logs"]["message"].tolist() == ["slow\n  and more"]
+    assert tables["logs"]["timestamp"].tolist() == [pd.Timestamp("2026-07-01T00:00Z")], "the reader's zone is theirs"
+    assert tables["faults"]["entity"].to_dict() == {"1": "web-1", "OPS-1": "web-2"}
+    assert tables["topology"].index.tolist() == [("web-1", "web-2")]
+    assert tables["states"]["value"].tolist() == ["1.2"]
+    before = datasets.fingerprint("files", **options)
+    assert datasets.fingerprint("files", **options) == before
+    with sqlite3.connect(mine / "s.db") as store:
+        store.execute("update versions set version = '1.3'")
+    changed = datasets.fingerprint("files", **options)
+    assert changed != before, "what the query gives is part of the data"
+    (mine / "app.log").write_text("2026-07-01 02:00:00 WARN [web-1] slow\n")
+    assert datasets.fingerprint("files", **options) != changed
+    for change, said in [
+        ({"logs": {"pattern": "x"}}, "either `path` or `sql`"),
+        ({"logs": {"path": "app.log", "sql": "x"}}, "both"),
+        ({"states": {"sql": "sqlite:///s.db"}}, "the query"),
+        ({"logs": {"path": "app.log", "patern": "x"}}, "did you mean 'pattern'"),
+        ({"faults": {**options["faults"], "columns": {"Servr": "entity"}}}, "did you mean 'Server'"),
+        ({"tickets": {"path": "tickets.json", "layout": "jra"}}, "did you mean 'jira'"),
+        ({"privacy": {"pseudonym": {}}}, "did you mean 'pseudonyms'"),
+    ]:
+        with pytest.raises(ContractError, match=said):
+            datasets.load("files", **{**options, **change})
+
+
+def test_a_fault_of_an_entity_without_telemetry_is_told(mine):
+    (mine / "a.csv").write_text("timestamp,entity,x\n2026-07-01T00:00:00Z,web-1,1\n")
+    (mine / "f.csv").write_text("fault_id,entity,impact_start\nf1,web1,2026-07-01T00:00:00Z\n")
+    with pytest.raises(ContractError, match=r"row 1, column 'entity'.*'web1'.*did you mean 'web-1'"):
+        datasets.load("files", path="a.csv", faults="f.csv")
+    kept = datasets.load("files", path="a.csv", faults={"path": "f.csv", "unknown": "keep"})
+    assert kept["faults"]["entity"].tolist() == ["web1"]
+    mended = datasets.load("files", path="a.csv", faults={"path": "f.csv", "values": {"entity": {"web1": "web-1"}}})
+    assert mended["faults"]["entity"].tolist() == ["web-1"]

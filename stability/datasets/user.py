@@ -148,7 +148,8 @@ def _as_it_is(path: str, name: str, timezone: str | None, entities: pd.Index) ->
 
 
 def _joined(faults: pd.DataFrame, tickets: pd.DataFrame) -> pd.DataFrame:
-    return validate(pd.concat([faults.reset_index(), tickets.reset_index()]), "faults", source="faults and tickets")
+    both = pd.concat([faults.reset_index(), tickets.reset_index()], ignore_index=True)
+    return validate(both, "faults", source="faults and tickets")
 
 
 def _source(name: str, given: str | Mapping, timezone: str | None) -> tuple[str | list[str], dict]:
