@@ -4,8 +4,8 @@ from stability.plotting.decomposition import plot_components, plot_residuals, pl
 from stability.plotting.detection import plot_band, plot_comparison, plot_detection, plot_false_alarm_rate
 from stability.plotting.faults import mark_faults
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
-from stability.plotting.populations import plot_histograms, plot_kinds
 from stability.plotting.logs import plot_log_counts
+from stability.plotting.populations import plot_histograms, plot_kinds
 from stability.plotting.quality import plot_quality
 from stability.plotting.relations import plot_correlation, plot_distribution
 from stability.plotting.series import plot_fleet, plot_panel, plot_series
