@@ -276,6 +276,30 @@ def postgres_of_its_own():
 
 
 @pytest.fixture(scope="session")
+def s3_endpoint():
+    """Address of an S3 server on loopback (moto), in a thread of this process."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3_server(s3_endpoint, monkeypatch):
+    """That address, with the environment that lets fsspec and boto3 find it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "AKIAREADER",
+        "AWS_SECRET_ACCESS_KEY": "correct-horse",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return s3_endpoint
+
+
+@pytest.fixture(scope="session")
 def empty_store(tmp_path_factory):
     """A store without experiments: making one takes seconds, copying it none."""
     import mlflow

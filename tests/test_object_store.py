@@ -9,6 +9,7 @@ import httpx
 import pandas as pd
 import pytest
 
+from stability import datasets
 from stability.schema import ContractError
 from stability.telemetry import read, read_with_report
 
@@ -96,6 +97,15 @@ def test_endpoint_and_credentials_as_options(bucket, s3_server, monkeypatch):
     assert len(read("s3://fleet/day/web-1.csv", storage=options)) == 2
     assert "'${NAME}'" in told("s3://fleet/day/web-1.csv", storage={**options, "secret": "wrong-horse"})
     assert "NO_SUCH_VARIABLE" in told("s3://fleet/day/web-1.csv", storage={**options, "secret": "${NO_SUCH_VARIABLE}"})
+
+
+def test_a_dataset_in_a_store_that_its_options_name(bucket, s3_server, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    options = {"path": "s3://fleet/day/*.csv", "reader": {"storage": {"endpoint_url": s3_server}}}
+    assert len(datasets.load("files", **options)["telemetry"]) == 2
+    before = datasets.fingerprint("files", **options)
+    bucket("day/web-1.csv", TEXT + "2026-01-01T00:02:00Z,1\n")
+    assert datasets.fingerprint("files", **options) != before
 
 
 def test_credentials_that_the_store_refuses(bucket, guarded_s3_server, monkeypatch):

@@ -237,8 +237,8 @@ def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
 
 def digests(**options) -> dict[str, str]:
     """Sha256 of every file and every query's rows that `load` would read, and what else decides what it gives."""
-    _reader(options.get("reader") or {})
-    found = [source for path in _telemetry(options.get("path", ())) for source in locate(path)]
+    storage = _reader(options.get("reader") or {}).get("storage") or {}
+    found = [source for path in _telemetry(options.get("path", ())) for source in locate(path, **storage)]
     return others(found, **options)
 
 
