@@ -362,3 +362,12 @@ def test_options_and_places_that_do_not_exist(tmp_path):
             read_logs(path, **options)
     with pytest.raises(ContractError, match="none"):
         read_logs(tmp_path / "no.log")
+
+
+def test_colours_of_a_terminal_are_no_part_of_a_line_and_rotated_files_are_one_entity(tmp_path):
+    line = "2026-01-01T00:00:0{}Z \x1b[32mINFO\x1b[0m up\n"
+    for k, name in enumerate(("app.log", "app.log.1", "app.log-20251231", "app-2.log")):
+        text(tmp_path, line.format(k), name)
+    logs = read_logs(str(tmp_path / "app*"))
+    assert logs["level"].tolist() == ["INFO"] * 4
+    assert logs["entity"].tolist() == ["app", "app", "app", "app-2"]

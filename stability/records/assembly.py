@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["ALIASES", "SHOWN", "Maker", "Tally"]
 
+import re
 import string
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stability.records.logs import LogOptions
 
 SHOWN = 5  # offending lines that an error lists
+_LOG = re.compile(r"(?:\.(?:log|jsonl|ndjson|json|out|err|journal|export))+(?:[.-]\d{1,10})?$")
 #: Names that widespread loggers give to the four columns, in the order in which they are looked for.
 ALIASES = {
     "timestamp": (
@@ -236,8 +238,5 @@ def _template(text: str | None, option: str) -> list[tuple[str, str | None]] | N
 
 
 def _stem(source: Source) -> str:
-    """Name of the file without its suffixes, those of logs too."""
-    stem = source.stem
-    for suffix in (".log", ".jsonl", ".ndjson", ".json", ".out", ".err", ".journal", ".export"):
-        stem = stem.removesuffix(suffix)
-    return stem or source.stem
+    """Name of the file without its suffixes, those of logs and of their rotation too: app.log.2.gz is app."""
+    return _LOG.sub("", source.stem) or source.stem

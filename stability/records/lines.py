@@ -7,6 +7,7 @@ __all__ = ["Opened", "opened", "text_lines"]
 import gzip
 import hashlib
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from stability.telemetry.signatures import PROBE
 from stability.telemetry.sources import CHUNK, GZIP, Source
 
 LONGEST = 1 << 20  # bytes of a line: a longer one is no log line but a file of another form
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")  # what a terminal would show as colour
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how Windows marks its text files
 
 
@@ -117,7 +119,7 @@ def opened(source: Source, advance: Callable[[int], object] | None = None) -> It
 
 
 def text_lines(file: Opened, encoding: str, undecodable: str) -> Iterator[tuple[int, str, bool]]:
-    """Give a text's lines without their ends.
+    """Give a text's lines without their ends and without colours.
 
     Parameters
     ----------
@@ -162,7 +164,7 @@ def text_lines(file: Opened, encoding: str, undecodable: str) -> Iterator[tuple[
             _refuse_long(file.label, row)
         raw = raw.removeprefix(b"\xef\xbb\xbf") if row == 1 else raw
         try:
-            yield row, raw.decode(encoding).rstrip("\r\n"), False
+            yield row, _plain(raw.decode(encoding)), False
         except UnicodeDecodeError as error:
             if undecodable == "error":
                 raise ContractError(
@@ -172,7 +174,7 @@ def text_lines(file: Opened, encoding: str, undecodable: str) -> Iterator[tuple[
                     got=f"a byte that it does not have, at position {error.start} of the line",
                     remedy="encoding='latin-1' (or what it was written in), or undecodable='replace'",
                 ) from error
-            yield row, raw.decode(encoding, errors="replace").rstrip("\r\n"), True
+            yield row, _plain(raw.decode(encoding, errors="replace")), True
 
 
 def _decoded(lines: io.TextIOWrapper, label: str) -> Iterator[tuple[int, str, bool]]:
@@ -182,9 +184,14 @@ def _decoded(lines: io.TextIOWrapper, label: str) -> Iterator[tuple[int, str, bo
             row += 1
             if len(line) > LONGEST:
                 _refuse_long(label, row)
-            yield row, line.rstrip("\r\n"), False
+            yield row, _plain(line), False
     except UnicodeDecodeError as error:
         raise ContractError(file=label, row=row + 1, expected="text in UTF-16", got=str(error)) from error
+
+
+def _plain(line: str) -> str:
+    """Take the end of the line off, and colours."""
+    return (_COLOUR.sub("", line) if "\x1b" in line else line).rstrip("\r\n")
 
 
 def _refuse_long(label: str, row: int) -> None:
