@@ -450,13 +450,13 @@ def causal_filter(rows, *, level, scale, last, origin, memory, seasons, clip=3.0
 # --- simulation: service levels, impacts, queues ---------------------------------------------------------------------
 
 
-def broken_samples(rows, error_ratio, latency):
-    """Whether the service level is broken at each (requests, errors, p99): two counters, and s (NaN = missing)."""
+def broken_samples(rows, error_ratio, latency, quality=None):
+    """Whether the service level is broken at each (requests, errors, p99, good): two counters, s, share (NaN: none)."""
     bad, known, missing = [], None, []
-    for requests, errors, p99 in rows:
+    for requests, errors, p99, good in rows:
         if math.isnan(requests):
             missing.append(len(bad))
-            bad.append(p99 > latency)
+            bad.append(p99 > latency or (quality is not None and good < quality))
             continue
         grown, failed = math.nan, math.nan
         if known is not None:
@@ -465,7 +465,8 @@ def broken_samples(rows, error_ratio, latency):
                 bad[place] = True
             grown = requests if restarted else requests - known[0]
             failed = errors if errors < known[1] else errors - known[1]
-        bad.append(p99 > latency or (grown > 0 and failed / grown > error_ratio))
+        poor = quality is not None and good < quality
+        bad.append(p99 > latency or poor or (grown > 0 and failed / grown > error_ratio))
         known, missing = (requests, errors), []
     return bad
 

@@ -36,7 +36,7 @@ def mine(workbench, monkeypatch):
 @pytest.mark.parametrize("name", ["simulated", "sample"])
 def test_shipped_data_keep_their_contracts(name):
     tables = datasets.load(name)
-    assert set(tables) == {"telemetry", "states", "topology", "logs", "faults"}
+    assert set(tables) == {"telemetry", "states", "topology", "logs", "feedback", "faults"}
     for table, frame in tables.items():
         pd.testing.assert_frame_equal(validate(frame, table), frame, check_freq=False)
 

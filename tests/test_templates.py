@@ -10,6 +10,7 @@ from naive import drain
 from stability import datasets
 from stability.records import LogTemplates, template_counts
 from stability.schema import ContractError, validate
+from stability.simulate import lines
 
 
 def table(messages, entities="a", step="1min"):
@@ -86,8 +87,9 @@ def test_counts_are_those_of_a_loop_and_know_no_future(lines, step):
 def test_a_fleets_lines_are_few_templates():
     logs = datasets.load("sample")["logs"]
     templates = LogTemplates().fit(logs)
-    assert len(templates.templates_) < 40
-    assert (templates.assign(logs) == "other").mean() < 0.01
+    wordings = sum(len(one.texts) for one in lines.LINES)  # of the simulation; a few more tell of single moments
+    assert len(templates.templates_) < 1.3 * wordings < len(logs) / 15
+    assert (templates.assign(logs) == "other").mean() < 0.1  # rare ones of a single day
 
 
 def test_what_cannot_be_done_is_told():

@@ -2,7 +2,8 @@
 
 from stability.simulate.faults import broken
 from stability.simulate.modes import BENIGN, FAILURE_MODES
-from stability.simulate.scenario import Scenario, read_scenario
+from stability.simulate.reading import read_scenario
+from stability.simulate.scenario import Scenario
 from stability.simulate.tables import simulate, write
 
 __all__ = ["BENIGN", "FAILURE_MODES", "Scenario", "broken", "read_scenario", "simulate", "write"]

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stability.simulate.modes import GROWTH, shape
+from stability.simulate.courses import haste, shape
+from stability.simulate.modes import FAILURE_MODES, GROWTH
 from stability.simulate.scenario import Scenario
 from stability.simulate.schedule import Occurrence
 from stability.simulate.streams import stream
+from stability.simulate.topology import placement
 
 HANDOVER_S = 60.0  # a planned restart: drained, started, ready
 CRASH_S = 300.0  # a killed process: noticed, started again, models loaded
 COLD_WORK = 0.25  # extra work just after a start, while caches are empty
 COLD_S = 360.0  # it dies away with this time constant
+APART_S = 240.0  # the least time between the restarts of what runs on a host under maintenance
 
 
 @dataclass
@@ -37,6 +40,10 @@ class Effects:
         Seconds, entity, name, value.
     kills : list of (str, int)
         Entity and sample at which the kernel killed the process.
+    skews : list of (int, float, float, float)
+        Row, start and end in s, and by how many s the clock of the entity runs ahead between them.
+    drivers : dict of str to ndarray of float64, shape (n, length)
+        What acts on each entity at each sample, by the names of `modes.DRIVERS`.
     """
 
     entities: list[str]
@@ -45,6 +52,7 @@ class Effects:
     born: np.ndarray
     states: list[tuple[float, str, str, str]] = field(default_factory=list)
     kills: list[tuple[str, int]] = field(default_factory=list)
+    skews: list[tuple[int, float, float, float]] = field(default_factory=list)
     drivers: dict[str, np.ndarray] = field(default_factory=dict)
 
     def driver(self, name: str) -> np.ndarray:
@@ -89,7 +97,7 @@ def apply(events: list[Occurrence], scenario: Scenario, seed: int, load: dict[st
     blank = np.zeros((len(names), length), dtype=bool)
     effects = Effects(names, length, blank, blank.copy())
     row = {name: k for k, name in enumerate(names)}
-    service = scenario.replicas()
+    paces = _paces(scenario, load, length)
     for entity in names:
         effects.states += [(0.0, entity, *pair) for pair in _first_states(scenario, seed, entity)]
     for event in events:
@@ -99,15 +107,20 @@ def apply(events: list[Occurrence], scenario: Scenario, seed: int, load: dict[st
         k = row[event.entity]
         for name, size in event.kind.effects.items():
             strength = size * event.intensity
+            if name == "skew":
+                effects.skews.append((k, event.start, event.end, strength))
+                continue
+            grown = course
             if name in GROWTH:
-                pace = load[service[event.entity]][first:last]
-                course = np.cumsum(pace) * scenario.step / (event.end - event.start)
+                whole = (event.end - event.start) * haste(bool(event.abrupt))
+                grown = np.cumsum(paces[k][first:last]) * scenario.step / whole
             if name == "leak":
-                _leak(effects, scenario, k, first, strength * course)
+                _leak(effects, scenario, k, first, strength * grown)
             else:
-                effects.driver(name)[k, first:last] += strength * course
+                effects.driver(name)[k, first:last] += strength * grown
         if event.kind.restarts:
-            _restart(effects, scenario, k, first if event.kind.restarts == "start" else last, HANDOVER_S)
+            for entity, sample in _restarted(event, scenario, first if event.kind.restarts == "start" else last):
+                _restart(effects, scenario, row[entity], sample, HANDOVER_S)
         if event.kind.state:
             effects.states += _changes(event, scenario, seed, effects.states)
     _cold_caches(effects, scenario)
@@ -121,15 +134,31 @@ def _course(event: Occurrence, scenario: Scenario, seed: int, length: int) -> tu
     last = min(max(int(np.ceil(event.end / scenario.step)), first + 1), length)
     seconds = np.arange(first, last) * scenario.step
     progress = np.clip((seconds - event.start) / (event.end - event.start), 0, 1)
-    return (
-        first,
-        last,
-        shape(event.kind.course, progress, (event.end - event.start) / 60, stream(seed, "course", event.name)),
-    )
+    rng, minutes = stream(seed, "course", event.key), (event.end - event.start) / 60
+    return first, last, shape(event.kind.course, progress, minutes, rng, event.abrupt)
+
+
+def _paces(scenario: Scenario, load: dict[str, np.ndarray], length: int) -> list[np.ndarray]:
+    """Give the load of every entity, relative to its mean; a host's is the mean of what runs on it."""
+    service, place = scenario.replicas(), placement(scenario)
+    own = [load[service[entity]] for entity in service]
+    tenants = {host: [own[k] for k, e in enumerate(service) if place.get(e) == host] for host in scenario.hosts}
+    return own + [np.mean(loads, axis=0) if loads else np.ones(length) for loads in tenants.values()]
+
+
+def _restarted(event: Occurrence, scenario: Scenario, sample: int) -> list[tuple[str, int]]:
+    """Who is restarted when: the entity itself; of a host, what runs there, one process after the other."""
+    if event.entity not in scenario.hosts:
+        return [(event.entity, sample)]
+    tenants = [entity for entity, host in placement(scenario).items() if host == event.entity]
+    apart = max(APART_S, (event.end - event.start) / max(len(tenants), 1))
+    return [(entity, sample + int(k * apart // scenario.step)) for k, entity in enumerate(tenants)]
 
 
 def _restart(effects: Effects, scenario: Scenario, row: int, sample: int, seconds: float) -> int:
     """Take the process away at a sample; returns the first sample at which it is back."""
+    if sample >= effects.length:
+        return effects.length
     back = sample + max(int(np.ceil(seconds / scenario.step)), 1)
     effects.down[row, sample:back] = True
     if back < effects.length:
@@ -182,13 +211,15 @@ def _changes(
     """A new value from the event's start on; a fault's repair brings the old one back."""
     name = event.kind.state
     before = max((s for s in states if s[1:3] == (event.entity, name) and s[0] <= event.start), key=lambda s: s[0])[3]
-    rng = stream(seed, "state", event.name)
-    if name == "version":
+    rng = stream(seed, "state", event.key)
+    if name == "kernel_version":
+        after = f"{before.rpartition('.')[0]}.{int(before.rpartition('.')[2]) + 1}"
+    elif name == "version":
         major, minor, patch = map(int, before.split("."))
         after = f"{major}.{minor}.{patch + int(rng.integers(1, 4))}"
     else:
         after = _value(name, rng)
     changes = [(event.start, event.entity, name, after)]
-    if event.kind.effects and event.end < scenario.duration:
+    if event.mode in FAILURE_MODES and event.end < scenario.duration:
         changes.append((event.end, event.entity, name, before))
     return changes

@@ -15,6 +15,7 @@ from stability.simulate.streams import stream
 AFTERMATH_S = (
     1_800.0  # an impact that begins this long after the cause has gone still belongs to it: queues, cold caches
 )
+QUALITY = "model_prediction_quality_ratio"
 UNFELT = 1.0  # severity of a fault that broke no service level
 SLOW = 4.0  # service level broken, under 1 % of the requests failed: users wait
 SEVERITY = (
@@ -33,22 +34,29 @@ def broken(telemetry: pd.DataFrame, level: ServiceLevel) -> pd.DataFrame:
     ----------
     telemetry : DataFrame
         Rows of one entity, by time: `http_server_requests_total`, `http_server_errors_total` (counters) and
-        `http_server_request_duration_seconds_p99` (s).
+        `http_server_request_duration_seconds_p99` (s) and, where a share of good answers is promised,
+        `model_prediction_quality_ratio`.
     level : ServiceLevel
         What users are promised.
 
     Returns
     -------
     DataFrame, index as in `telemetry`
-        `error_ratio` (share of the requests since the last sample that failed; NaN without requests) and `bad` (bool):
-        too many failed, or too slow, or the process was away. A gap counts as away where the counters begin anew after
-        it; where they go on, only the exporter was silent, and the gap says nothing.
+        `error_ratio` (share of the requests since the last sample that failed; NaN without requests), `unserved` (the
+        same, or the share by which good answers fall short, whichever is larger) and `bad` (bool):
+        too many failed, or too slow, or too few answers were good, or the process was away. A gap counts as away where
+        the counters begin anew after it; where they go on, only the exporter was silent, and the gap says nothing.
     """
     requests = _increments(telemetry["http_server_requests_total"])
     errors = _increments(telemetry["http_server_errors_total"])
     ratio = errors.where(requests > 0) / requests.where(requests > 0)
     slow = telemetry["http_server_request_duration_seconds_p99"] > level.latency
-    return pd.DataFrame({"error_ratio": ratio, "bad": (ratio > level.error_ratio) | slow | _away(telemetry)})
+    bad = (ratio > level.error_ratio) | slow | _away(telemetry)
+    unserved = ratio
+    if level.quality is not None and QUALITY in telemetry:
+        bad |= telemetry[QUALITY] < level.quality
+        unserved = np.fmax(ratio, (level.quality - telemetry[QUALITY]).clip(lower=0))
+    return pd.DataFrame({"error_ratio": ratio, "unserved": unserved, "bad": bad})
 
 
 def _increments(counter: pd.Series) -> pd.Series:
@@ -84,7 +92,9 @@ def fault_records(
 
     A fault has one row for the entity in which its cause lies, `fault_id` f01, and one for each other entity whose
     service level it broke, `fault_id` f01.<entity>: who is reached by it says the topology (callers of it or of what
-    runs on it, and replicas that take over), whether and when says that entity's own telemetry.
+    runs on it, and replicas that take over), whether and when says that entity's own telemetry. Where a service level
+    was broken and no injected fault explains it (a busy hour that a harmless event made too busy), there is a record
+    u01 with the impact alone: what users feel is on record, whatever its cause.
 
     Parameters
     ----------
@@ -106,8 +116,6 @@ def fault_records(
         `diagnosed_at` are those of the incident, NaT where nobody felt it before it was gone. `recovered_at` is the
         first moment at which the cause is gone and the service level holds. Times after the end of the record are NaT.
     """
-    if not faults:
-        return empty("faults")
     served = scenario.replicas()
     judged = {e: broken(telemetry.loc[e], scenario.services[s].service_level) for e, s in served.items()}
     bad = {
@@ -118,7 +126,7 @@ def fault_records(
         for entity, found in judged.items()
     }
     end = scenario.duration - scenario.step
-    records = []
+    records, explained = [], {entity: set() for entity in bad}
     for fault in faults:
         felt = {e: _impact(bad[e], fault, scenario.step) for e in _reach(scenario, topology, fault.entity)}
         felt = {entity: spans for entity, spans in felt.items() if spans}
@@ -127,6 +135,8 @@ def fault_records(
         for entity in [fault.entity, *sorted(felt.keys() - {fault.entity})]:
             spans = felt.get(entity, [])
             over = max([fault.end, *(last * scenario.step for _, last in spans)])
+            if spans:
+                explained[entity].add((spans[0][0], over / scenario.step))
             times = {
                 "cause_start": fault.start,
                 "impact_start": max(spans[0][0] * scenario.step, fault.start) if spans else None,
@@ -142,11 +152,35 @@ def fault_records(
                     "failure_mode": fault.mode,
                     "root_entity": fault.entity,
                     "root_metrics": ",".join(fault.kind.root_metrics),
-                    "severity": _severity(judged[entity]["error_ratio"], spans) if spans else UNFELT,
+                    "severity": _severity(judged[entity]["unserved"], spans) if spans else UNFELT,
                     "source": f"simulated:{scenario.name}",
                 }
             )
-    return validate(pd.DataFrame(records), "faults")
+    records += _unexplained(scenario, judged, bad, explained)
+    return validate(pd.DataFrame(records), "faults") if records else empty("faults")
+
+
+def _unexplained(scenario: Scenario, judged: dict, bad: dict, explained: dict) -> list[dict]:
+    """Records of what users felt and no injected fault explains: without cause and mode."""
+    left = [
+        (first, entity, last)
+        for entity, spans in bad.items()
+        for first, last in spans
+        if not any(begin <= first < over for begin, over in explained[entity])
+    ]
+    return [
+        {
+            "fault_id": f"u{k:02d}",
+            "entity": entity,
+            "impact_start": _moment(scenario, first * scenario.step),
+            "recovered_at": _moment(scenario, last * scenario.step)
+            if last * scenario.step <= scenario.duration - scenario.step
+            else pd.NaT,
+            "severity": _severity(judged[entity]["unserved"], [(first, last)]),
+            "source": f"simulated:{scenario.name}",
+        }
+        for k, (first, entity, last) in enumerate(sorted(left), start=1)
+    ]
 
 
 def _moment(scenario: Scenario, seconds: float) -> pd.Timestamp:
@@ -179,15 +213,15 @@ def _human(seed: int, fault: Occurrence, impact: float | None) -> tuple[float | 
     """When somebody noticed and when the cause was known: between the first impact and the repair."""
     if impact is None or impact >= fault.end:
         return None, None
-    rng = stream(seed, "people", fault.name, fault.entity)
+    rng = stream(seed, "people", fault.key)
     whole = fault.end - max(impact, fault.start)
     noticed, understood = rng.uniform(*NOTICED), rng.uniform(*UNDERSTOOD)
     begin = max(impact, fault.start)
     return begin + noticed * whole, begin + understood * whole
 
 
-def _severity(ratio: pd.Series, spans: list[tuple[int, int]]) -> float:
-    """Rate what was felt by the worst share of failed requests, averaged over five samples."""
-    window = ratio.iloc[spans[0][0] : spans[-1][1]]
+def _severity(unserved: pd.Series, spans: list[tuple[int, int]]) -> float:
+    """Rate what was felt by the worst share of requests that were not served, averaged over five samples."""
+    window = unserved.iloc[spans[0][0] : spans[-1][1]]
     worst = window.rolling(5, min_periods=1).mean().max()
     return max([SLOW, *(severity for share, severity in SEVERITY if worst >= share)])

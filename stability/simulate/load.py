@@ -5,9 +5,10 @@ from __future__ import annotations
 __all__ = ["demand", "season"]
 
 import numpy as np
+import pandas as pd
 
 from stability.simulate.scenario import Load, Scenario
-from stability.simulate.streams import autocorrelated, shots, stream
+from stability.simulate.streams import autocorrelated, regional, shots, stream
 
 DAY = 86_400.0
 SECOND_HARMONIC = 0.3  # of the day's swing: gives the morning shoulder and the evening one that user traffic has
@@ -15,18 +16,20 @@ NOISE_MEMORY_S = 2_700.0  # what the crowd does now it still does in 45 minutes
 BURSTS_A_DAY = 8.0
 BURST_HEIGHT = 0.12  # share of the demand
 BURST_MEMORY_S = 300.0
-WEEKEND_EDGE_H = 3.0  # a weekend begins and ends over some hours
+WEEKEND_EDGE_H = 3.0  # a weekend or a holiday begins and ends over some hours
 
 
-def season(load: Load, hours: np.ndarray) -> np.ndarray:
-    """Give the regular part of the load: the shape of the day, the weekend, the growth.
+def season(load: Load, hours: np.ndarray, holidays: tuple[float, ...] = ()) -> np.ndarray:
+    """Give the regular part of the load: the shape of the day, the weekend, holidays.
 
     Parameters
     ----------
     load : Load
         See its docstring.
     hours : ndarray of float64, shape (n,)
-        Hours since a Monday 00:00 UTC, of any week: growth counts from 0.
+        Hours since a Monday 00:00 UTC, of any week.
+    holidays : tuple of float
+        Days that are like a weekend, each by its first hour on the scale of `hours`.
 
     Returns
     -------
@@ -45,6 +48,9 @@ def season(load: Load, hours: np.ndarray) -> np.ndarray:
     day = np.cos(turn) + SECOND_HARMONIC * np.cos(2 * turn)
     edge = WEEKEND_EDGE_H / 2
     weekend = np.interp(hours % 168, [edge, 120 - edge, 120 + edge, 168 - edge], [0.0, 0.0, 1.0, 1.0], period=168)
+    for first in holidays:
+        off = np.interp(hours - first, [-edge, edge, 24 - edge, 24 + edge], [0.0, 1.0, 1.0, 0.0], left=0.0, right=0.0)
+        weekend = np.maximum(weekend, off)
     return load.mean * (1 + load.daily * day / (1 + SECOND_HARMONIC)) * (1 - load.weekend * weekend)
 
 
@@ -70,19 +76,17 @@ def demand(scenario: Scenario, seed: int, length: int, traffic: dict[str, np.nda
     seconds = np.arange(length) * scenario.step
     monday = scenario.start.normalize() - np.timedelta64(scenario.start.dayofweek, "D")
     hours = ((scenario.start - monday).total_seconds() + seconds) / 3600
+    holidays = tuple((pd.Timestamp(day, tz="UTC") - monday).total_seconds() / 3600 for day in scenario.holidays)
+    memory = float(np.exp(-scenario.step / NOISE_MEMORY_S))
     asked = {}
     for name, service in scenario.services.items():
-        if service.load is None:
+        load = service.load
+        if load is None:
             continue
-        slow = autocorrelated(
-            seed,
-            "crowd",
-            [name],
-            length,
-            memory=float(np.exp(-scenario.step / NOISE_MEMORY_S)),
-            sigma=service.load.noise,
-        )[0]
-        quick = autocorrelated(seed, "flicker", [name], length, memory=0.3, sigma=service.load.noise / 2, tail=5)[0]
+        own = autocorrelated(seed, "crowd", [name], length, memory=memory, sigma=load.noise)[0]
+        common = regional(seed, "crowd", [service.region], length, memory=memory, sigma=load.noise)[0]
+        slow = np.sqrt(1 - load.common) * own + np.sqrt(load.common) * common
+        quick = autocorrelated(seed, "flicker", [name], length, memory=0.3, sigma=load.noise / 2, tail=5)[0]
         bursts = shots(
             stream(seed, "bursts", name),
             length,
@@ -90,8 +94,7 @@ def demand(scenario: Scenario, seed: int, length: int, traffic: dict[str, np.nda
             height=BURST_HEIGHT,
             memory=float(np.exp(-scenario.step / BURST_MEMORY_S)),
         )
-        growth = np.exp(service.load.growth * seconds / DAY)
-        asked[name] = (
-            season(service.load, hours) * growth * np.exp(slow + quick) * (1 + bursts) * (1 + traffic.get(name, 0.0))
-        )
+        growth = np.exp(load.growth * seconds / DAY)
+        extra = (1 + bursts) * (1 + traffic.get(name, 0.0))
+        asked[name] = season(load, hours, holidays) * growth * np.exp(slow + quick) * extra
     return asked

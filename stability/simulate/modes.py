@@ -1,14 +1,12 @@
-"""What may befall an entity: the failure modes, and the harmless events that look like them."""
+"""What may befall an entity: the failure modes, and for each of them harmless events that move the same gauges."""
 
 from __future__ import annotations
 
-__all__ = ["BENIGN", "DRIVERS", "FAILURE_MODES", "Mode", "shape"]
+__all__ = ["BENIGN", "DRIVERS", "FAILURE_MODES", "GROWTH", "HOSTS", "SERVICES", "Mode"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-
-import numpy as np
 
 SERVICES = ("gateway", "model_server", "feature_store")
 HOSTS = ("cpu_host", "gpu_host")
@@ -20,16 +18,26 @@ DRIVERS: Mapping[str, str] = MappingProxyType(
         "errors": "probability that a request fails",
         "loss": "share of packets lost",
         "leak": "memory lost, as a share of what was free; the process is killed when all is gone",
-        "held": "file descriptors lost, as a share of those that were free",
-        "heat": "degrees Celsius that the cooling no longer takes away",
         "cache": "memory used for good, as a share of what was free",
+        "held": "file descriptors lost, as a share of those that were free",
+        "kept": "file descriptors used for good, as a share of those that were free",
+        "heat": "degrees Celsius that the cooling no longer takes away",
+        "stolen": "share of a host's CPU that somebody else takes, whoever needs it",
+        "spare": "share of a host's CPU that a job of low priority takes while nobody needs it",
+        "fill": "disk lost, as a share of what was free",
+        "scratch": "disk used for a while, as a share of what was free",
+        "wrong": "probability that an answer is wrong",
+        "drift": "population stability index by which the features have moved away from what the models learnt",
+        "missing": "share of the feature values that are missing",
+        "novelty": "population stability index of a shift that the models can take",
         "traffic": "extra demand, as a share of the usual one",
         "blind": "1 where the exporter gives no sample",
+        "skew": "s by which a clock runs ahead",
     }
 )
 """The quantities that events act on, and their units."""
 
-GROWTH = ("leak", "held")  # these add up with the requests served, so a quiet night delays the end
+GROWTH = ("leak", "held", "fill")  # these add up with the requests served, so a quiet night delays the end
 
 
 @dataclass(frozen=True)
@@ -42,20 +50,23 @@ class Mode:
         What happens, in a sentence.
     on : tuple of str
         Roles that it may befall; ``"entry"`` is a whole service that takes requests from outside.
-    effects : mapping of str to float
-        Driver (see `DRIVERS`) and its size at intensity 1.
     course : {'step', 'ramp', 'bursts', 'plateau', 'hump'}
-        How the effects unfold between start and end (see `shape`).
-    precursor : bool
-        Whether telemetry shows it before users can feel it.
-    root_metrics : tuple of str
-        Metrics of the root entity that are responsible, most responsible first.
+        How the effects unfold between start and end (see `courses.shape`).
     minutes : tuple of (float, float)
         Shortest and longest duration that a random schedule draws, in min.
+    effects : mapping of str to float
+        Driver (see `DRIVERS`) and its size at intensity 1.
+    precursor : bool
+        Whether telemetry shows it, as a rule, before users can feel it.
+    root_metrics : tuple of str
+        Metrics of the root entity that are responsible, most responsible first.
     restarts : {'start', 'end', None}
-        When the process is restarted: with the event (a release), or by its repair.
+        When the process is restarted: with the event (a release), or by its repair. On a host: one after the other of
+        the processes that run there.
     state : str or None
         Name of the state that changes at the start.
+    twin : str or None
+        For a harmless event, the failure mode whose gauges it moves.
     """
 
     meaning: str
@@ -67,6 +78,7 @@ class Mode:
     root_metrics: tuple[str, ...] = ()
     restarts: str | None = None
     state: str | None = None
+    twin: str | None = None
 
 
 FAILURE_MODES: Mapping[str, Mode] = MappingProxyType(
@@ -75,54 +87,94 @@ FAILURE_MODES: Mapping[str, Mode] = MappingProxyType(
             "memory that requests do not give back; collection slows the process, then the kernel kills it",
             on=SERVICES,
             course="step",
-            minutes=(100, 260),
+            minutes=(30, 90),
             effects={"leak": 1.4},
             precursor=True,
             root_metrics=("process_resident_memory_bytes",),
             restarts="end",
         ),
-        "connection_pool_exhaustion": Mode(
-            "connections that are not given back; requests wait for one, then fail",
-            on=SERVICES,
-            course="step",
-            minutes=(80, 240),
-            effects={"held": 1.4},
+        "cpu_saturation": Mode(
+            "a runaway job takes the CPU of a host from all that runs there",
+            on=HOSTS,
+            course="ramp",
+            minutes=(25, 80),
+            effects={"stolen": 1.7},
             precursor=True,
-            root_metrics=("process_open_fds",),
-            restarts="end",
+            root_metrics=("system_cpu_utilization_ratio",),
         ),
         "gpu_throttling": Mode(
             "a fan wears out; the GPU gets hotter until it lowers its clock under load",
             on=("gpu_host",),
             course="ramp",
-            minutes=(100, 260),
-            effects={"heat": 44.0},
+            minutes=(30, 90),
+            effects={"heat": 75.0},
             precursor=True,
             root_metrics=("gpu_temperature_celsius", "gpu_sm_clock_hertz"),
+        ),
+        "slow_dependency": Mode(
+            "the database behind a feature store answers later and later",
+            on=("feature_store",),
+            course="ramp",
+            minutes=(25, 80),
+            effects={"delay": 3.0},
+            precursor=True,
+            root_metrics=("http_server_request_duration_seconds_p99", "http_server_active_requests"),
+        ),
+        "connection_pool_exhaustion": Mode(
+            "connections that are not given back; requests wait for one, then fail",
+            on=SERVICES,
+            course="step",
+            minutes=(30, 90),
+            effects={"held": 1.4},
+            precursor=True,
+            root_metrics=("process_open_fds",),
+            restarts="end",
+        ),
+        "disk_full": Mode(
+            "a file grows with every request until the disk is full; writes are slow, then fail",
+            on=HOSTS,
+            course="step",
+            minutes=(30, 90),
+            effects={"fill": 1.4},
+            precursor=True,
+            root_metrics=("system_filesystem_utilization_ratio",),
         ),
         "bad_configuration": Mode(
             "a new configuration makes requests dearer and some of them fail",
             on=SERVICES,
             course="step",
-            minutes=(20, 100),
+            minutes=(20, 80),
             effects={"work": 0.5, "errors": 0.05},
             root_metrics=("http_server_errors_total", "process_cpu_seconds_total"),
             state="config_hash",
         ),
-        "slow_dependency": Mode(
-            "the database behind a feature store answers late, on and off",
+        "bad_model_version": Mode(
+            "a new version of the model, rolled out in stages, answers as fast as before and more often wrong",
+            on=("model_server",),
+            course="step",
+            minutes=(25, 100),
+            effects={"wrong": 0.42},
+            precursor=True,
+            root_metrics=("model_prediction_quality_ratio",),
+            restarts="start",
+            state="model_version",
+        ),
+        "data_drift_upstream": Mode(
+            "what comes from upstream changes: features move and some are missing, so the models answer wrong",
             on=("feature_store",),
-            course="bursts",
-            minutes=(25, 120),
-            effects={"delay": 1.6},
-            root_metrics=("http_server_request_duration_seconds_p99", "http_server_active_requests"),
+            course="ramp",
+            minutes=(30, 90),
+            effects={"drift": 0.9, "missing": 0.12},
+            precursor=True,
+            root_metrics=("feature_drift_psi", "feature_missing_ratio"),
         ),
         "network_loss": Mode(
-            "a link drops packets; what runs on the host waits for retransmissions",
+            "a link drops more and more packets; what runs on the host waits for retransmissions",
             on=HOSTS,
-            course="bursts",
-            minutes=(15, 90),
-            effects={"loss": 0.06},
+            course="ramp",
+            minutes=(25, 80),
+            effects={"loss": 0.16},
+            precursor=True,
             root_metrics=("system_network_errors_total",),
         ),
     }
@@ -140,11 +192,23 @@ BENIGN: Mapping[str, Mode] = MappingProxyType(
             state="version",
         ),
         "config_change": Mode(
-            "a new configuration that changes nothing for users",
+            "a new configuration that costs a little and that nobody feels",
             on=SERVICES,
             course="step",
-            minutes=(1, 1),
+            minutes=(30, 150),
+            effects={"work": 0.1, "errors": 0.003},
             state="config_hash",
+            twin="bad_configuration",
+        ),
+        "model_release": Mode(
+            "a new version of the model that is as good as the old one",
+            on=("model_server",),
+            course="step",
+            minutes=(20, 90),
+            effects={"wrong": 0.012},
+            restarts="start",
+            state="model_version",
+            twin="bad_model_version",
         ),
         "campaign": Mode(
             "more requests from outside for some hours",
@@ -153,12 +217,77 @@ BENIGN: Mapping[str, Mode] = MappingProxyType(
             minutes=(60, 240),
             effects={"traffic": 0.18},
         ),
+        "maintenance": Mode(
+            "a host gets a new kernel; what runs there is restarted, one process after the other",
+            on=HOSTS,
+            course="step",
+            minutes=(15, 60),
+            restarts="start",
+            state="kernel_version",
+        ),
         "cache_growth": Mode(
             "a cache fills, stays full and is flushed in the end: a leak that is none",
             on=SERVICES,
             course="plateau",
-            minutes=(180, 600),
-            effects={"cache": 0.4},
+            minutes=(120, 600),
+            effects={"cache": 0.5},
+            twin="memory_leak",
+        ),
+        "idle_clients": Mode(
+            "clients keep more connections open than they use, and close them in the end",
+            on=SERVICES,
+            course="plateau",
+            minutes=(90, 480),
+            effects={"kept": 0.4},
+            twin="connection_pool_exhaustion",
+        ),
+        "batch_job": Mode(
+            "a job of low priority takes the CPU that nobody needs, and disk for its files until it is done",
+            on=HOSTS,
+            course="hump",
+            minutes=(40, 240),
+            effects={"spare": 0.75, "scratch": 0.6},
+            twin="cpu_saturation",
+        ),
+        "backup": Mode(
+            "a copy is written to the disk, sent away and removed",
+            on=HOSTS,
+            course="plateau",
+            minutes=(60, 300),
+            effects={"scratch": 0.75, "spare": 0.1},
+            twin="disk_full",
+        ),
+        "warm_hall": Mode(
+            "the hall gets warmer for some hours, and the cooling copes",
+            on=("gpu_host",),
+            course="hump",
+            minutes=(120, 480),
+            effects={"heat": 16.0},
+            twin="gpu_throttling",
+        ),
+        "index_rebuild": Mode(
+            "the database rebuilds an index and answers a little later, on and off",
+            on=("feature_store",),
+            course="bursts",
+            minutes=(20, 120),
+            effects={"delay": 0.12},
+            twin="slow_dependency",
+        ),
+        "new_audience": Mode(
+            "other people come and ask for other things; features move and the answers stay right",
+            on=("feature_store",),
+            course="hump",
+            minutes=(120, 480),
+            effects={"novelty": 0.5, "missing": 0.008},
+            twin="data_drift_upstream",
+        ),
+        "line_noise": Mode(
+            "a cable counts errors that retransmission hides",
+            on=HOSTS,
+            course="bursts",
+            minutes=(15, 90),
+            effects={"loss": 0.0015},
+            twin="network_loss",
         ),
         "sensor_gap": Mode(
             "the exporter is silent while the service answers",
@@ -167,53 +296,13 @@ BENIGN: Mapping[str, Mode] = MappingProxyType(
             minutes=(3, 40),
             effects={"blind": 1.0},
         ),
+        "clock_skew": Mode(
+            "a clock runs ahead; telemetry and log lines of the entity carry times that are too late",
+            on=SERVICES + HOSTS,
+            course="step",
+            minutes=(60, 360),
+            effects={"skew": 90.0},
+        ),
     }
 )
 """Name of every harmless event and what it does."""
-
-RISE = 0.85  # share of its duration that a ramp needs to full strength: some time is left at the top
-EDGE = 0.15  # share of its duration that a hump rises, and falls
-FILL = 4.0  # a plateau is an exponential approach with this many time constants in its duration
-BURST_MINUTES = 6.0  # mean length of a burst
-PAUSE_MINUTES = 2.0  # mean length of the pause between two
-LEAST_BURST = 0.3  # the weakest burst against the strongest
-
-
-def shape(course: str, progress: np.ndarray, minutes: float, rng: np.random.Generator) -> np.ndarray:
-    """Unfold an event over its duration.
-
-    Parameters
-    ----------
-    course : {'step', 'ramp', 'bursts', 'plateau', 'hump'}
-        Full from the first moment; growing steadily; on and off; filling up; up and down again.
-    progress : ndarray of float64, shape (n,)
-        Share of the duration that has passed, 0 to 1.
-    minutes : float
-        The duration, in min.
-    rng : numpy.random.Generator
-        Draws the bursts.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,), from 0 to 1
-
-    Examples
-    --------
-    >>> shape("ramp", np.array([0.0, 0.425, 0.85, 1.0]), 60, np.random.default_rng(0)).tolist()
-    [0.0, 0.5, 1.0, 1.0]
-    """
-    if course == "step":
-        return np.ones_like(progress)
-    if course == "ramp":
-        return np.minimum(progress / RISE, 1.0)
-    if course == "plateau":
-        return 1 - np.exp(-FILL * progress)
-    if course == "hump":
-        return np.clip(np.minimum(progress, 1 - progress) / EDGE, 0.0, 1.0)
-    # Bursts: alternating exponential times on and off, enough of them to cover the duration, on first.
-    pairs = int(np.ceil(3 * minutes / (BURST_MINUTES + PAUSE_MINUTES))) + 8
-    lengths = np.column_stack([rng.exponential(BURST_MINUTES, pairs), rng.exponential(PAUSE_MINUTES, pairs)])
-    switches = np.cumsum(lengths.ravel()) / minutes
-    phase = np.searchsorted(switches, progress, side="right")
-    heights = rng.uniform(LEAST_BURST, 1.0, pairs + 1)
-    return np.where(phase % 2 == 0, heights[np.minimum(phase // 2, pairs)], 0.0)

@@ -22,10 +22,15 @@ SERVICE_METRICS = (
     "process_open_fds",
     "model_queue_depth",
     "vllm_kv_cache_usage_ratio",
+    "model_prediction_quality_ratio",
+    "model_prediction_confidence_ratio",
+    "feature_drift_psi",
+    "feature_missing_ratio",
 )
 HOST_METRICS = (
     "system_cpu_utilization_ratio",
     "system_memory_utilization_ratio",
+    "system_filesystem_utilization_ratio",
     "system_network_errors_total",
     "gpu_utilization_ratio",
     "gpu_temperature_celsius",
@@ -42,6 +47,9 @@ CLOCK_HZ = 1.98e9  # the highest SM clock of a current data-centre GPU
 PACKETS_PER_S = 400.0  # at full load of a host
 STRAY_ERRORS_PER_S = 0.03
 USUAL_LOAD = 0.4  # share of the capacity, over day and night
+JUDGED = 0.05  # share of the answers that somebody or something judges
+JUDGED_OVER_S = 600.0  # the quality is that of the answers judged in the last ten minutes
+JUDGED_LEAST = 5  # with fewer judged it is not given
 UPTIME_S = (2e5, 2e6)  # how long the processes had been running before the record begins
 
 
@@ -70,6 +78,7 @@ def observe(fleet: Fleet) -> pd.DataFrame:
     values["up"] = seen.astype(float)
     for name in METRICS[1:]:
         values[name] = np.where(seen, values[name], np.nan)
+    _set_clocks(fleet, values)
     order = sorted(range(len(entities)), key=lambda k: entities[k])
     stamps = fleet.scenario.start + pd.to_timedelta(np.arange(length) * fleet.scenario.step, unit="s")
     index = pd.MultiIndex.from_product([[entities[k] for k in order], stamps], names=["entity", "timestamp"])
@@ -81,13 +90,31 @@ def _missed(fleet: Fleet, entities: list[str], length: int) -> np.ndarray:
     return np.vstack([stream(fleet.seed, "scrape", name).random(length) < MISSED for name in entities])
 
 
+def _set_clocks(fleet: Fleet, values: dict[str, np.ndarray]) -> None:
+    """Move the samples of an entity whose clock runs ahead to the times that they carry.
+
+    When it jumps ahead nothing carries the next times; when it is set back samples come with times that are taken, and
+    the first ones stay.
+    """
+    step, rows = fleet.scenario.step, {row for row, *_ in fleet.effects.skews}
+    for row in sorted(rows):
+        stamps = np.arange(fleet.length)
+        for _, start, end, ahead in (skew for skew in fleet.effects.skews if skew[0] == row):
+            stamps[int(np.ceil(start / step)) : int(np.ceil(end / step))] += int(ahead // step)
+        first = np.append(True, stamps[1:] > np.maximum.accumulate(stamps)[:-1]) & (stamps < fleet.length)
+        for name, array in values.items():
+            shown = np.full(fleet.length, 0.0 if name == "up" else np.nan)
+            shown[stamps[first]] = array[row, first]
+            array[row] = shown
+
+
 def _services(fleet: Fleet) -> dict[str, np.ndarray]:
     scenario, seed, names, length = fleet.scenario, fleet.seed, fleet.replicas, fleet.length
     step, away = scenario.step, fleet.effects.down[: len(fleet.replicas)]
     role = [scenario.services[service].role for service in scenario.replicas().values()]
     model = np.array([r == "model_server" for r in role])[:, None]
     due = np.where(away, 0.0, fleet.arrivals) * step
-    requests, errors, quantile = np.empty_like(due), np.empty_like(due), np.empty_like(due)
+    requests, errors, quantile, good = (np.empty_like(due) for _ in range(4))
     for k, name in enumerate(names):
         # A stream for each: how many draws a Poisson number takes depends on its mean, and what happens at one moment
         # must not reshuffle what is drawn for another.
@@ -96,11 +123,15 @@ def _services(fleet: Fleet) -> dict[str, np.ndarray]:
         errors[k] = stream(seed, "errors seen", name).binomial(requests[k].astype(np.int64), failing)
         scatter = 0.02 + 0.6 / np.sqrt(np.maximum(requests[k], 1.0))  # of the sample quantile of so many requests
         quantile[k] = stream(seed, "quantile", name).standard_normal(length) * scatter
+        good[k] = _judged(fleet, name, requests[k], fleet.answers.wrong[k])
     rate, cores = USUAL_LOAD * settings(scenario, "capacity"), np.array([[CORES[r]] for r in role])
     jitter = np.exp(autocorrelated(seed, "cores", names, length, memory=0.5, sigma=0.05, tail=5))
     cpu = np.round((IDLE_CORES + cores * np.clip(fleet.busy, 0, 1) * jitter) * np.where(away, 0, step), 2)
     depth = np.round(fleet.backlog + 2 * np.clip(fleet.usage, 0, 1) ** 3 * np.exp(_white(fleet, "depth", 0.5)))
     cache = 0.1 + 0.68 * np.clip(fleet.usage, 0, 1.2) + _white(fleet, "cache", 0.03)
+    sure = fleet.answers.sure + _white(fleet, "sure", 0.012)
+    psi = fleet.answers.drift * np.exp(_white(fleet, "psi", 0.12))
+    nulls = fleet.answers.missing * np.exp(_white(fleet, "nulls seen", 0.15))
     active = np.round(fleet.active * np.exp(_white(fleet, "active", 0.08)))
     return {
         "http_server_requests_total": _counter(fleet, names, requests, rate),
@@ -114,7 +145,22 @@ def _services(fleet: Fleet) -> dict[str, np.ndarray]:
         "process_open_fds": np.round(fleet.descriptors),
         "model_queue_depth": np.where(model, depth, np.nan),
         "vllm_kv_cache_usage_ratio": np.where(model, np.round(np.clip(cache, 0, 1), 3), np.nan),
+        "model_prediction_quality_ratio": good,
+        "model_prediction_confidence_ratio": np.round(np.clip(sure, 0, 1), 3),
+        "feature_drift_psi": np.round(psi, 3),
+        "feature_missing_ratio": _ratio(nulls),
     }
+
+
+def _judged(fleet: Fleet, name: str, requests: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Share of good answers among those of the last minutes that were judged, of one replica."""
+    if np.isnan(wrong).all():
+        return np.full(len(wrong), np.nan)
+    asked = stream(fleet.seed, "judged", name).binomial(requests.astype(np.int64), JUDGED)
+    right = stream(fleet.seed, "judged good", name).binomial(asked, np.clip(1 - wrong, 0, 1))
+    over = max(int(JUDGED_OVER_S // fleet.scenario.step), 1)
+    asked, right = (np.convolve(counts, np.ones(over))[: len(wrong)] for counts in (asked, right))
+    return np.where(asked >= JUDGED_LEAST, np.round(right / np.maximum(asked, 1), 3), np.nan)
 
 
 def _hosts(fleet: Fleet) -> dict[str, np.ndarray]:
@@ -143,8 +189,9 @@ def _hosts(fleet: Fleet) -> dict[str, np.ndarray]:
     memory = np.array([host.memory for host in scenario.hosts.values()])[:, None]
     strain = np.clip(fleet.utilization / fleet.clock, 0, 1)
     return {
-        "system_cpu_utilization_ratio": _ratio(0.06 + np.where(gpu, 0.3, 0.75) * fleet.utilization + noise["host cpu"]),
+        "system_cpu_utilization_ratio": _ratio(fleet.cpu + noise["host cpu"]),
         "system_memory_utilization_ratio": _ratio(0.08 + fleet.resident / memory + noise["host memory"]),
+        "system_filesystem_utilization_ratio": _ratio(fleet.disk),
         "system_network_errors_total": _counter(fleet, names, broken, STRAY_ERRORS_PER_S),
         "gpu_utilization_ratio": np.where(gpu, _ratio(strain + noise["gpu"]), np.nan),
         "gpu_temperature_celsius": np.where(gpu, np.round(fleet.heat + noise["sensor"], 1), np.nan),

@@ -1,19 +1,16 @@
-"""The scenario file: a fleet, its load and what befalls it, checked before anything is computed."""
+"""The scenario: a fleet, its load and what befalls it, field by field."""
 
 from __future__ import annotations
 
-__all__ = ["Event", "Host", "Load", "Scenario", "Service", "ServiceLevel", "read_scenario"]
+__all__ = ["Event", "Feedback", "Host", "Load", "Logs", "RandomEvents", "Scenario", "Service", "ServiceLevel"]
 
-import os
-from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+import datetime
+from graphlib import TopologicalSorter
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from stability.schema import ContractError, nearest
 from stability.simulate.modes import BENIGN, FAILURE_MODES
 
 
@@ -45,21 +42,32 @@ def _name(value: str) -> str:
     return value
 
 
+def _day(value: Any) -> datetime.date:
+    """Read a day; YAML makes a date of 2026-03-11, and JSON leaves it a text."""
+    try:
+        if type(value) is datetime.date:
+            return value
+        return datetime.date.fromisoformat(value)
+    except (ValueError, TypeError):
+        raise ValueError("a day, such as 2026-03-11") from None
+
+
+Day = Annotated[Any, BeforeValidator(_day)]
 Duration = Annotated[float, BeforeValidator(_seconds)]
 Moment = Annotated[Any, BeforeValidator(_in_utc)]
 Name = Annotated[str, AfterValidator(_name)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class Load(_Strict):
     """Requests from outside.
 
     `mean` in requests/s over a usual weekday and all replicas; `daily` and `weekend` as shares of it (how far the day
-    swings around its mean, how much the weekend lies below); `growth` as a share a day; `noise` as the standard
-    deviation of its logarithm.
+    swings around its mean, how much the weekend and a holiday lie below); `growth` as a share a day; `noise` as the
+    standard deviation of its logarithm, of which the share `common` is that of everybody in the region.
     """
 
     mean: float = Field(gt=0)
@@ -67,6 +75,7 @@ class Load(_Strict):
     weekend: float = Field(0.25, ge=0, le=0.9)
     growth: float = Field(0.0, ge=-0.2, le=0.2)
     noise: float = Field(0.06, ge=0, le=0.5)
+    common: float = Field(0.6, ge=0, le=1)
     peak_hour: float = Field(15.0, ge=0, lt=24)
 
 
@@ -74,11 +83,13 @@ class ServiceLevel(_Strict):
     """What users are promised.
 
     It is broken at a sample whose share of failed requests is above `error_ratio`, or whose 99th percentile of latency
-    is above `latency` (s), or at which the process was away; an impact is a run of such samples of at least `during`.
+    is above `latency` (s), or whose share of good answers is below `quality` (where one is promised), or at which the
+    process was away; an impact is a run of such samples of at least `during`.
     """
 
     error_ratio: float = Field(0.02, gt=0, lt=1)
     latency: float = Field(gt=0)
+    quality: float | None = Field(None, gt=0, lt=1)
     during: Duration = 180.0
 
 
@@ -87,7 +98,8 @@ class Service(_Strict):
 
     `capacity` in requests/s of one replica; `latency` in s, the 99th percentile at rest; `timeout` in s; `memory` and
     `memory_limit` in bytes; `descriptors` is the limit of open files; `calls` gives the calls of another service that a
-    request makes on average; `runs_on` names the host of each replica, in turn.
+    request makes on average; `runs_on` names the host of each replica, in turn; `region` is where its users and its
+    network are: what is in one region has part of its noise in common.
     """
 
     role: Literal["gateway", "model_server", "feature_store"]
@@ -103,33 +115,50 @@ class Service(_Strict):
     load: Load | None = None
     calls: dict[str, Annotated[float, Field(gt=0, le=20)]] = {}
     runs_on: list[str] = []
+    region: Name = "main"
 
 
 class Host(_Strict):
-    """A machine; with a GPU where `gpu` is true. `shares` names hosts on the same link; `memory` in bytes."""
+    """A machine; with a GPU where `gpu` is true. `shares` names hosts on the same link; `memory` in bytes.
+
+    Hosts of one `region` stand in one hall, whose air warms and cools them all.
+    """
 
     gpu: bool = False
     memory: float = Field(64e9, gt=0)
     shares: list[str] = []
+    region: Name = "main"
 
 
 class Event(_Strict):
-    """Something that befalls an entity, `start` after the scenario's beginning; `intensity` 1 is the usual size."""
+    """Something that befalls an entity, `start` after the scenario's beginning; `intensity` 1 is the usual size.
+
+    `pace` is how it comes: ``gradual`` with a time in which telemetry shows it before users feel it, ``abrupt``
+    without; left out, as is usual for the mode. It says nothing of harmless events.
+    """
 
     mode: str
     entity: str
     start: Duration
     duration: Duration | None = None
     intensity: float = Field(1.0, gt=0, le=5)
+    pace: Literal["gradual", "abrupt"] | None = None
 
 
 class RandomEvents(_Strict):
-    """Events drawn from the seed: how many of each mode; faults between `after` and `before`, a slot of time each."""
+    """Events drawn from the seed: how many of each mode; faults between `after` and `before`, one after the other.
+
+    `surprise` is the share of the faults that come in the other pace than is usual for their mode: a leak that fills
+    the memory in minutes, a bad configuration that is rolled out with care. `mild` is the share of those so weak that
+    as a rule nobody feels them.
+    """
 
     after: Duration = 0.0
     before: Duration | None = None
     faults: dict[str, Annotated[int, Field(ge=0, le=10_000)]] = {}
     benign: dict[str, Annotated[int, Field(ge=0, le=10_000)]] = {}
+    surprise: float = Field(0.25, ge=0, le=1)
+    mild: float = Field(0.15, ge=0, le=1)
 
 
 class Logs(_Strict):
@@ -139,8 +168,23 @@ class Logs(_Strict):
     at_most: int = Field(3, ge=0, le=1000)
 
 
+class Feedback(_Strict):
+    """What users write: messages a day while all is well, and messages a thousand requests that went badly.
+
+    A request went badly when it failed, took longer than is promised (counted half), or got a wrong answer (a tenth:
+    few notice). `chinese` is the share of the users who write Chinese; the others write English.
+    """
+
+    per_day: float = Field(16.0, ge=0, le=100_000)
+    per_thousand: float = Field(0.4, ge=0, le=1000)
+    chinese: float = Field(0.3, ge=0, le=1)
+
+
 class Scenario(_Strict):
-    """A whole scenario; see `data/scenarios/` for two that are commented."""
+    """A whole scenario; see `data/scenarios/` for those that are commented.
+
+    `holidays` are days (UTC) on which the load is that of a weekend.
+    """
 
     name: Name
     description: str = ""
@@ -148,12 +192,14 @@ class Scenario(_Strict):
     start: Moment
     duration: Duration
     step: Duration = 60.0
+    holidays: list[Day] = []
     services: dict[Name, Service] = Field(min_length=1)
     hosts: dict[Name, Host] = {}
     faults: list[Event] = []
     benign: list[Event] = []
     random: RandomEvents = RandomEvents()
     logs: Logs = Logs()
+    feedback: Feedback = Feedback()
 
     def replicas(self) -> dict[str, str]:
         """Entity of every replica and its service."""
@@ -176,147 +222,3 @@ class Scenario(_Strict):
         return list(
             TopologicalSorter({name: list(service.calls) for name, service in self.services.items()}).static_order()
         )
-
-
-def read_scenario(source: str | os.PathLike | dict) -> Scenario:
-    """Read and check a scenario.
-
-    Parameters
-    ----------
-    source : path or dict
-        A YAML file, or what one holds.
-
-    Returns
-    -------
-    Scenario
-
-    Raises
-    ------
-    ContractError
-        With the file, the path of the field in it, what was expected, what came, and the nearest known name.
-    """
-    where = "scenario" if isinstance(source, dict) else Path(source)
-    raw = source if isinstance(source, dict) else _parse(Path(source))
-    if not isinstance(raw, dict):
-        _fail(where, None, "a mapping with name, start, duration, services", type(raw).__name__)
-    try:
-        scenario = Scenario.model_validate(raw)
-    except ValidationError as error:
-        _tell(where, error.errors()[0])
-    _check_fleet(where, scenario)
-    _check_events(where, scenario)
-    return scenario
-
-
-def _fail(where: Path | str, place: str | None, expected: str, got: object, remedy: str | None = None) -> NoReturn:
-    raise ContractError(file=where, column=place, expected=expected, got=got, remedy=remedy)
-
-
-def _parse(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        there = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        _fail(path, None, "a scenario's YAML file", "no file", nearest(path.name, there))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        _fail(path, None, "a scenario in YAML", " ".join(str(error).split()))
-
-
-def _tell(where: Path | str, first: dict) -> NoReturn:
-    """Turn pydantic's first finding into the house's error."""
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        _fail(
-            where, place, "a known field", repr(first["loc"][-1]), nearest(str(first["loc"][-1]), _fields(first["loc"]))
-        )
-    if first["type"] == "missing":
-        _fail(where, place, "the field", "nothing")
-    message = first["msg"].removeprefix("Value error, ")
-    _fail(where, place, message[0].lower() + message[1:].removeprefix("nput should be "), first["input"])
-
-
-def _fields(loc: tuple) -> list[str]:
-    """Names of the fields beside an unknown one, found by walking the models along its path."""
-    inside = {
-        "services": Service,
-        "hosts": Host,
-        "faults": Event,
-        "benign": Event,
-        "random": RandomEvents,
-        "logs": Logs,
-    }
-    model: type[BaseModel] = inside.get(str(loc[0]), Scenario) if len(loc) > 1 else Scenario
-    for part in loc[1:-1]:
-        model = {"load": Load, "service_level": ServiceLevel}.get(str(part), model)
-    return list(model.model_fields)
-
-
-def _check_fleet(where: Path | str, scenario: Scenario) -> None:
-    if not 1 <= scenario.step <= 3600 or scenario.duration < 2 * scenario.step:
-        _fail(
-            where, "step", "1 s to 1 h, at most half of the duration", f"{scenario.step:g} s in {scenario.duration:g} s"
-        )
-    taken = set(scenario.replicas())
-    for name, host in scenario.hosts.items():
-        if name in taken or name in scenario.services:
-            _fail(where, f"hosts.{name}", "a name that no service or replica has", repr(name))
-        for k, other in enumerate(host.shares):
-            if other not in scenario.hosts or other == name:
-                _fail(where, f"hosts.{name}.shares.{k}", "another host", repr(other), nearest(other, scenario.hosts))
-    for name, service in scenario.services.items():
-        place = f"services.{name}"
-        for other in service.calls:
-            if other not in scenario.services:
-                _fail(where, f"{place}.calls.{other}", "a service", repr(other), nearest(other, scenario.services))
-        for k, host in enumerate(service.runs_on):
-            if host not in scenario.hosts:
-                _fail(where, f"{place}.runs_on.{k}", "a host", repr(host), nearest(host, scenario.hosts))
-        if service.memory >= service.memory_limit:
-            _fail(
-                where,
-                f"{place}.memory",
-                f"less than memory_limit ({service.memory_limit:g} bytes)",
-                f"{service.memory:g}",
-            )
-    if len(taken) != sum(service.replicas for service in scenario.services.values()):
-        _fail(where, "services", "replicas with names of their own", "two with the same name", "rename a service")
-    try:
-        order = scenario.order()
-    except CycleError as error:
-        _fail(where, "services", "calls without a circle", " -> ".join(error.args[1]), "take one of the calls away")
-    reached = {name for name in order if scenario.services[name].load}
-    for name in reversed(order):  # callers first
-        if name in reached:
-            reached |= set(scenario.services[name].calls)
-    idle = [name for name in reversed(order) if name not in reached]
-    if idle:
-        _fail(where, f"services.{idle[0]}", "load, or a caller that has some", "neither")
-
-
-def _check_events(where: Path | str, scenario: Scenario) -> None:
-    for kind, modes in (("faults", FAILURE_MODES), ("benign", BENIGN)):
-        for k, event in enumerate(getattr(scenario, kind)):
-            place = f"{kind}.{k}"
-            if event.mode not in modes:
-                _fail(where, f"{place}.mode", "a mode", repr(event.mode), nearest(event.mode, modes))
-            targets = scenario.targets(event.mode)
-            if event.entity not in targets:
-                expected = f"what {event.mode} may befall ({' or '.join(modes[event.mode].on)})"
-                _fail(where, f"{place}.entity", expected, repr(event.entity), nearest(event.entity, targets))
-            if event.start >= scenario.duration:
-                _fail(where, f"{place}.start", f"less than the duration, {scenario.duration:g} s", f"{event.start:g} s")
-            if event.duration is not None and event.duration < scenario.step:
-                _fail(where, f"{place}.duration", f"at least a step, {scenario.step:g} s", f"{event.duration:g} s")
-        for mode, count in getattr(scenario.random, kind).items():
-            if mode not in modes:
-                _fail(where, f"random.{kind}.{mode}", "a mode", repr(mode), nearest(mode, modes))
-            if count and not scenario.targets(mode):
-                _fail(
-                    where,
-                    f"random.{kind}.{mode}",
-                    f"an entity that it may befall ({' or '.join(modes[mode].on)})",
-                    "none",
-                )
-    before = scenario.random.before if scenario.random.before is not None else scenario.duration
-    if not scenario.random.after < before <= scenario.duration:
-        _fail(where, "random", "after < before <= duration", f"{scenario.random.after:g} s, {before:g} s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["autocorrelated", "pick", "shots", "stream"]
+__all__ = ["autocorrelated", "pick", "regional", "shots", "stream"]
 
 import hashlib
 
@@ -93,6 +93,20 @@ def autocorrelated(
         return shocks * sigma
     shocks[:, 1:] *= np.sqrt(1 - memory**2)  # the first one starts the series in its stationary state
     return lfilter([sigma], [1, -memory], shocks, axis=1)
+
+
+def regional(seed: int, purpose: str, regions: list[str], length: int, *, memory: float, sigma: float) -> np.ndarray:
+    """Draw AR(1) noise that is one and the same for all of a region, one row an entry of `regions`.
+
+    Examples
+    --------
+    >>> rows = regional(0, "doc", ["eu", "us", "eu"], 100, memory=0.5, sigma=1.0)
+    >>> bool((rows[0] == rows[2]).all()), bool((rows[0] == rows[1]).any())
+    (True, False)
+    """
+    unique = sorted(set(regions))
+    rows = autocorrelated(seed, purpose, [f"region {name}" for name in unique], length, memory=memory, sigma=sigma)
+    return rows[[unique.index(name) for name in regions]]
 
 
 def shots(rng: np.random.Generator, length: int, *, chance: float, height: float, memory: float) -> np.ndarray:

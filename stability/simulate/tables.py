@@ -12,10 +12,12 @@ import pandas as pd
 
 from stability.schema import validate, write_table
 from stability.simulate.faults import fault_records
+from stability.simulate.feedback import feedback_messages
 from stability.simulate.fleet import run
 from stability.simulate.logs import log_lines
 from stability.simulate.observe import observe
-from stability.simulate.scenario import Scenario, read_scenario
+from stability.simulate.reading import read_scenario
+from stability.simulate.scenario import Scenario
 from stability.simulate.schedule import occurrences
 from stability.simulate.topology import topology
 
@@ -34,7 +36,7 @@ def simulate(scenario: str | os.PathLike | dict | Scenario, seed: int | None = N
     Returns
     -------
     dict of str to DataFrame
-        `telemetry`, `states`, `topology`, `logs` and `faults`, each in the form of its contract.
+        `telemetry`, `states`, `topology`, `logs`, `feedback` and `faults`, each in the form of its contract.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def simulate(scenario: str | os.PathLike | dict | Scenario, seed: int | None = N
     >>> web = {"role": "gateway", "capacity": 100, "latency": 0.05, "load": {"mean": 50},
     ...        "service_level": {"latency": 0.5}}
     >>> tables = simulate({"name": "one", "start": "2026-03-02T00:00:00Z", "duration": "1h", "services": {"web": web}})
-    >>> {name: len(table) for name, table in tables.items() if name != "logs"}
+    >>> {name: len(table) for name, table in tables.items() if name not in ("logs", "feedback")}
     {'telemetry': 60, 'states': 2, 'topology': 0, 'faults': 0}
     """
     if not isinstance(scenario, Scenario):
@@ -60,6 +62,7 @@ def simulate(scenario: str | os.PathLike | dict | Scenario, seed: int | None = N
         "states": _states(scenario, fleet.effects.states),
         "topology": edges,
         "logs": log_lines(fleet),
+        "feedback": feedback_messages(fleet),
         "faults": fault_records(scenario, seed, faults, telemetry, edges),
     }
 
