@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,9 +26,12 @@ __all__ = [
     "is_running",
     "latest_nights",
     "names",
+    "new_folder",
+    "point",
     "read_night",
     "read_nights",
     "run_record",
+    "summaries",
     "unsettled",
 ]
 
@@ -203,3 +207,35 @@ def is_running(runs: Path) -> bool:
 def unsettled(runs: Path) -> Iterator[Night]:
     """Nights of which the store may not know everything."""
     return (night for night in read_nights(runs) if night.run and not night.run.get("settled"))
+
+
+def summaries(runs: Path, count: int) -> list[Mapping[str, Any]]:
+    """The summaries of the last nights of one experiment that hold to the schema, oldest first."""
+    from stability.schema import ContractError
+    from stability.workbench.reporting.summary import read_summary
+
+    found = []
+    for night in latest_nights(runs, count):
+        try:
+            found.append(read_summary(night.folder / "summary.json"))
+        except ContractError as error:
+            logging.getLogger(__name__).warning("left out of the history: %s", error)
+    return found
+
+
+def new_folder(runs: Path) -> Path:
+    """A folder named by the second; two runs within one second get different ones."""
+    stamp = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
+        with contextlib.suppress(FileExistsError):
+            (runs / f"{stamp}{suffix}").mkdir()
+            return runs / f"{stamp}{suffix}"
+    raise AssertionError
+
+
+def point(link: Path, folder: Path) -> None:
+    """Let `latest` name this run, in one step: a reader never finds it missing."""
+    temporary = link.with_name(f".latest.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(folder.name, target_is_directory=True)
+    temporary.replace(link)

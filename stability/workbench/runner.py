@@ -18,10 +18,10 @@ from typing import Any
 from stability.schema import ContractError, home
 from stability.workbench import data, kernels, looks, notification, provenance, reuse
 from stability.workbench.facts import Metric, RunFacts, StepFacts
-from stability.workbench.nights import LOCK, PRUNING, RUN_FILE, latest_nights, run_record
+from stability.workbench.nights import LOCK, PRUNING, RUN_FILE, latest_nights, new_folder, point, run_record, summaries
 from stability.workbench.publishing import Publisher, brief
 from stability.workbench.reporting.formats import redact
-from stability.workbench.reporting.summary import check_metric, read_summary, summary, write_text_atomic
+from stability.workbench.reporting.summary import check_metric, summary, write_text_atomic
 from stability.workbench.signals import terminate_as_interrupt
 from stability.workbench.spec import Plan, Task
 from stability.workbench.tracking import locked, now, read_metrics, store_uri
@@ -140,7 +140,7 @@ class _Night:
         self.plan, self.runs, self.executor, self.fresh, self.listener = plan, runs, executor, fresh, listener
         self.data, self.limit = read, limit
         self.begun = time.monotonic()
-        self.folder = _new_folder(runs)
+        self.folder = new_folder(runs)
         self.ballast = self.folder / ".ballast"
         self.tasks = {task.key: task for task in plan.tasks}
         # A kernel may use its share of the cores and no more: numerical libraries would each take all of them.
@@ -196,7 +196,7 @@ class _Night:
                 "command": f"stability run {_short(self.plan.path)}",
                 "store": redact(store_uri()),
             },
-            history=_history(self.runs, self.folder),
+            history=summaries(self.runs, HISTORY),
             before=self._before(),
         )
 
@@ -214,7 +214,7 @@ class _Night:
         if not self._write():
             message = f"{self.folder}: expected a folder that can be written to, got an error (above). Free some disk."
             raise RunnerBusyError(message)
-        _point(self.runs / "latest", self.folder)
+        point(self.runs / "latest", self.folder)
         try:
             self._prepare()
             self._loop()
@@ -459,35 +459,6 @@ class _Night:
                 LOG.error("%s: %s", self.folder, error)
                 self.ballast.unlink(missing_ok=True)
         return False
-
-
-def _new_folder(runs: Path) -> Path:
-    """A folder named by the second; two runs within one second get different ones."""
-    stamp = now().strftime("%Y-%m-%dT%H-%M-%SZ")
-    for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
-        with contextlib.suppress(FileExistsError):
-            (runs / f"{stamp}{suffix}").mkdir()
-            return runs / f"{stamp}{suffix}"
-    raise AssertionError
-
-
-def _point(link: Path, folder: Path) -> None:
-    """Let `latest` name this run, in one step: a reader never finds it missing."""
-    temporary = link.with_name(f".latest.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.name, target_is_directory=True)
-    temporary.replace(link)
-
-
-def _history(runs: Path, current: Path) -> list[Mapping[str, Any]]:
-    found = []
-    for night in latest_nights(runs, HISTORY):
-        if night.folder.name != current.name:
-            try:
-                found.append(read_summary(night.folder / "summary.json"))
-            except ContractError as error:
-                LOG.warning("left out of the history: %s", error)
-    return found
 
 
 def _short(path: Path) -> str:
