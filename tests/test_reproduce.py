@@ -257,10 +257,22 @@ def altered_input(repository):
 
 
 @contextlib.contextmanager
+def erased_input(repository):
+    """An erasure rewrites a table and leaves a note beside it."""
+    note = repository.artifact("first", "tables/ERASED.json")
+    note.write_text(
+        json.dumps([{"moment": "2026-11-24T06:00:00Z", "pseudonym": "user-8a", "tables": ["made.parquet"]}])
+    )
+    with altered_input(repository):
+        yield
+    note.unlink()
+
+
+@contextlib.contextmanager
 def erased(repository):
     name = repository.runs()["first"].data.tags["data.sha256"]
     note = repository.folder / "runs" / ".snapshots" / name / "ERASED.json"
-    entry = {"moment": "2026-11-24T06:00:00Z", "pseudonym": "user-7f", "tables": ["feedback"], "rows": 3}
+    entry = {"moment": "2026-11-24T06:00:00Z", "pseudonym": "user-7f", "tables": ["feedback.parquet"], "rows": 3}
     note.write_text(json.dumps([entry]))
     yield
     note.unlink()
@@ -289,6 +301,7 @@ def other_commit(repository):
         (missing_diff, "has lost its artifact git.diff"),
         (missing_snapshot, "a snapshot by its sha256"),
         (altered_input, "the input made.parquet of run"),
+        (erased_input, "something was erased: user-8a in made, 2026-11-24T06:00:00Z"),
         (erased, "user-7f in feedback, 2026-11-24T06:00:00Z"),
         (other_lock, "the recorded requirements.lock is gone"),
         (other_commit, "commit 0000000000000000000000000000000000000000 is not in the repository"),

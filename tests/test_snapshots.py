@@ -419,7 +419,7 @@ def test_what_a_killed_process_left_is_swept_away(bench, taken):
 def test_an_erased_snapshot_says_so_and_does_not_come_back(bench, taken):
     file = folder_of(bench, taken) / "telemetry.parquet"
     change_a_row(file)
-    note = [{"moment": "2026-11-24T06:00:00Z", "pseudonym": "user-7f", "tables": ["telemetry"], "rows": 1}]
+    note = [{"moment": "2026-11-24T06:00:00Z", "pseudonym": "user-7f", "tables": ["telemetry.parquet"], "rows": 1}]
     (folder_of(bench, taken) / "ERASED.json").write_text(json.dumps(note))
     with pytest.raises(ContractError, match="user-7f in telemetry, 2026-11-24T06:00:00Z"):
         datasets.load("snapshot", sha256=taken)

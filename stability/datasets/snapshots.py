@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SNAPSHOT", "Snapshot", "erasures", "root", "take", "told"]
+__all__ = ["ERASED", "SNAPSHOT", "Snapshot", "erasures", "noted", "root", "take", "told"]
 
 import contextlib
 import datetime as dt
@@ -123,7 +123,12 @@ def erasures(sha256: str) -> list[dict[str, Any]]:
     ContractError
         When the note of the erasure cannot be read.
     """
-    note = root() / sha256 / ERASED
+    return noted(root() / sha256)
+
+
+def noted(folder: Path) -> list[dict[str, Any]]:
+    """The same of any folder with tables."""
+    note = folder / ERASED
     if not note.is_file():
         return []
     try:
@@ -137,10 +142,13 @@ def told(entries: list[dict[str, Any]]) -> str:
     """Say what was erased, in half a sentence."""
     said = []
     for entry in entries:
-        tables = entry.get("tables") or ["unknown tables"]
-        whose = entry.get("pseudonym") or "rows that were too old"
-        said.append(f"{whose} in {', '.join(tables)}, {entry.get('moment', 'once')}")
+        what = entry.get("pseudonym") or "rows that were too old"
+        said.append(f"{what} in {', '.join(_tables(entry)) or 'unknown tables'}, {entry.get('moment', 'once')}")
     return "; ".join(said)
+
+
+def _tables(entry: Mapping[str, Any]) -> list[str]:
+    return [str(name).removesuffix(".parquet") for name in entry.get("tables") or []]
 
 
 def _settle(part: Path, name: str) -> None:
@@ -225,7 +233,7 @@ def _intact(name: str, erased: bool) -> tuple[Path, dict[str, str]]:
             got=f"one from which something was erased: {told(gone)}",
             remedy="load it with erased=True to have it as it is now",
         )
-    return folder, _verified(folder, {f"{table}.parquet" for entry in gone for table in entry.get("tables", [])})
+    return folder, _verified(folder, {f"{table}.parquet" for entry in gone for table in _tables(entry)})
 
 
 def _fetch() -> Path:

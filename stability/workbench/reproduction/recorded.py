@@ -4,15 +4,18 @@ from __future__ import annotations
 
 __all__ = ["CannotReproduceError", "Recorded", "Target", "artifact", "read", "table", "targets"]
 
+import contextlib
 import difflib
+import hashlib
 import json
 import math
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stability.datasets.snapshots import ERASED, noted, told
 from stability.schema import ContractError, home
-from stability.workbench.provenance import file_sha256
 from stability.workbench.publishing import OURS, RECIPE, shown
 from stability.workbench.reuse import RECORD, folder_name
 from stability.workbench.tracking import FOLDER, store_uri
@@ -132,9 +135,11 @@ def _hint(client: MlflowClient, run_id: str) -> str:
 def _steps(client: MlflowClient, night: Run) -> list[Target]:
     """Of a night's summary, because a skipped step's run belongs to an earlier night."""
     run_id = night.info.run_id
-    path = artifact(client, run_id, SUMMARY) or home() / "runs" / night.data.tags[OURS] / SUMMARY
+    content = artifact(client, run_id, SUMMARY)
     try:
-        steps = json.loads(Path(path).read_text(encoding="utf-8"))["steps"]
+        if content is None:
+            content = (home() / "runs" / night.data.tags[OURS] / SUMMARY).read_bytes()
+        steps = json.loads(content)["steps"]
     except (OSError, ValueError, KeyError) as error:
         raise ContractError(
             file=f"run {run_id}",
@@ -207,30 +212,31 @@ def _seed(run: Run, recipe: dict[str, Any]) -> list[str]:
 
 
 def _json(client: MlflowClient, run_id: str, name: str) -> dict[str, Any]:
-    path = artifact(client, run_id, name)
+    content = artifact(client, run_id, name)
+    if content is None:
+        raise CannotReproduceError(f"run {run_id} has no artifact {name} in {_store()}: it was pruned, or is older")
     try:
-        if path is None:
-            raise CannotReproduceError(f"run {run_id} has no artifact {name} in {_store()}: it was pruned, or is older")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(content)
+    except ValueError as error:
         raise CannotReproduceError(f"the artifact {name} of run {run_id} cannot be read: {error}") from error
 
 
-def artifact(client: MlflowClient, run_id: str, path: str) -> Path | None:
-    """A run's artifact on this machine; None where the store has none."""
+def artifact(client: MlflowClient, run_id: str, path: str) -> bytes | None:
+    """Content of a run's artifact; None where the store has none."""
     from mlflow.exceptions import MlflowException
 
     folder = path.rpartition("/")[0] or None
     try:
         if path not in {file.path for file in client.list_artifacts(run_id, folder)}:
             return None
-        return Path(client.download_artifacts(run_id, path))
+        with tempfile.TemporaryDirectory() as scratch:
+            return Path(client.download_artifacts(run_id, path, scratch)).read_bytes()
     except (MlflowException, OSError):
         return None
 
 
-def table(client: MlflowClient, run_id: str, name: str, digest: str) -> Path:
-    """A table that a run wrote, of its folder or the store, whichever still has the recorded bytes.
+def table(client: MlflowClient, run_id: str, name: str, digest: str) -> bytes:
+    """Content of a table that a run wrote, from its folder or the store, whichever still has the recorded bytes.
 
     Raises
     ------
@@ -239,19 +245,32 @@ def table(client: MlflowClient, run_id: str, name: str, digest: str) -> Path:
     """
     try:
         tags = _get(client, run_id).data.tags
-        places = [home() / "runs" / tags[OURS] / "steps" / folder_name(tags["stability.step"]) / name]
+        folder = home() / "runs" / tags[OURS] / "steps" / folder_name(tags["stability.step"])
     except (ContractError, KeyError):
-        places = []
-    seen = False
-    for find in (lambda: next(iter(places), None), lambda: artifact(client, run_id, f"{FOLDER}/{name}")):
-        path = find()
-        if path is not None and path.is_file():
-            seen = True
-            if file_sha256(path) == digest:
-                return path
-    state = "altered" if seen else "gone"
+        folder = None
+    found = []
+    if folder is not None and (folder / name).is_file():
+        found.append((folder / name).read_bytes())
+    if not any(_is(content, digest) for content in found):
+        content = artifact(client, run_id, f"{FOLDER}/{name}")
+        found += [] if content is None else [content]
+    for content in found:
+        if _is(content, digest):
+            return content
+    gone = noted(folder) if folder else []
+    note = artifact(client, run_id, f"{FOLDER}/{ERASED}")
+    if note and not gone:
+        with contextlib.suppress(ValueError):
+            gone = json.loads(note)
+    if gone:
+        raise CannotReproduceError(f"from the input {name} of run {run_id} something was erased: {told(gone)}")
+    state = "altered" if found else "gone"
     message = f"the input {name} of run {run_id} is {state}: neither its folder nor the store has sha256 {digest}"
     raise CannotReproduceError(message)
+
+
+def _is(content: bytes, digest: str) -> bool:
+    return hashlib.sha256(content).hexdigest() == digest
 
 
 def _store() -> str:

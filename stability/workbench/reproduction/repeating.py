@@ -198,10 +198,10 @@ class _Repeater:
             raise CannotReproduceError(f"its code was recorded by no commit: {home()} was not a git repository then")
         told_diff, contradictions, notes = run.tags.get("git.diff.sha256", "none"), [], []
         if told_diff != "none":
-            path = recorded.artifact(self.client, run.parent, DIFF)
-            if path is None:
+            content = recorded.artifact(self.client, run.parent, DIFF)
+            if content is None:
                 raise CannotReproduceError(f"the tree was not clean, and run {run.parent} has lost its artifact {DIFF}")
-            diff = path.read_bytes()
+            diff = content
             if hashlib.sha256(diff).hexdigest() != told_diff:
                 contradictions.append(f"{DIFF} of run {run.parent} is altered: its sha256 is no longer {told_diff}")
         elif dirty == "unknown":
@@ -211,8 +211,7 @@ class _Repeater:
             notes.append(f"not recorded, because too large for code: {left_out}")
         folder.mkdir()
         tree = checkout(folder, sha, diff)
-        lock = recorded.artifact(self.client, run.parent, LOCK)
-        text = lock.read_bytes() if lock else None
+        text = recorded.artifact(self.client, run.parent, LOCK)
         python = environments.interpreter(run.tags["env.lock"], text, run.tags.get("python", ""), self.say)
         return _Code(tree, python, tuple(contradictions), tuple(notes))
 
@@ -268,7 +267,7 @@ class _Repeater:
             place.mkdir(parents=True)
             for name, digest in source["tables"].items():
                 # A copy, not a link: what a notebook does to its inputs must not reach the recorded run.
-                (place / name).write_bytes(recorded.table(self.client, source["run_id"], name, digest).read_bytes())
+                (place / name).write_bytes(recorded.table(self.client, source["run_id"], name, digest))
             places[key] = str(place)
         return places
 
