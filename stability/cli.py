@@ -149,7 +149,8 @@ def _expected(error: Exception) -> bool:
     from stability.schema import ContractError
     from stability.workbench.runner import RunnerBusyError
 
-    return isinstance(error, ContractError | RunnerBusyError)
+    # A server that does not answer is the user's to start, and the error names it.
+    return isinstance(error, ContractError | RunnerBusyError | ConnectionError)
 
 
 if __name__ == "__main__":
