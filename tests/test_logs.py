@@ -65,10 +65,14 @@ def test_a_moment_in_a_form_of_its_own_and_a_field_passed_over(tmp_path):
         ("2026-01-01 00:00:00 Started the pump", None, "Started the pump"),
         ("[2026-01-01 00:00:00] [notice] up", "notice", "up"),
         ('10.0.0.7 - - [01/Jan/2026:00:00:00 +0000] "GET /a HTTP/1.1" 503 12 "-" "curl"', None, "GET /a HTTP/1.1 503"),
+        ("2026-01-01 00:00:00.123 | INFO     | app:run:12 - on", "INFO", "app:run:12 - on"),
+        ("WARNING 01-01 00:00:00 [engine.py:123] preempted", "WARNING", "[engine.py:123] preempted"),
+        ("(EngineCore pid=7) ERROR 01-01 00:00:00 [core.py:1] died", "ERROR", "[core.py:1] died"),
+        ("E0101 00:00:00.123456       1 model_repository.cc:99] no model", "ERROR", "no model"),
     ],
 )
 def test_usual_patterns_are_found_by_themselves(tmp_path, lines, level, message):
-    logs = read_logs(text(tmp_path, f"{lines}\n" * 3), timezone="UTC")
+    logs = read_logs(text(tmp_path, f"{lines}\n" * 3), timezone="UTC", year=2026)
     assert len(logs) == 3
     assert logs["message"].tolist() == [message] * 3
     assert plain(logs["level"]) == [level] * 3

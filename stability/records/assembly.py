@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # offending lines that an error lists
 _LOG = re.compile(r"(?:\.(?:log|jsonl|ndjson|json|out|err|journal|export))+(?:[.-]\d{1,10})?$")
+GLOG = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL"}
 #: Names that widespread loggers give to the four columns, in the order in which they are looked for.
 ALIASES = {
     "timestamp": (
@@ -160,6 +161,8 @@ class Maker:
             elif pattern is not None and pattern.said == COMMON["web"]:
                 wanted = "{request} {status}"
         self.message = _template(wanted, "message")
+        letters = GLOG if pattern is not None and pattern.said == COMMON["glog"] else {}
+        self.levels = {**letters, **options.levels}
 
     def frame(self, rows: list[tuple[int, dict]]) -> pd.DataFrame:
         """Make the columns row, timestamp, entity, level, message of a block."""
@@ -176,8 +179,8 @@ class Maker:
         frame = pd.DataFrame(made)
         for name in ("timestamp", "entity", "level", "message"):
             frame[name] = frame[name].astype("str")
-        if self.options.levels:
-            frame["level"] = frame["level"].map(lambda level: self.options.levels.get(level, level)).astype("str")
+        if self.levels:
+            frame["level"] = frame["level"].map(lambda level: self.levels.get(level, level)).astype("str")
         return frame
 
     def _first(self, found: dict, column: str) -> str | None:

@@ -141,7 +141,7 @@ def read_logs(
         of the file. Default: the usual field, else the file's stem; syslog and journal say ``app: message``.
     levels : mapping of str to str, optional
         Their level -> the one to write. Without it levels stay as the source writes them, but numeric severities of
-        syslog become names.
+        syslog and the letters of glog become names.
     timezone, timestamp_format, ambiguous, nonexistent
         As for `telemetry.read`.
     year : int or "modified", optional

@@ -22,10 +22,16 @@ ENOUGH = 0.5  # share of the probed lines that a guessed template must match
 COMMON = {
     "web": '{client} {ident} {user} [{timestamp}] "{request}" {status} {message}',
     "python": "{timestamp} - {logger} - {level} - {message}",
+    "loguru": "{timestamp} | {level} | {message}",
     "logback": "{timestamp} [{thread}] {level} {logger} - {message}",
     "nginx-error": "{timestamp} [{level}] {message}",
     "cri": "{timestamp} {stream} {flag} {message}",
     "level": "{timestamp} {level} {message}",
+    "vllm": "{level} {timestamp} {message}",
+    "vllm-process": "({process}) {level} {timestamp} {message}",
+    # Triton, TensorFlow and Kubernetes: the level's letter stands before month and day
+    "glog": r"(?P<level>[IWEF])(?P<timestamp>\d{4} \d\d:\d\d:\d\d\.\d{1,9})\s+(?P<thread>\d+) (?P<at>[^\]]*)\]"
+    r" (?P<message>.*)",
     "brackets": "[{timestamp}] [{level}] {message}",
     "bracketed": "[{timestamp}] {level} {message}",
     "colon": "{level}:{logger}:{message}",
@@ -121,9 +127,9 @@ def guess(lines: Sequence[str]) -> Pattern | None:
     begun = [line for line in lines if line.strip() and not line[:1].isspace()]
     best, most = None, ENOUGH * len(begun)
     for text in COMMON.values():
-        if "{timestamp}" not in text:
+        if "timestamp" not in text:
             continue
-        regex = re.compile(_from_template(text, NARROW)[0])
+        regex = re.compile(text if "(?P<" in text else _from_template(text, NARROW)[0])
         hits = sum(regex.fullmatch(line) is not None for line in begun)
         if hits > most or (hits == most and best is None and hits):
             best, most = Pattern(regex, text), hits

@@ -20,12 +20,13 @@ MONTHS = {
 _DAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?"
 _MONTH = f"(?:{'|'.join(MONTHS)})"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-#: A moment in any form that is understood without being named: ISO 8601, with slashes, of web servers, of syslog and
-#: ctime, epoch numbers. Every alternative is of bounded length, so that no text makes it search for long.
+#: A moment in any form that is understood without being named: ISO 8601, with slashes, of web servers, of syslog,
+#: ctime and glog, epoch numbers. Every alternative is of bounded length, so that no text makes it search for long.
 STAMP = (
     rf"(?:\d{{4}}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?(?: ?(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?\b))?"
     rf"|\d{{1,2}}/{_MONTH}/\d{{4}}:{_CLOCK}(?: [+-]\d{{4}})?"
     rf"|{_DAY}{_MONTH} {{1,2}}\d{{1,2}} {_CLOCK}(?: \d{{4}}\b)?"
+    rf"|\d\d-\d\d {_CLOCK}"
     r"|\d{9,19}(?:\.\d{1,9})?)"
 )
 _EPOCH = r"\d{9,19}(?:\.\d{1,9})?"
@@ -33,6 +34,7 @@ _COMMA = re.compile(r"(:\d\d),(\d{1,9})")
 _SLASH = re.compile(r"^(\d{4})/(\d\d)/(\d\d)")
 _WEB = rf"^(?P<day>\d{{1,2}})/(?P<month>{_MONTH})/(?P<year>\d{{4}}):(?P<clock>{_CLOCK}) ?(?P<offset>[+-]\d{{4}})?$"
 _UNIX = rf"^{_DAY}(?P<month>{_MONTH}) {{1,2}}(?P<day>\d{{1,2}}) (?P<clock>{_CLOCK})(?: (?P<year>\d{{4}}))?$"
+_DIGITS = rf"^(?P<month>\d\d)-?(?P<day>\d\d) (?P<clock>{_CLOCK})(?P<year>)$"  # of vLLM and, without the dash, of glog
 HALF_YEAR = 6  # months back that mean a new year and not lines out of order
 # What each directive of strptime may stand for; bounded, as above.
 _DIRECTIVES = {
@@ -97,6 +99,8 @@ def to_iso(cells: pd.Series, *, year: int | str | None, modified: dt.datetime | 
     ['2000-10-10T13:55:36-0700', '2026-01-02 03:04:05.678']
     >>> to_iso(pd.Series(["Dec 31 23:59:59", "Jan  1 00:00:00"]), year=2025, modified=None, file="").tolist()
     ['2025-12-31T23:59:59', '2026-01-01T00:00:00']
+    >>> to_iso(pd.Series(["12-31 23:59:59", "0101 00:00:00.25"]), year=2025, modified=None, file="").tolist()
+    ['2025-12-31T23:59:59', '2026-01-01T00:00:00.25']
     """
     cells = cells.str.strip()
     numbers = cells.str.fullmatch(_EPOCH)
@@ -111,6 +115,8 @@ def to_iso(cells: pd.Series, *, year: int | str | None, modified: dt.datetime | 
         cells = _rewritten(cells, _WEB, None, None, file)
     if cells.str.match("[A-Z][a-z]").any():
         cells = _rewritten(cells, _UNIX, year, modified, file)
+    if cells.str.match(r"\d\d-?\d\d ").any():
+        cells = _rewritten(cells, _DIGITS, year, modified, file)
     return cells
 
 
@@ -119,8 +125,8 @@ def _rewritten(cells: pd.Series, form: str, year, modified, file: str) -> pd.Ser
     parts = parts[parts["clock"].notna()]
     if parts.empty:
         return cells
-    months = parts["month"].map(MONTHS).astype("int64")
-    years = parts["year"]
+    months = parts["month"].map(lambda name: MONTHS.get(name) or int(name)).astype("int64")
+    years = parts["year"].replace("", None)
     if years.isna().any():
         years = years.where(years.notna(), _years(months, parts, year, modified, file).astype("str"))
     iso = years.astype("str") + "-" + months.astype("str").str.zfill(2) + "-" + parts["day"].str.strip().str.zfill(2)
