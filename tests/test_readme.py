@@ -1,7 +1,10 @@
 """What the README shows works: its example of one's own data is taken from it to the letter and run."""
 
+import contextlib
+import datetime as dt
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -78,36 +81,43 @@ def _dataset(spec):
     return {"name": data["name"], **data["options"]}
 
 
-def test_your_own_prometheus(home, prometheus_server, tmp_path):
-    import datetime as dt
-
-    def iso(seconds):
-        return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
-
-    server, code = prometheus_server, blocks("python")[2]
-    end = server.start + server.step * server.samples
-    replaced = {
-        '"http://127.0.0.1:9090"': repr(server.url),
-        re.search(r"'1 - avg by.*?'", code).group(): "'cpu_ratio'",
-        '"2026-11-01T00:00:00Z"': repr(iso(server.start)),
-        '"2026-11-08T00:00:00Z"': repr(iso(end)),
-    }
-    for shown, real in replaced.items():
-        assert shown in code
-        code = code.replace(shown, real)
-    (home.folder / "my").mkdir()
-    done = run([sys.executable, "-c", code], home.folder)
-    assert done.returncode == 0, done.stderr
-    assert set(read_table(home.folder / "my" / "prometheus.parquet").index.unique("entity")) == {
-        "node/a:9100",
-        "node/b:9100",
-    }
-    spec = yaml.safe_load(blocks("yaml")[0])
-    spec["dataset"]["options"] = {"path": "my/prometheus.parquet"}
-    spec["steps"] = {"explore": spec["steps"]["explore"]}
+def test_your_own_prometheus(home, prometheus_server):
+    server, spec = prometheus_server, yaml.safe_load(blocks("yaml")[2])
+    source = spec["dataset"]["prometheus"]
+    assert spec["dataset"]["as_of"] == "now"
+    source["url"], source["queries"] = server.url, {"system_cpu_utilization_ratio": "cpu_ratio"}
+    end = dt.datetime.fromtimestamp(server.start + server.step * server.samples, dt.UTC)
+    spec["dataset"] |= {"window": "1d", "as_of": end.isoformat()}
     (home.folder / "experiments" / "scraped.yaml").write_text(yaml.safe_dump(spec))
     done = run(["stability", "run", "experiments/scraped.yaml"], home.folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    (snapshot,) = (home.folder / "runs" / ".snapshots").iterdir()
+    panel = datasets.load("snapshot", sha256=snapshot.name)["telemetry"]
+    assert set(panel.index.unique("entity")) == {"node/a:9100", "node/b:9100"}
+
+
+def test_your_own_database(home):
+    spec = yaml.safe_load(blocks("yaml")[3])
+    source, stamps = spec["dataset"]["sql"], pd.date_range("2026-10-05", periods=40 * 24, freq="h")
+    (home.folder / "my").mkdir()
+    readings = pd.DataFrame({"t": stamps.strftime("%Y-%m-%d %H:%M:%S"), "host": "web-1", "cpu": 0.5})
+    with contextlib.closing(sqlite3.connect(home.folder / "my" / "fleet.db")) as database:
+        readings.to_sql("readings", database, index=False)
+        pd.DataFrame({"fault_id": ["1"], "entity": ["web-1"], "impact_start": ["2026-11-10T00:00:00Z"]}).to_sql(
+            "outages", database, index=False
+        )
+        database.commit()
+    source["url"] = "sqlite:///my/fleet.db"
+    source["reader"]["timezone"] = "UTC"  # SQLite keeps no zone, PostgreSQL does
+    spec |= {"steps": {"explore": {"notebook": "01-explore.ipynb"}}}
+    spec["dataset"]["as_of"] = "2026-11-14T00:00:00Z"
+    (home.folder / "experiments" / "stored.yaml").write_text(yaml.safe_dump(spec))
+    done = run(["stability", "run", "experiments/stored.yaml"], home.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (snapshot,) = (home.folder / "runs" / ".snapshots").iterdir()
+    tables = datasets.load("snapshot", sha256=snapshot.name)
+    assert len(tables["telemetry"]) == 30 * 24
+    assert tables["faults"]["impact_start"].notna().all()
 
 
 def test_every_command_and_file_that_it_names_is_there():
