@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from stability.schema import home
+from stability.workbench.kernels import QUIET
 from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import INTERACTIVE, experiment_id, locked, open_store, store_uri
 
@@ -42,6 +43,8 @@ def lab() -> None:
     port = free_port(LAB_PORT)
     # Through the environment: a token on the command line could be read by every user of the machine.
     token = os.environ.setdefault("JUPYTER_TOKEN", secrets.token_urlsafe(24))
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     print(f"JupyterLab at {home() / 'notebooks'}: http://{HOST}:{port}/lab?token={token}")
     print(f"Notebooks log to the store {redact(store_uri())}, experiment '{INTERACTIVE}'.", flush=True)
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []

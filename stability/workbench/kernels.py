@@ -30,6 +30,8 @@ LONGEST_IPC_FOLDER = 90
 STDERR_LINES = 40
 # Causes that a second attempt may cure; an exception of the notebook's own code would only come again.
 TRANSIENT = ("DeadKernelError", "CellTimeoutError")
+# MLflow's progress bar asks for widgets at its import, and would print a warning about them into every notebook.
+QUIET = {"PYTHONWARNINGS": "ignore:IProgress not found"}
 # What a kernel does not get from the runner's environment: a backend that somebody chose for scripts would leave the
 # notebook without pictures, and where messages go to is a secret of the runner's.
 WITHHELD = ("MPLBACKEND", "STABILITY_NOTIFY")
@@ -219,7 +221,7 @@ class _Engine(NBClientEngine):
                 nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None, config=config
             )
             client.deadline = job.timeout
-            environment = {k: v for k, v in os.environ.items() if k not in WITHHELD} | job.env
+            environment = QUIET | {k: v for k, v in os.environ.items() if k not in WITHHELD} | job.env
             return client.execute(env=environment, cwd=str(Path(job.notebook).parent), stdout=log, stderr=log)
 
 

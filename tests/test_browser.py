@@ -1,0 +1,201 @@
+"""What people see: the report, MLflow's list of runs and a notebook in JupyterLab, in a real browser."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from workbenches import CHECKOUT, Workbench
+
+from stability.workbench import tracking
+from stability.workbench.runner import run
+from stability.workbench.spec import load_plan
+
+PATIENCE = 120_000  # ms that the browser waits for what must come: a hung page, not a slow one
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDTHS = {"desk": 1280, "phone": 390}
+TRIES = 3  # of the click on "run all": the page may not listen yet when its menu is there
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, empty_store):
+    """A workbench with the notebook `01-explore` on the smallest dataset, and a night of it in its store."""
+    made = Workbench(tmp_path_factory.mktemp("browser") / "workbench")
+    shutil.copytree(CHECKOUT / "data" / "sample", made.folder / "data" / "sample")
+    shutil.copy(empty_store, made.folder / "mlflow.db")
+    notebook = nbformat.read(CHECKOUT / "notebooks" / "01-explore.ipynb", as_version=4)
+    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    cell.source = cell.source.replace('dataset = "simulated"', 'dataset = "sample"')
+    nbformat.write(notebook, made.folder / "notebooks" / "01-explore.ipynb")
+    steps = {"explore": {"notebook": "01-explore.ipynb"}}
+    spec = made.spec(steps, name="small", question="What is there?", dataset="sample", headline=["explore.coverage"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STABILITY_HOME", str(made.folder))
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+            patch.delenv(name, raising=False)
+        assert run(load_plan(spec)).status == "finished"
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser(require, tmp_path_factory):
+    """Debian's Chromium with a profile of its own."""
+    program = require("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        profile = tmp_path_factory.mktemp("profile")
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=program, headless=True, args=FLAGS, viewport={"width": 1280, "height": 900}
+        )
+        context.set_default_timeout(PATIENCE)
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A tab, with what it asked for and what it complained about."""
+    tab = browser.new_page()
+    tab.requests, tab.complaints = [], []
+    tab.on("request", lambda request: tab.requests.append(request.url))
+    tab.on("console", lambda line: tab.complaints.append(line.text) if line.type == "error" else None)
+    tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    yield tab
+    tab.close()
+
+
+@pytest.fixture
+def door(home):
+    """Open a server as make does; it is ended whatever happens."""
+    opened = []
+    # Where there is setpriv (Linux), the server does not outlive a killed test run.
+    leash = [shutil.which("setpriv"), "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+
+    def enter(*arguments):
+        process = subprocess.Popen(
+            [*leash, sys.executable, "-m", "stability.workbench.doors", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        opened.append(process)
+        line = process.stdout.readline()
+        return re.search(r"http://127\.0\.0\.1:\d+/\S*", line).group()
+
+    yield enter
+    for process in opened:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        process.stdout.close()
+
+
+def visit(page, address):
+    """Open an address, again while its server is not up yet."""
+    from playwright.sync_api import Error
+
+    deadline = time.monotonic() + PATIENCE / 1000
+    while True:
+        try:
+            return page.goto(address)
+        except Error as error:
+            if "ERR_CONNECTION" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+
+
+def fits(page):
+    """Whether everything is within the window's width."""
+    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_the_report_shows_the_night_on_every_screen(home, page, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto((home.latest("small") / "index.html").as_uri())
+    assert page.title().startswith("small: finished")
+    for words in ("small", "What is there?", "Finished", "explore.coverage"):
+        assert page.get_by_text(words, exact=True).first.is_visible()
+    value = page.locator(".card", has_text="explore.coverage").first.inner_text()
+    assert re.search(r"\d", value)
+    assert "[" in value  # with its interval
+    assert fits(page)
+    pictures = page.locator("img")
+    assert pictures.count() > 0
+    assert all(pictures.nth(k).evaluate("i => i.complete && i.naturalWidth > 0") for k in range(pictures.count()))
+    page.locator("a[href*='notebook.html']").first.click()
+    page.wait_for_url("**/notebook.html")
+    assert "explore" in page.title()
+    assert page.get_by_role("heading", name=re.compile("Explore")).first.is_visible()
+    assert fits(page)
+    assert "IProgress" not in page.inner_text("body")
+    page.locator("a[href*='index.html']").first.click()
+    page.wait_for_url("**/index.html")
+    assert page.complaints == []
+    assert {url.split(":")[0] for url in page.requests} <= {"file", "data"}
+
+
+def test_mlflow_lists_the_runs_where_the_door_says(home, page, door):
+    address = door("report")
+    visit(page, address)
+    page.locator("a[href*='/runs/']", has_text="small").first.wait_for()
+    page.get_by_text(re.compile(r"2\s*matching runs")).first.wait_for()  # the step is folded below its night
+    page.locator(".ag-row").get_by_role("button").first.click()
+    page.locator("a[href*='/runs/']", has_text="explore").first.wait_for()
+    assert {url.split("/")[2] for url in page.requests if url.startswith("http")} == {address.split("/")[2]}
+
+
+def test_a_notebook_runs_in_jupyterlab_and_logs_by_itself(home, page, door):
+    file = home.folder / "notebooks" / "01-explore.ipynb"
+    address = door("lab", "--no-browser")
+    visit(page, address.replace("/lab?", f"/lab/tree/{file.name}?"))
+    page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
+    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()  # the kernel is there and listens
+    cells = run_all(page, file)
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    outputs = [o for c in cells for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert page.locator(".jp-Dialog:visible, .Toastify__toast:visible").count() == 0
+    client = tracking.open_store()
+    found = client.search_runs([tracking.experiment_id(client, tracking.INTERACTIVE)])
+    assert [r.info.status for r in found] == ["FINISHED"]
+    assert found[0].data.metrics["explore.coverage"] > 0.5
+
+
+def run_all(page, file):
+    """Click until the notebook runs, wait for its last cell, save it, and give its code cells."""
+    from playwright.sync_api import TimeoutError as Missed
+    from playwright.sync_api import expect
+
+    for _ in range(TRIES):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        try:
+            page.get_by_text(re.compile(r"^\[(\*|\d+)\]:$")).first.wait_for(timeout=PATIENCE / TRIES)
+            break
+        except Missed:  # the click was lost
+            page.keyboard.press("Escape")  # a question that came in between
+    last = page.locator(".jp-CodeCell .jp-InputArea-prompt").last  # the view has followed to the end
+    expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=PATIENCE)
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-dirty").first.wait_for(state="detached")
+    return [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code" and c.source.strip()]
