@@ -26,6 +26,8 @@ from stability.simulate.scenario import (
     ServiceLevel,
 )
 
+LARGEST = 50_000_000  # rows of telemetry; 1,000 entities of a month by the minute are 43 million
+
 
 def read_scenario(source: str | os.PathLike | dict) -> Scenario:
     """Read and check a scenario.
@@ -47,6 +49,9 @@ def read_scenario(source: str | os.PathLike | dict) -> Scenario:
     ContractError
         With the file, the path of the field in it, what was expected, what came, and the nearest known name.
     """
+    if not isinstance(source, dict | str | os.PathLike):
+        got, remedy = type(source).__name__, "data/scenarios/sample.yaml is one"
+        raise ContractError("scenario", expected="a YAML file, or what one holds", got=got, remedy=remedy)
     where = "scenario" if isinstance(source, dict) else Path(source)
     raw = source if isinstance(source, dict) else _parse(Path(source))
     if not isinstance(raw, dict):
@@ -110,6 +115,10 @@ def _check_fleet(where: Path | str, scenario: Scenario) -> None:
             where, "step", "1 s to 1 h, at most half of the duration", f"{scenario.step:g} s in {scenario.duration:g} s"
         )
     taken = set(scenario.replicas())
+    rows = scenario.duration / scenario.step * len(scenario.roles())
+    if rows > LARGEST:
+        got, remedy = f"{rows:,.0f}", "a longer step, a shorter duration or fewer entities"
+        _fail(where, "duration", f"at most {LARGEST:,} rows of all entities", got, remedy)
     for name, host in scenario.hosts.items():
         if name in taken or name in scenario.services:
             _fail(where, f"hosts.{name}", "a name that no service or replica has", repr(name))

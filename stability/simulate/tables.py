@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stability.schema import validate, write_table
+from stability.schema import ContractError, validate, write_table
 from stability.simulate.faults import fault_records
 from stability.simulate.feedback import feedback_messages
 from stability.simulate.fleet import run
@@ -54,6 +54,8 @@ def simulate(scenario: str | os.PathLike | dict | Scenario, seed: int | None = N
     if not isinstance(scenario, Scenario):
         scenario = read_scenario(scenario)
     seed = scenario.seed if seed is None else seed
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ContractError(column="seed", expected="a whole number from 0 up", got=seed, remedy="seed=1")
     faults, benign = occurrences(scenario, seed)
     fleet = run(scenario, seed, faults, benign)
     telemetry, edges = observe(fleet), topology(scenario)

@@ -390,3 +390,7 @@ for kind, (change, said) in CHANGES.items():
     add(f"scenario-{kind}", lambda c=change: simulate.simulate({**SAMPLE, **c}), said)
 add("scenario-missing", lambda: simulate.simulate("sampl.yaml"), "sampl.yaml", "no file")
 add("scenario-folder", lambda: simulate.simulate("/tmp"), "/tmp")
+add("scenario-list", lambda: simulate.simulate([]), "scenario", "a YAML file")
+add("scenario-none", lambda: simulate.simulate(None), "scenario", "a YAML file")
+add("scenario-seed", lambda: simulate.simulate(SAMPLE, seed=-1), "seed")
+add("scenario-endless", lambda: simulate.simulate({**SAMPLE, "duration": "100000D"}), "duration", "a longer step")
