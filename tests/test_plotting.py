@@ -274,6 +274,15 @@ def test_what_is_unknown_or_outside_of_a_fault_is_not_drawn(times, bands, impact
         assert band.get_x() + band.get_width() <= before[1] + 1e-9
 
 
+@pytest.mark.parametrize(("count", "height"), [(20, 1.0), (21, 0.15)])
+def test_many_impacts_are_short_lines_that_do_not_fence_the_data_in(count, height):
+    ax = plotting.plot_series(fleet(1)[CPU])
+    lines = len(ax.lines)
+    faults = pd.concat([one_fault(impact_start=f"{k + 1}h") for k in range(count)])
+    plotting.mark_faults(ax, pd.concat([faults, one_fault(impact_start="10D")]), "host-0")  # one is outside
+    assert [line.get_ydata()[1] for line in ax.lines[lines:]] == [height] * count
+
+
 def test_faults_of_others_are_not_marked_and_windows_are():
     ax = plotting.plot_series(fleet(1)[CPU])
     assert plotting.mark_faults(ax, one_fault("host-9", cause_start="1h", recovered_at="2h"), "host-0") == {}

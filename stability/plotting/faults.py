@@ -14,6 +14,7 @@ from stability.plotting.style import PALETTE
 # Behind the data: a mark must not hide the peak that it explains.
 CAUSE = {"color": PALETTE["orange"], "alpha": 0.3, "linewidth": 0, "zorder": 0.5}
 IMPACT = {"color": PALETTE["vermillion"], "linewidth": 1.0, "zorder": 0.6}
+CROWDED, SHORT = 20, 0.15  # beyond so many impacts on one axis their lines take so much of its height
 WINDOW = {"color": PALETTE["green"], "alpha": 0.22, "linewidth": 0, "zorder": 0.5}
 
 
@@ -26,6 +27,8 @@ def mark_faults(
     legend: bool = False,
 ) -> dict[str, Artist]:
     """Mark the faults of an entity: a band from cause to recovery, a line where its users begin to feel it.
+
+    Where there are many, the lines are short ones at the bottom: a fence of them would be all that one sees.
 
     Parameters
     ----------
@@ -55,8 +58,13 @@ def mark_faults(
                 ax.axvspan(max(start, left), min(end, right), **WINDOW)
                 handles["labelled window"] = Patch(**WINDOW)
     if faults is not None:
-        for row in faults[faults["entity"] == entity].itertuples():
-            _mark_one(ax, row, left, right, handles)
+        own = faults[faults["entity"] == entity]
+        impacts = [moment for moment in map(_day, own["impact_start"].dropna()) if left <= moment <= right]
+        height = SHORT if len(impacts) > CROWDED else 1.0
+        for row in own.itertuples():
+            _mark_band(ax, row, left, right, handles)
+        for moment in impacts:
+            handles["users begin to feel it"] = ax.axvline(moment, ymax=height, **IMPACT)
     ax.set_xlim(left, right)
     if legend and handles:
         ax.legend(
@@ -66,15 +74,13 @@ def mark_faults(
     return handles
 
 
-def _mark_one(ax: Axes, row, left: float, right: float, handles: dict) -> None:
+def _mark_band(ax: Axes, row, left: float, right: float, handles: dict) -> None:
     if pd.notna(row.cause_start):
         end = row.recovered_at if pd.notna(row.recovered_at) else row.cause_end
         start, end = _day(row.cause_start), right if pd.isna(end) else _day(end)
         if end >= left and start <= right:
             ax.axvspan(max(start, left), min(end, right), **CAUSE)
             handles["fault, cause to recovery"] = Patch(**CAUSE)
-    if pd.notna(row.impact_start) and left <= _day(row.impact_start) <= right:
-        handles["users begin to feel it"] = ax.axvline(_day(row.impact_start), **IMPACT)
 
 
 def _day(moment: pd.Timestamp) -> float:

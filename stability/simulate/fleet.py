@@ -139,12 +139,12 @@ def run(scenario: Scenario, seed: int, faults: list[Occurrence], benign: list[Oc
 
     writing, unwritten = writes(disk, on_host, busy.shape)
     regions = [service.region for service in scenario.services.values() for _ in range(service.replicas)]
-    weather = regional(seed, "weather", regions, length, memory=0.97, sigma=0.03)
+    weather = regional(seed, "weather", regions, length, memory=0.97, sigma=0.02)
 
     load, at_rest, trouble = np.clip(usage, 0, 1), settings(scenario, "latency"), hiccups(scenario, seed, length)
     own = at_rest * work * (1 + QUEUE_WEIGHT * load**3 / (1.05 - load)) + backlog * work / (capacity * speed)
     own = own + driver("delay") + packets + writing + at_rest * POOL_WAIT * waiting**2
-    own *= np.exp(autocorrelated(seed, "pause", names, length, memory=0.55, sigma=0.05, tail=4) + weather + trouble)
+    own *= np.exp(autocorrelated(seed, "pause", names, length, memory=0.55, sigma=0.035, tail=4) + weather + trouble)
     mood = autocorrelated(seed, "errors", names, length, memory=0.6, sigma=0.5) + 2 * trouble
     fails = any_of(BASE_ERRORS * np.exp(mood), driver("errors"), shed, POOL_ERRORS * waiting**3, given_up, unwritten)
     p99, failing, upstream = climb(scenario, share, down, own, fails)

@@ -24,7 +24,7 @@ from stability.simulate.scenario import Scenario
 from stability.simulate.streams import autocorrelated, regional, shots, stream
 from stability.simulate.topology import host_rows, settings
 
-HICCUPS_A_DAY = 6.0  # short troubles of a replica that belong to normal life
+HICCUPS_A_DAY = 3.0  # short troubles of a replica that belong to normal life
 RETRANSMIT_S = 0.2  # the smallest retransmission time-out of Linux' TCP
 PACKETS = 12  # packets of a request and its answer
 TRIES = 6  # lost in a row, after which a connection is given up
@@ -32,17 +32,17 @@ SHARED_LOSS = 0.4  # of a host's loss that hosts on the same link see
 ROOM_CEL, LOAD_CEL, HEAT_S = 34.0, 33.0, 480.0  # GPU: idle, added by full load, thermal time constant
 THROTTLE_CEL = 83.0  # temperature from which a data-centre GPU slows down
 RELIEF = 0.4  # of each degree beyond it, what is left after the GPU has slowed down
-THROTTLE_SLOPE, THROTTLE_FLOOR = 0.11, 0.3  # share of the clock given up per Cel beyond it; least share that is left
+THROTTLE_SLOPE, THROTTLE_FLOOR = 0.05, 0.3  # share of the clock given up per Cel beyond it; least share that is left
 
 CACHE_MOST = 0.92  # share of the memory limit from which caches give way
 KEPT_MOST = 0.4  # share of the free descriptors that idle clients take before they are turned away
 IDLE_CPU = 0.06  # share of a host's CPU that the system takes
 CPU_OF_LOAD = {False: 0.75, True: 0.3}  # and what runs there at full load, without and with a GPU that does the work
-CPU_KNEE, CPU_SLOPE = 0.72, 3.5  # from this share on processes wait for a core: 1 + slope x (share - knee) as long
+CPU_KNEE, CPU_SLOPE = 0.72, 2.5  # from this share on processes wait for a core: 1 + slope x (share - knee) as long
 DISK_USED = (0.35, 0.6)  # share of a host's disk that is used for good
 LOGS_A_DAY = (0.03, 0.12)  # share of the disk that log files take until they are rotated
 SCRATCH_MOST = 0.6  # share of the free disk that a job leaves to itself before it waits
-DISK_FULL = 0.86  # share from which writes become slow; at 1 they fail
+DISK_FULL = 0.8  # share from which writes become slow; at 1 they fail
 WRITE_S, WRITE_ERRORS = 1.5, 0.4  # delay and share of failing requests when nothing is left
 
 

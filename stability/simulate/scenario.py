@@ -149,8 +149,8 @@ class RandomEvents(_Strict):
     """Events drawn from the seed: how many of each mode; faults between `after` and `before`, one after the other.
 
     `surprise` is the share of the faults that come in the other pace than is usual for their mode: a leak that fills
-    the memory in minutes, a bad configuration that is rolled out with care. `mild` is the share of those so weak that
-    as a rule nobody feels them.
+    the memory in minutes, a bad configuration that is rolled out with care. `mild` is the share, of each mode, of
+    those so weak that as a rule nobody feels them.
     """
 
     after: Duration = 0.0

@@ -14,7 +14,7 @@ from stability.simulate.scenario import Event, Scenario
 from stability.simulate.streams import pick, stream
 
 SPREAD = 0.25  # standard deviation of the logarithm of a drawn intensity: some faults pass unfelt, some hit hard
-MILD = 0.4  # what is left of the intensity of a fault that is drawn to be mild
+MILD = 0.15  # what is left of the intensity of a fault that is drawn to be mild: it shows, and hurts nobody
 STRONGEST = 1.4  # a harmless event that is drawn is never stronger: it would no longer be harmless
 SHORT = 0.45  # an abrupt fault is found and repaired sooner: of the usual duration, so much
 ROOM = 1.15  # a drawn fault leaves this share of its duration free after it, to recover in
@@ -93,7 +93,8 @@ def _drawn_faults(scenario: Scenario, seed: int, fixed: list[Occurrence]) -> lis
         return []
     modes = [modes[k] for k in stream(seed, "schedule", "order").permutation(len(modes))]
     before = scenario.duration if scenario.random.before is None else scenario.random.before
-    kinds = [_drawn_kind(scenario, seed, f"random fault {k}", mode) for k, mode in enumerate(modes)]
+    mild = _mild(scenario, seed, modes)
+    kinds = [_drawn_kind(scenario, seed, f"random fault {k}", mode, k in mild) for k, mode in enumerate(modes)]
     needed = np.array([ROOM * length for length, _, _ in kinds])
     span = before - scenario.random.after
     free = span - needed.sum()
@@ -113,12 +114,22 @@ def _drawn_faults(scenario: Scenario, seed: int, fixed: list[Occurrence]) -> lis
     return drawn
 
 
-def _drawn_kind(scenario: Scenario, seed: int, key: str, mode: str) -> tuple[float, float, bool]:
+def _mild(scenario: Scenario, seed: int, modes: list[str]) -> set[int]:
+    """Choose which of the faults are mild: of every mode the same share, so that each has some that nobody feels."""
+    chance = stream(seed, "schedule", "mild").random(len(modes))
+    chosen: set[int] = set()
+    for mode in dict.fromkeys(modes):
+        here = sorted((k for k, other in enumerate(modes) if other == mode), key=lambda k: chance[k])
+        chosen |= set(here[: round(scenario.random.mild * len(here))])
+    return chosen
+
+
+def _drawn_kind(scenario: Scenario, seed: int, key: str, mode: str, mild: bool) -> tuple[float, float, bool]:
     """Draw how long a fault lasts (s), how strong it is, and whether it comes without warning."""
     rng = stream(seed, "kind", key)
     usual = not FAILURE_MODES[mode].precursor
     abrupt = usual != bool(rng.random() < scenario.random.surprise)
-    intensity = float(rng.lognormal(0.0, SPREAD)) * (MILD if rng.random() < scenario.random.mild else 1.0)
+    intensity = float(rng.lognormal(0.0, SPREAD)) * (MILD if mild else 1.0)
     return _minutes(mode, seed, key) * 60 * (SHORT if abrupt and not usual else 1.0), intensity, abrupt
 
 
