@@ -770,6 +770,12 @@ def test_home_is_the_checkout_or_says_what_to_set(tmp_path, monkeypatch):
         schema.home()
 
 
+def test_a_key_of_yaml_is_the_word_that_stands_there(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("columns: {No: fault_id, On: entity}\nflag: no\n")
+    assert schema.load_yaml(path) == {"columns": {"No": "fault_id", "On": "entity"}, "flag": False}
+
+
 def test_yaml_of_a_person_is_read_without_surprises(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("base: &b {k: 1, l: 2}\nmine: {<<: *b, k: 3}\n")

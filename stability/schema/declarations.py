@@ -97,6 +97,8 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict:
     seen = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:bool":  # a column that is called No or On is no truth value
+            key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         key = (key_node.tag, key_node.value) if isinstance(key_node, yaml.ScalarNode) else None
         if key is not None and key in seen:
             raise yaml.constructor.ConstructorError(
