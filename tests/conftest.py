@@ -309,6 +309,16 @@ def empty_store(tmp_path_factory):
     return file
 
 
+@pytest.fixture(autouse=True)
+def _no_store_stays_behind():
+    """Give each test's end the environment of its begin: `mlflow.set_tracking_uri` writes into it."""
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "STABILITY_HOME")
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
 @pytest.fixture
 def workbench(tmp_path, monkeypatch, empty_store):
     """A workbench of its own, with a store; `STABILITY_HOME` points at it."""

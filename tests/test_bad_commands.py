@@ -89,7 +89,7 @@ def test_a_wrong_command_ends_with_a_sentence(bench, arguments, code, says):
         assert words in done.stderr
     written = tree(bench.folder).keys() - before.keys()
     # What keeps two runners apart, and keys out of git, is no output.
-    locks = {path for path in written if Path(path).name in (".lock", ".store.lock", ".gitignore")}
+    locks = {path for path in written if Path(path).name in (".lock", ".prune.lock", ".store.lock", ".gitignore")}
     folders = {str(folder) for path in locks for folder in list(Path(path).parents)[:2]}
     assert written <= locks | folders, "something was written"
 
