@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from stability import datasets
+from stability.schema import ContractError
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,10 @@ def test_base_units_go_back_to_the_file(ai4i, data_mirror):
             assert product["machine_rotation_hertz"] * 60 == pytest.approx(float(row["Rotational speed [rpm]"]))
             assert product["machine_torque_newton_meters"] == float(row["Torque [Nm]"])
             assert product["machine_tool_wear_seconds"] == float(row["Tool wear [min]"]) * 60
+
+
+def test_it_has_no_telemetry_and_says_so(ai4i):
+    with pytest.raises(ContractError, match=r"dataset 'ai4i', expected the table 'telemetry', got only products"):
+        ai4i["telemetry"]
+    assert "telemetry" not in ai4i
+    assert ai4i.get("telemetry") is None

@@ -34,6 +34,8 @@ def bench(tmp_path_factory, empty_store):
     made.spec(step, name="gzip", dataset={"name": "files", "options": {"path": "cut.csv.gz"}})
     made.spec(step, name="nofile", dataset={"name": "files", "options": {"path": "goood.csv"}})
     made.spec(step, name="unknown", dataset="simulatd")
+    made.spec(step, name="snapshot", dataset={"name": "snapshot", "options": {"sha256": "0" * 64}})
+    made.spec(step, name="both", dataset={"files": "good.csv", "sql": {"url": "sqlite:///x.db"}})
     (made.folder / "experiments" / "broken.yaml").write_text("steps: [\n")
     (made.folder / "experiments" / "binary.yaml").write_bytes(b"\x89PNG\x00")
     return made
@@ -74,6 +76,23 @@ COMMANDS = [
     (["reproduce", "nothing"], WRONG, ["the id of a run", "'nothing'"]),
     (["reproduce", "nothing", "--tolerance", "-1"], WRONG, ["tolerance", "at least 0"]),
     (["data", "erase", "nobody"], WRONG, ["a subject that a key or a stored table knows"]),
+    (["prune", "--keep-days", "-1"], WRONG, ["--keep-days", "0"]),
+    (["prune", "--keep-days", "nan"], WRONG, ["--keep-days", "0"]),
+    (["prune", "--keep-days", "soon"], WRONG, ["--keep-days", "a valid number"]),
+    (["prune", "--keep-runs", "0"], WRONG, ["--keep-runs", "1"]),
+    (["prune", "good"], WRONG, ["good"]),
+    (["status", "--within", "-26h"], WRONG, ["--within", "-26h"]),
+    (["status", "../good"], WRONG, ["the name of an experiment"]),
+    (["data", "expire", "soon"], WRONG, ["a length of time", "'soon'"]),
+    (["data", "expire", "0d"], WRONG, ["a length of time", "'0d'"]),
+    (["data", "expire"], WRONG, ["older_than"]),
+    (["data", "expire", "--tables", "logs", "--", "-3d"], WRONG, ["a length of time", "'-3d'"]),
+    (["data", "expire", "90d", "--tables", "lgos"], WRONG, ["did you mean 'logs'"]),
+    (["data", "expire", "90d", "--tables", "topology"], WRONG, ["topology"]),
+    (["data", "expire", "90d", "--tables", ""], WRONG, ["a table with moments", "''"]),
+    (["reproduce", "nothing", "--tolerance", "nan"], WRONG, ["tolerance"]),
+    (["run", "experiments/snapshot.yaml"], WRONG, ["a snapshot by its sha256"]),
+    (["run", "experiments/both.yaml"], WRONG, ["at once"]),
 ]
 
 

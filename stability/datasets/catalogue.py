@@ -20,7 +20,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
@@ -28,7 +28,7 @@ from stability.datasets import ai4i, azure_pdm, causrca, cmapss, live, nab, pets
 from stability.datasets.period import Period, clip, period
 from stability.datasets.snapshots import Snapshot
 from stability.datasets.sources import Dataset
-from stability.schema import ContractError, nearest
+from stability.schema import TABLES, ContractError, nearest
 
 _ALL = (
     *(shipped.SIMULATED, shipped.SAMPLE, nab.NAB, smd.SMD, petshop.PETSHOP, causrca.CAUSRCA, cmapss.CMAPSS),
@@ -103,7 +103,20 @@ def load(name: str, **options) -> dict[str, pd.DataFrame]:
     >>> sorted(load("sample"))[-1]
     'topology'
     """
-    return _checked(name, options).load(**options)
+    return _Tables(_checked(name, options).load(**options), name)
+
+
+class _Tables(dict):
+    """Tables by name; what asks for one that a dataset has not, such as telemetry of ai4i, is told which there are."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame], dataset: str):
+        super().__init__(tables)
+        self.dataset = dataset
+
+    def __missing__(self, name: str) -> NoReturn:
+        remedy = "`stability data list` tells what each dataset holds" if name in TABLES else nearest(str(name), self)
+        got = f"only {', '.join(self)}"
+        raise ContractError(f"dataset {self.dataset!r}", expected=f"the table {name!r}", got=got, remedy=remedy)
 
 
 def fingerprint(name: str, **options) -> str:

@@ -87,7 +87,10 @@ def compare(
     settings = {"resamples": resamples, "permutations": permutations, "confidence": confidence, "seed": seed}
     rows = {}
     for name in scores.columns.drop(baseline):
-        pair = scores[[name, baseline]].astype(float)
+        try:
+            pair = scores[[name, baseline]].astype(float)
+        except ValueError as error:
+            raise ContractError(column="scores", expected="numbers", got=str(error)) from None
         both = pair.notna().all(axis=1).to_numpy()
         units = _units(pair.index[both], unit, block)
         sums = np.stack(
@@ -251,6 +254,8 @@ def _per_unit(values: np.ndarray, units: np.ndarray) -> np.ndarray:
 
 
 def _same_rows(scores: Mapping[str, pd.Series]) -> None:
+    if not isinstance(scores, Mapping) or not all(isinstance(part, pd.Series) for part in scores.values()):
+        raise ContractError(column="scores", expected="a table, or a Series for each method", got=type(scores).__name__)
     first = next(iter(scores.values()), pd.Series(dtype=float)).index
     for name, part in scores.items():
         if not part.index.equals(first):

@@ -161,6 +161,8 @@ def widen(events: Spans, early, late) -> Spans:
 
 def raised_alarms(alarms: pd.DataFrame) -> pd.DataFrame:
     """The alarms that nothing silenced."""
+    if not isinstance(alarms, pd.DataFrame):
+        raise ContractError(file="alarms", expected="a pandas DataFrame", got=type(alarms).__name__)
     if "suppressed_by" not in alarms.columns:
         return alarms
     return alarms[(alarms["suppressed_by"].isna() | (alarms["suppressed_by"] == "")).to_numpy(dtype=bool)]

@@ -73,7 +73,10 @@ def holm(p: np.ndarray | pd.Series) -> np.ndarray:
     >>> holm(np.array([0.01, 0.04, 0.03, np.nan]))
     array([0.03, 0.06, 0.06,  nan])
     """
-    p = np.asarray(p, dtype=float)
+    try:
+        p = np.asarray(p, dtype=float)
+    except (TypeError, ValueError):
+        raise ContractError(column="p", expected="p-values between 0 and 1", got=repr(p)) from None
     if (bad := p[(p < 0) | (p > 1)]).size:
         raise ContractError(column="p", expected="p-values between 0 and 1", got=bad[0])
     adjusted = np.full(p.shape, np.nan)
@@ -124,6 +127,9 @@ def paired_difference(
     >>> paired_difference(one, other, lambda sums: sums[..., 0] / sums[..., 1])
     Difference(estimate=Estimate(value=0.75, lo=0.375, hi=1.0), p=0.03125)
     """
+    for name, count in (("resamples", resamples), ("permutations", permutations)):
+        if not isinstance(count, int) or count < 1:
+            raise ContractError(column=name, expected="a whole number from 1 up", got=count)
     shapes = np.shape(one), np.shape(other)
     if shapes[0] != shapes[1] or len(shapes[0]) != 2:
         raise ContractError(column="other", expected=f"shape (units, sums) of one, {shapes[0]}", got=shapes[1])

@@ -160,7 +160,7 @@ def forecasts(probabilities, outcomes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def surprise(p: np.ndarray, y: np.ndarray, clip: float) -> np.ndarray:
-    if not 0 < clip < 0.5:
+    if not isinstance(clip, int | float) or not 0 < clip < 0.5:
         raise ContractError(column="clip", expected="a small share above 0", got=clip)
     return -np.log(np.clip(np.where(y > 0, p, 1 - p), clip, 1 - clip))
 

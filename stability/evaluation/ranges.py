@@ -171,7 +171,7 @@ def _sums(alarms, windows, observed, alpha, bias, cardinality, unit, block) -> n
         if value not in known:
             expected = "one of " + ", ".join(known)
             raise ContractError(column=name, expected=expected, got=repr(value), remedy=nearest(str(value), known))
-    if not 0 <= alpha <= 1:
+    if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
         raise ContractError(column="alpha", expected="a weight from 0 to 1", got=alpha)
     codes, times, entities = index_arrays(observed.index)
     require_order(codes, times, "observed")

@@ -70,7 +70,10 @@ def find_length(values: np.ndarray | pd.Series) -> int:
     >>> find_length(np.ones(2000))  # no period
     125
     """
-    values = np.asarray(values, dtype=float)[:LONGEST]
+    try:
+        values = np.asarray(values, dtype=float)[:LONGEST]
+    except (TypeError, ValueError):
+        raise ContractError(column="values", expected="numbers", got=np.asarray(values).dtype) from None
     present = np.isfinite(values)
     if not present.any():
         return DEFAULT

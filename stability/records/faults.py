@@ -169,6 +169,9 @@ def read_faults_with_report(
         if getattr(chosen, name) not in known:
             remedy, got = nearest(str(getattr(chosen, name)), filter(None, known)), repr(getattr(chosen, name))
             raise ContractError(column=name, expected="one that there is", got=got, remedy=remedy)
+    for name, begins in chosen.labels.items():
+        if not all(isinstance(begin, str) for begin in (begins if isinstance(begins, list | tuple) else [begins])):
+            raise ContractError(column="labels", expected=f"what a label of {name!r} begins with", got=repr(begins))
     layout = LAYOUTS.get(chosen.layout)
     raw, label, filtered = raw_rows(source, chosen, storage)
     if layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["protected", "read_feedback", "read_states", "read_windows"]
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,8 @@ def _ratings(cells: pd.Series, scale: Sequence[float] | None, label: str) -> pd.
         return done
     try:
         low, high = (float(end) for end in scale)
+        if not math.isfinite(high - low):
+            raise ValueError
     except (TypeError, ValueError):
         raise ContractError(column="rating_scale", expected="two numbers, [0, 10]", got=repr(scale)) from None
     values = pd.to_numeric(done, errors="coerce")

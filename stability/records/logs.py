@@ -19,6 +19,7 @@ from stability.records.assembly import ALIASES, SHOWN, Maker, Tally
 from stability.records.documents import find_records, read_rows
 from stability.records.journal import export_entries
 from stability.records.lines import Opened, opened
+from stability.records.mapping import refuse_types
 from stability.records.patterns import Pattern, compile_pattern, guess, in_time
 from stability.records.stamps import to_iso
 from stability.schema import TABLES, ContractError, nearest, validate
@@ -204,6 +205,7 @@ def read_logs_with_report(
         if name not in known:
             expected = "an option of read_logs"
             raise ContractError(column=name, expected=expected, got="an unknown one", remedy=nearest(name, known))
+    refuse_types(options, LogOptions)
     chosen = LogOptions(**{name: value for name, value in options.items() if value is not None})
     pattern = None if chosen.pattern is None else compile_pattern(chosen.pattern)
     sources = locate(source, **(storage or {}))

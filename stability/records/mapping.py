@@ -11,10 +11,13 @@ import pandas as pd
 
 from stability.records.documents import as_text, read_frame
 from stability.schema import TABLES, ContractError, nearest
-from stability.telemetry.cells import EPOCH_UNITS, to_utc
+from stability.telemetry.cells import EPOCH_UNITS, checked_zone, to_utc
 from stability.telemetry.sql import query_table
 
 SHOWN = 5  # offending rows that an error lists
+
+#: What an option's annotation begins with -> the type that its value must have, and how to say so.
+TYPES = {"str": (str, "a text"), "bool": (bool, "true or false"), "Mapping": (Mapping, "a mapping")}
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,29 @@ def checked(options: Mapping, kind: type = TableOptions, *, reader: str):
         if name not in known:
             expected = f"an option of {reader}"
             raise ContractError(column=name, expected=expected, got="an unknown one", remedy=nearest(str(name), known))
-    for name in ("columns", "values", "defaults", "where"):
-        if name in options and not isinstance(options[name] or {}, Mapping):
-            raise ContractError(column=name, expected="a mapping", got=repr(options[name]))
+    refuse_types(options, kind)
     for name, known_values in (options.get("values") or {}).items():
         if not isinstance(known_values, Mapping):
             expected = "a mapping of their values to ours"
             raise ContractError(column=f"values of {name}", expected=expected, got=repr(known_values))
     return kind(**{name: value for name, value in options.items() if value is not None})
+
+
+def refuse_types(options: Mapping, kind: type) -> None:
+    """Refuse an option of another type than its dataclass declares, and a time zone that there is not.
+
+    Raises
+    ------
+    ContractError
+        Naming the option.
+    """
+    for declared in fields(kind):
+        value = options.get(declared.name)
+        type_, expected = TYPES.get(str(declared.type).removesuffix(" | None").partition("[")[0], (object, ""))
+        if value is not None and not isinstance(value, type_):
+            raise ContractError(column=declared.name, expected=expected, got=repr(value))
+    if options.get("timezone") is not None:
+        checked_zone(options["timezone"])
 
 
 def raw_rows(source, options: TableOptions, storage: Mapping | None = None) -> tuple[pd.DataFrame, str, int]:
@@ -113,7 +131,7 @@ def raw_rows(source, options: TableOptions, storage: Mapping | None = None) -> t
     rows = len(frame)
     for name, wanted in options.where.items():
         _refuse_unknown(name, frame, "where", label)
-        one_of = [wanted] if isinstance(wanted, str | int | float | bool) else list(wanted)
+        one_of = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
         frame = frame[frame[name].isin([_text(value) for value in one_of])]
     if frame.empty:
         raise ContractError(file=label, column="where", expected="rows that have these values", got=f"none of {rows:,}")
@@ -156,10 +174,11 @@ def translate(
         For names, values and moments that cannot be understood.
     """
     contract = TABLES[table].columns
+    _refuse_forms(options.timestamp_format, contract, table)
     chosen: dict[str, list[str]] = {}
     for theirs, ours in options.columns.items():
         _refuse_unknown(theirs, frame, "columns", label)
-        for name in [] if ours is None else [ours] if isinstance(ours, str) else ours:
+        for name in [] if ours is None else ours if isinstance(ours, list | tuple) else [ours]:
             if name not in contract:
                 remedy = nearest(str(name), contract)
                 raise ContractError(column="columns", expected=f"a column of {table}", got=repr(name), remedy=remedy)
@@ -193,6 +212,17 @@ def translate(
         if ours in done and isinstance(declared.dtype.type, pd.DatetimeTZDtype):
             done[ours] = _moments(done[ours], options, ours, label)
     return done, rest
+
+
+def _refuse_forms(forms: object, contract: Mapping, table: str) -> None:
+    for ours in forms if isinstance(forms, Mapping) else ():
+        if ours not in contract:
+            expected, remedy = f"a column of {table}", nearest(str(ours), contract)
+            raise ContractError(column="timestamp_format", expected=expected, got=repr(ours), remedy=remedy)
+    for form in forms.values() if isinstance(forms, Mapping) else [forms]:
+        listed = form if isinstance(form, list | tuple) else [form]
+        if not all(one is None or isinstance(one, str) for one in listed):
+            raise ContractError(column="timestamp_format", expected="a text, or a list of texts", got=repr(form))
 
 
 def _refuse_unknown(name: str, frame: pd.DataFrame, option: str, label: str) -> None:

@@ -144,7 +144,7 @@ def _years(months: pd.Series, parts: pd.DataFrame, year, modified, file: str) ->
         # A day of grace: the writer's zone may be ahead of the clock that stamped the file.
         latest = modified + dt.timedelta(days=1)
         first = latest.year - (day > (latest.month, latest.day)) - turns[-1]
-    elif isinstance(year, int) and not isinstance(year, bool):
+    elif isinstance(year, int) and not isinstance(year, bool) and 1 <= year <= dt.MAXYEAR:
         first = year
     else:
         raise ContractError(

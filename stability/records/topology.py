@@ -172,6 +172,10 @@ def _from_services(found: Iterable[dict], label: str) -> pd.DataFrame:
     for services in found:
         for name, service in services.items():
             service = service if isinstance(service, dict) else {}
+            for option in ("depends_on", "links"):
+                if not isinstance(service.get(option) or [], list | dict):
+                    got = repr(service[option])
+                    raise ContractError(file=label, column=f"{name}.{option}", expected="a list of services", got=got)
             needs = service.get("depends_on") or []
             links = [str(link).split(":")[0] for link in service.get("links") or []]
             for target in [*needs, *links]:
@@ -190,9 +194,13 @@ def _from_services(found: Iterable[dict], label: str) -> pd.DataFrame:
 
 def _from_pods(documents: Iterable[dict], label: str) -> pd.DataFrame:
     """Read pods with the nodes that they run on."""
-    items = [item for document in documents for item in document.get("items") or [document] if isinstance(item, dict)]
-    pods = [item for item in items if item.get("kind") == "Pod" or "nodeName" in (item.get("spec") or {})]
-    edges = [(p["metadata"]["name"], p["spec"]["nodeName"]) for p in pods if (p.get("spec") or {}).get("nodeName")]
+    listed = [document.get("items") or [document] for document in documents]
+    items = [item for part in listed if isinstance(part, list) for item in part if isinstance(item, dict)]
+    edges = []
+    for item in items:
+        spec, meta = (item.get(part) if isinstance(item.get(part), dict) else {} for part in ("spec", "metadata"))
+        if spec.get("nodeName") and meta.get("name"):
+            edges.append((str(meta["name"]), str(spec["nodeName"])))
     if not edges:
         kinds = ", ".join(sorted({str(item.get("kind")) for item in items})) or "none"
         remedy = "kubectl get pods -o yaml; who calls whom, no manifest says"

@@ -158,6 +158,8 @@ def _asked(url, queries, start, end, step, entity, infinite) -> tuple[dict[str, 
 
 def _queries(queries: Mapping[str, str] | Sequence[str] | str) -> dict[str, str]:
     if not isinstance(queries, Mapping):
+        if not isinstance(queries, Sequence):
+            raise ContractError(column="queries", expected="{column: PromQL}, or a list", got=repr(queries))
         names = [queries] if isinstance(queries, str) else list(queries)
         known = metric_registry()
         queries = {name: (known[name].promql if name in known else None) or name for name in names}

@@ -96,6 +96,8 @@ def read_sql_with_report(
     """
     chosen = known_options(options, "read_sql")
     label = label_of(url)
+    if not isinstance(params or {}, Mapping):
+        raise ContractError(file=label, column="params", expected="a mapping of names to values", got=repr(params))
     values = {**(params or {}), **_window(query, start, end, label)}
     table = query_table(url, query, values, timezone=chosen.timezone or "UTC", progress=progress)
     if table.empty:

@@ -90,6 +90,8 @@ def policy_of(options: Mapping | None) -> Policy:
     ContractError
         For a name that there is not, and a length of time that is none.
     """
+    if not isinstance(options or {}, Mapping):
+        raise ContractError(column="privacy", expected="a mapping of its options", got=repr(options))
     options = {name: value for name, value in (options or {}).items() if value is not None}
     known = [f.name for f in fields(Policy)]
     for name in options:
@@ -99,15 +101,16 @@ def policy_of(options: Mapping | None) -> Policy:
     for name in ("pseudonyms", "allow"):
         for table, columns in _mapping(options.get(name, {}), name).items():
             contract = _table(table, name)
-            for column in [columns] if isinstance(columns, str) else columns:
+            for column in _listed(columns, f"{name}.{table}", "columns"):
                 if column not in contract.columns and contract.extra is None:
                     remedy = nearest(str(column), contract.columns)
                     raise ContractError(
                         column=f"privacy.{name}.{table}", expected="a column of it", got=repr(column), remedy=remedy
                     )
-        options[name] = {t: [c] if isinstance(c, str) else list(c) for t, c in options.get(name, {}).items()}
-    scrub = options.get("scrub", [])
-    options["scrub"] = [scrub] if isinstance(scrub, str) else list(scrub)
+        options[name] = {t: _listed(c, f"{name}.{t}", "columns") for t, c in options.get(name, {}).items()}
+    options["scrub"] = _listed(options.get("scrub", []), "scrub", "tables")
+    if not isinstance(options.get("as_of", ""), str | dt.date):
+        raise ContractError(column="privacy.as_of", expected="a day, 2026-01-31", got=repr(options["as_of"]))
     for table in options["scrub"]:
         if not set(_table(table, "scrub").columns) & set(TEXTS):
             expected = f"a table with texts ({', '.join(t for t in TABLES if set(TABLES[t].columns) & set(TEXTS))})"
@@ -126,6 +129,14 @@ def _mapping(value: object, name: str) -> Mapping:
         expected = "a mapping of tables to columns"
         raise ContractError(column=f"privacy.{name}", expected=expected, got=repr(value))
     return value
+
+
+def _listed(value: object, option: str, what: str) -> list:
+    """One name as a list of one; what is no list of names is refused."""
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
+        raise ContractError(column=f"privacy.{option}", expected=f"a list of {what}", got=repr(value))
+    return list(listed)
 
 
 def _table(name: object, option: str):
@@ -217,6 +228,12 @@ def _allowed(table: pd.DataFrame, name: str, policy: Policy, report: PrivacyRepo
     contract = TABLES[name]
     frame = table.reset_index(drop=not contract.key)
     wanted = policy.allow.get(name)
+    for option in ("pseudonyms", "allow"):
+        for column in getattr(policy, option).get(name, ()):
+            # A misspelt metric would be left out without a word, a misspelt name kept as it is.
+            if column not in contract.columns and column not in frame:
+                where, remedy = f"privacy.{option}.{name}", nearest(column, frame.columns)
+                raise ContractError(column=where, expected="a column that is there", got=repr(column), remedy=remedy)
     if wanted is None:
         return frame
     left_out = [column for column in frame if column not in wanted and column not in contract.key]
