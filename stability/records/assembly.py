@@ -7,18 +7,15 @@ __all__ = ["ALIASES", "SHOWN", "Maker", "Tally"]
 import re
 import string
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from stability.records import forms
 from stability.records.lines import Opened, text_lines
+from stability.records.options import LogOptions
 from stability.records.patterns import COMMON, Pattern
 from stability.schema import ContractError, nearest
 from stability.telemetry.sources import Source
-
-if TYPE_CHECKING:
-    from stability.records.logs import LogOptions
 
 SHOWN = 5  # offending lines that an error lists
 _LOG = re.compile(r"(?:\.(?:log|jsonl|ndjson|json|out|err|journal|export))+(?:[.-]\d{1,10})?$")
