@@ -69,6 +69,7 @@ def test_a_night_tells_its_verdict_and_keeps_the_address_to_itself(workbench, re
     runner.run(load_plan(workbench.spec(steps, headline=["g.e1", "g.n1"])))
     (first,) = receiver.got
     assert first["title"] == "exp finished"
+    assert first["type"] == "success", "services choose colour and priority by it"
     assert "2 of 2 steps are done, 0 failed" in first["message"]
     assert "g.e1: 1.0 [0.5, 1.5]" in first["message"]
     assert str(workbench.folder / "runs" / "exp") in first["message"]
@@ -77,6 +78,7 @@ def test_a_night_tells_its_verdict_and_keeps_the_address_to_itself(workbench, re
     runner.run(load_plan(workbench.spec(steps, headline=["g.e1", "g.n1"])))
     second = receiver.got[1]
     assert second["title"] == "exp FAILED"
+    assert second["type"] == "failure", "services choose colour and priority by it"
     assert "- c: ZeroDivisionError: division by zero" in second["message"]
     assert "g.e1: 1.0 [0.5, 1.5] (0 since the night before, the same)" in second["message"]
     assert "step c" in second["message"], "what changed since the night before"
@@ -113,6 +115,7 @@ def test_a_night_that_cannot_start_tells_so(workbench, receiver, monkeypatch):
         runner.run(load_plan(workbench.spec({"a": {"notebook": "plain.ipynb"}})))
     (got,) = receiver.got
     assert got["title"] == "exp DID NOT START"
+    assert got["type"] == "failure"
     assert "free disk" in got["message"]
 
 

@@ -187,6 +187,8 @@ def print_check(name: str | None) -> int:
     for known in [name] if name else here:
         try:
             said, mark = str(datasets.check(known)), "green]intact"
+            if rows.loc[rows["name"] == known, "files"].item() == "-":
+                mark = "dim]yours "  # nobody knows checksums of what is not shipped
         except ContractError as error:
             said, mark, code = str(error), "red]broken", 1
         console.print(f"[{mark}[/] {escape(known)}: {escape(said)}", highlight=False, soft_wrap=True)

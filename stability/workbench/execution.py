@@ -345,7 +345,7 @@ class Night:
         settled = self.publisher.close()
         self._write(settled=settled)
         try:
-            notification.send(*notification.message(self.facts, self.folder))
+            notification.send(*notification.message(self.facts, self.folder), bad=self.facts.status != "finished")
         except Exception:  # a message is no reason to fail
             LOG.exception("the message of this night could not be written")
 

@@ -162,7 +162,7 @@ def _print_table(found: list[Status], now: dt.datetime) -> None:
         console.print("Nothing has run yet: stability run experiments/nightly.yaml")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("experiment", "last night", "steps", "began", "finished well"):
+    for column in ("experiment", "last night", "steps", "began (UTC)", "finished well (UTC)"):
         table.add_column(column, overflow="fold")
     for each in found:
         colour = COLOUR[each.verdict]
@@ -170,7 +170,7 @@ def _print_table(found: list[Status], now: dt.datetime) -> None:
             escape(each.name),
             f"[{colour}]{each.verdict}[/]",
             f"{each.done} of {each.steps}" if each.steps else "",
-            _ago(each.started, now),
+            _ago(each.started, now).partition(",")[0],
             _ago(each.finished, now) if each.finished else "never",
         )
     console.print(table)
@@ -191,11 +191,11 @@ def _ago(when: str | None, now: dt.datetime) -> str:
     """A moment with its age, in the largest unit that fits.
 
     >>> _ago("2026-11-23T02:00:00+00:00", dt.datetime(2026, 11, 24, 4, 0, tzinfo=dt.UTC))
-    '2026-11-23 02:00 UTC, 26 h ago'
+    '2026-11-23 02:00, 26 h ago'
     """
     if when is None:
         return ""
     moment = dt.datetime.fromisoformat(when)
     seconds = max(0.0, (now - moment).total_seconds())
     unit, size = ("d", 86400) if seconds >= 3 * 86400 else ("h", 3600) if seconds >= 7200 else ("min", 60)
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {seconds // size:.0f} {unit} ago"
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M}, {seconds // size:.0f} {unit} ago"

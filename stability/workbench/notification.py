@@ -66,7 +66,7 @@ def message(facts: RunFacts, folder: Path) -> tuple[str, str]:
     return title, "\n".join(lines)
 
 
-def send(title: str, text: str) -> bool:
+def send(title: str, text: str, *, bad: bool = False) -> bool:
     """Send a message to every address of the environment; give whether all of them took it, and never raise.
 
     An address that does not answer is tried again once, beside the others; nothing is waited for longer than
@@ -76,6 +76,8 @@ def send(title: str, text: str) -> bool:
     ----------
     title, text
         What to say, as plain text.
+    bad
+        Whether it tells of a failure: services that know colours, sounds or priorities choose them by that.
     """
     addresses = os.environ.get(ADDRESSES, "").split()
     if not addresses:
@@ -83,7 +85,7 @@ def send(title: str, text: str) -> bool:
     taken = [False] * len(addresses)
 
     def one(number: int) -> None:
-        taken[number] = _deliver(addresses[number], title, text)
+        taken[number] = _deliver(addresses[number], title, text, bad=bad)
 
     with _silent():
         threads = [threading.Thread(target=one, args=[n], daemon=True) for n in range(len(addresses))]
@@ -98,17 +100,18 @@ def send(title: str, text: str) -> bool:
     return all(taken)
 
 
-def _deliver(address: str, title: str, text: str) -> bool:
+def _deliver(address: str, title: str, text: str, *, bad: bool) -> bool:
     try:
         import apprise
 
         service = apprise.Apprise()
+        kind = apprise.NotifyType.FAILURE if bad else apprise.NotifyType.SUCCESS
         if not service.add(address):
             return False
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(PAUSE)
-            if service.notify(body=text, title=title, body_format=apprise.NotifyFormat.TEXT):
+            if service.notify(body=text, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT):
                 return True
     except Exception:  # noqa: BLE001  its text may hold the address
         return False

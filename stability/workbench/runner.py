@@ -64,7 +64,7 @@ def run(
             night = _begin(plan, stack, fresh, executor, workers, listener)
         except (RunnerBusyError, ContractError) as error:
             if not isinstance(error.__cause__, BlockingIOError):  # the night that runs will tell of itself
-                notification.send(f"{plan.name} DID NOT START", redact(str(error)))
+                notification.send(f"{plan.name} DID NOT START", redact(str(error)), bad=True)
             raise
         return night.go()
 
