@@ -38,6 +38,9 @@ def run(
 
     plan = load_plan(spec)
     if dry_run:
+        from stability.workbench.data import rehearse
+
+        rehearse(plan.experiment.dataset, plan.path)
         print_plan(plan)
         return
     raise typer.Exit(show_run(plan, fresh=fresh, workers=workers))

@@ -115,8 +115,8 @@ def test_damaged_folders_do_not_hide_the_others(workbench):
     (folder / "summary.json").write_text("{")
     (workbench.folder / "runs" / "exp" / "2026-01-01T00-00-00Z").mkdir()
     assert statuses("exp")[0].verdict == "finished"
-    (workbench.folder / "runs" / "empty").mkdir()
-    assert [s.verdict for s in statuses()] == ["never", "finished"]
+    (workbench.folder / "runs" / "empty").mkdir()  # of a start that was refused
+    assert [s.verdict for s in statuses()] == ["finished"]
 
 
 @pytest.mark.parametrize("text", ["26", "h", "-3h", "1 week", "", "nan h", "1e400d", "9" * 400 + "d"])

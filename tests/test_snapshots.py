@@ -250,9 +250,15 @@ def test_data_that_cannot_be_read_end_with_code_2_and_leave_nothing(bench):
     assert not list((bench.folder / "runs").rglob("summary.json"))
     bench.csv.write_text(bench.csv.read_text() + "2026-10-09T00:00:00Z,a,oops\n")
     assert stability("run", spec_of(bench, {"files": "my/up.csv"})).returncode == 2
-    done = stability("run", spec_of(bench, {"files": "my/up.csv", "window": "6h"}), "--dry-run")
+    done = stability("run", spec_of(bench, {"files": "my/up.csv"}), "--dry-run")  # it reads every cell, too
+    assert done.returncode == 2
+    assert "row 25, column 'up': expected a number, got 'oops'" in done.stderr
+    write_csv(bench.csv)
+    spec = spec_of(bench, {"files": "my/up.csv", "window": "6h", "as_of": "2026-10-06T00:00:00Z"})
+    done = stability("run", spec, "--dry-run")
     assert done.returncode == 0
-    assert "window 6h, as of now; a run takes a snapshot" in done.stdout
+    assert "window 6h, as of 2026-10-06T00:00:00Z; a run takes a snapshot" in done.stdout
+    assert not (bench.folder / "runs" / ".snapshots").exists()
 
 
 def test_a_prometheus_is_read_for_a_window(bench, prometheus_server):

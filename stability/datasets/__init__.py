@@ -10,6 +10,7 @@ from stability.datasets.catalogue import (
     load,
     names,
     reach,
+    rehearse,
     snapshot,
 )
 from stability.datasets.snapshots import Snapshot, erasures
@@ -29,5 +30,6 @@ __all__ = [
     "mirror",
     "names",
     "reach",
+    "rehearse",
     "snapshot",
 ]

@@ -12,6 +12,7 @@ __all__ = [
     "load",
     "names",
     "reach",
+    "rehearse",
     "snapshot",
 ]
 
@@ -176,6 +177,32 @@ def snapshot(name: str, options: Mapping[str, Any], window: str | None = None, a
     ContractError
         As the loader, and when there is no telemetry in the window.
     """
+    tables, within = _read(name, options, window, as_of)
+    source = {"name": name, "options": dict(options), "window": window, "as_of": as_of}
+    return snapshots.take(tables, source, within)
+
+
+def rehearse(options: Mapping[str, Any], window: str | None = None, as_of: str | None = None) -> None:
+    """Read a user's files as a run would, and keep nothing: every column, stamp and cell is looked at.
+
+    Parameters
+    ----------
+    options : mapping
+        Of dataset `files`. Feedback is left out and privacy is not applied: both would make keys of pseudonyms.
+    window, as_of
+        As for :func:`snapshot`.
+
+    Raises
+    ------
+    ContractError
+        As :func:`snapshot`.
+    """
+    _read("files", {k: v for k, v in options.items() if k not in ("feedback", "privacy")}, window, as_of)
+
+
+def _read(
+    name: str, options: Mapping[str, Any], window: str | None, as_of: str | None
+) -> tuple[dict[str, pd.DataFrame], Period]:
     asked, within = _asked(name, options, window, as_of)
     whole = _checked(name, asked).load(**asked)
     tables = clip(whole, within)
@@ -184,8 +211,7 @@ def snapshot(name: str, options: Mapping[str, Any], window: str | None = None, a
         there = f"rows from {at.min()} to {at.max()}" if len(at) else "no row"
         remedy = "widen window, or set as_of to a moment after which it ended"
         raise ContractError(file=name, expected=f"telemetry {within}", got=there, remedy=remedy)
-    source = {"name": name, "options": dict(options), "window": window, "as_of": as_of}
-    return snapshots.take(tables, source, within)
+    return tables, within
 
 
 def _asked(name: str, options: Mapping[str, Any], window: str | None, as_of: str | None) -> tuple[dict, Period]:

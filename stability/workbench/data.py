@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from stability.schema import ContractError
 from stability.workbench.reporting.formats import redact
 
-__all__ = ["Data", "DatasetSpec", "canonical", "check", "holds_secret", "is_json", "settle"]
+__all__ = ["Data", "DatasetSpec", "canonical", "check", "holds_secret", "is_json", "rehearse", "settle"]
 
 
 class DatasetSpec(BaseModel):
@@ -101,6 +101,24 @@ def check(spec: DatasetSpec) -> str | None:
             moves = f"a source that moves: {', '.join(datasets.LIVE)}"
             raise ContractError(column=field, expected=moves, got=f"{spec.name!r}, which is what it is")
     return datasets.fingerprint(spec.name, **spec.options)
+
+
+def rehearse(spec: DatasetSpec | None, path: Path) -> None:
+    """Read a user's own files whole, as a run would, and keep nothing; a server is not asked for all it has twice.
+
+    Raises
+    ------
+    ContractError
+        As :func:`settle`.
+    """
+    if spec is None or spec.name != "files":
+        return
+    from stability import datasets
+
+    try:
+        datasets.rehearse(spec.options, spec.window, spec.as_of)
+    except (ContractError, TypeError) as error:
+        raise ContractError(f"{path}, at 'dataset': {error}") from error
 
 
 def settle(spec: DatasetSpec | None, sha256: str | None, path: Path) -> Data:

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -46,9 +48,11 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     data = plan.experiment.dataset
     console.print(f"[bold]{escape(plan.name)}[/]  {escape(plan.experiment.question)}", highlight=False)
     if data:
-        options = f" {data.options}" if data.options else ""
         known = f"sha256 {plan.data_sha256[:12]}" if plan.data_sha256 else _moves(data)
-        console.print(f"data: {escape(data.name + options)}, {escape(known)}", highlight=False)
+        console.print(f"data: {escape(data.name)}, {escape(known)}", highlight=False)
+        if data.options:
+            written = yaml.safe_dump(data.options, sort_keys=False, allow_unicode=True, width=100)
+            console.print(escape(textwrap.indent(written.rstrip(), "  ")), highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("step", "notebook", "parameters", "needs", "timeout", "retries"):
         table.add_column(column, overflow="fold", justify="right" if column in ("timeout", "retries") else "left")

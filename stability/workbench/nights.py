@@ -137,7 +137,9 @@ def names(runs: Path) -> list[str]:
     """Names of the experiments that have ever run, from the folder of all runs."""
     if not runs.is_dir():
         return []
-    return sorted(p.name for p in runs.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = [p for p in runs.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    # A start that was refused leaves a folder with its lock and no night.
+    return sorted(p.name for p in folders if _folders(p) or is_running(p))
 
 
 def read_nights(runs: Path) -> list[Night]:
