@@ -1,7 +1,9 @@
 """The store: one address from everywhere, metrics with intervals, tables that come back."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 
@@ -126,3 +128,30 @@ def test_a_deleted_experiment_is_said(workbench):
 
 def test_mlflow_sends_nothing_home():
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+@pytest.mark.parametrize("cut", ["unversioned", "in the middle"])
+def test_a_store_that_was_half_made_is_made_anew_but_never_one_with_runs(workbench, cut):
+    file = workbench.folder / "mlflow.db"
+    client = tracking.open_store()
+    kept = client.create_run(tracking.experiment_id(client, "exp")).info.run_id
+
+    def damage():
+        with contextlib.closing(sqlite3.connect(file)) as store:
+            store.execute("delete from alembic_version")
+            if cut == "in the middle":
+                store.execute("drop table registered_model_aliases")
+            store.commit()
+
+    program = "from stability.workbench import tracking; print(tracking.open_store().create_experiment('new'))"
+    damage()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode != 0, "a store that holds a run is left to a person"
+    with contextlib.closing(sqlite3.connect(file)) as store:
+        assert store.execute("select run_uuid from runs").fetchall() == [(kept,)]
+        for table in ("tags", "latest_metrics", "runs"):
+            store.execute(f"delete from {table}")
+        store.commit()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "half made" in done.stderr

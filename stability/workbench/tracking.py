@@ -15,9 +15,11 @@ import contextlib
 import datetime as dt
 import fcntl
 import json
+import logging
 import math
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,6 +51,8 @@ __all__ = [
 
 INTERACTIVE = "interactive"  # the experiment of notebooks that were opened by hand
 METRICS_FILE = "metrics.json"
+# What the database says of a store whose making was cut short: a table twice, a step of its migration missing.
+HALF_MADE = re.compile("already exists|duplicate column|no such (?:table|column)|out-of-date database schema")
 FOLDER = "tables"  # the folder of a run's artifacts that holds its tables
 
 
@@ -67,7 +71,6 @@ def _mlflow() -> Any:
     """Import MLflow late (it takes a second or two) and with its telemetry off."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    import logging
 
     logging.getLogger("alembic").setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
@@ -121,10 +124,35 @@ def open_store() -> "MlflowClient":
     mlflow = _mlflow()
     uri = store_uri()
     mlflow.set_tracking_uri(uri)
+    from sqlalchemy.exc import SQLAlchemyError
+
     with locked(home() / "runs" / ".store.lock"):
-        client = mlflow.MlflowClient(uri)
-        client.search_experiments(max_results=1)
+        try:
+            client = mlflow.MlflowClient(uri)
+            client.search_experiments(max_results=1)
+        except (mlflow.exceptions.MlflowException, SQLAlchemyError) as error:
+            if not (HALF_MADE.search(str(error)) and _emptied()):
+                raise
+            client = mlflow.MlflowClient(uri)
+            client.search_experiments(max_results=1)
     return client
+
+
+def _emptied() -> bool:
+    """Drop the tables of an SQLite store that holds no run, so that they can be made anew; in place, never the file."""
+    path = store_file()
+    if path is None or not path.is_file():
+        return False
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as store:
+        tables = [name for (name,) in store.execute("select name from sqlite_master where type = 'table'")]
+        if "runs" in tables and store.execute("select count(*) from runs").fetchone()[0]:
+            return False
+        for name in tables:
+            if not name.startswith("sqlite_"):
+                store.execute(f'drop table "{name}"')
+        store.commit()
+    logging.getLogger(__name__).warning("%s was half made by a process that was killed: its tables are made anew", path)
+    return True
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:

@@ -168,7 +168,6 @@ for kind, name in {
 }.items():
     raw(f"step-name-{kind}", f'steps: {{"{name}": {{notebook: plain.ipynb}}}}\n', "a step name")
 raw("step-name-number", "steps: {1: {notebook: plain.ipynb}}\n", "steps")
-raw("step-name-flag", "steps: {yes: {notebook: plain.ipynb}}\n", "steps")
 step("unknown", "notebok: plain.ipynb", "notebook")
 step("unknown-beside", "notebook: plain.ipynb\nparamters: {}", "did you mean 'parameters'")
 step("notebook-none", "notebook:", "notebook")
