@@ -309,14 +309,18 @@ def empty_store(tmp_path_factory):
     return file
 
 
-@pytest.fixture(autouse=True)
-def _no_store_stays_behind():
-    """Give each test's end the environment of its begin: `mlflow.set_tracking_uri` writes into it."""
+def environment_given_back():
+    """Leave the environment as it was: `mlflow.set_tracking_uri` writes into it, in a test and in a fixture."""
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "STABILITY_HOME")
     before = {name: os.environ.get(name) for name in names}
     yield
     for name, value in before.items():
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+# Once around a test, and once around a file, whose own fixtures come before the first and go after the last test of it.
+_around_a_test = pytest.fixture(autouse=True)(environment_given_back)
+_around_a_file = pytest.fixture(autouse=True, scope="module")(environment_given_back)
 
 
 @pytest.fixture
