@@ -470,7 +470,30 @@ def test_names_and_options_that_do_not_exist():
         datasets.load("nab", flies=[])
     with pytest.raises(ContractError, match="nothing to fetch"):
         datasets.fetch("files")
-    assert list(datasets.catalogue()["name"]) == datasets.names()
+    said = datasets.catalogue().set_index("name")["options"]
+    assert list(said.index) == datasets.names()
+    assert said["sql"].endswith("privacy, faults, tickets, windows, topology, logs, states, feedback")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("prometheus", {"url": "http://127.0.0.1:9", "feedbak": "my/votes.csv"}, "did you mean 'feedback'"),
+        ("sql", {"log": "select 1"}, "did you mean 'logs'"),
+        ("prometheus", {"reader": {}}, "an option of dataset 'prometheus', got 'reader'"),
+        ("prometheus", {"url": "http://127.0.0.1:9", "queries": ["up"], "step": "1min"}, "the option 'start'"),
+        ("sql", {}, "the option 'url' of 'sql', got none"),
+        ("snapshot", {}, "the option 'sha256'"),
+    ],
+)
+def test_options_of_sources_that_move(name, options, said):
+    with pytest.raises(ContractError, match=said):
+        datasets.load(name, **options)
+
+
+def test_a_snapshot_without_its_name_has_no_fingerprint():
+    with pytest.raises(ContractError, match="the option 'sha256'"):
+        datasets.fingerprint("snapshot")
 
 
 def test_a_users_own_files(mine):

@@ -19,7 +19,7 @@ __all__ = [
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -104,7 +104,9 @@ def load(name: str, **options) -> dict[str, pd.DataFrame]:
     >>> sorted(load("sample"))[-1]
     'topology'
     """
-    return _Tables(_checked(name, options).load(**options), name)
+    dataset = _checked(name, options)
+    _complete(dataset, options)
+    return _Tables(dataset.load(**options), name)
 
 
 class _Tables(dict):
@@ -129,6 +131,7 @@ def fingerprint(name: str, **options) -> str:
         As `load`.
     """
     dataset = _checked(name, options)
+    _complete(dataset, options)
     digests = dataset.digests(**options)
     if dataset is snapshots.SNAPSHOT:
         return options["sha256"]  # its name is its fingerprint
@@ -222,17 +225,11 @@ def _asked(name: str, options: Mapping[str, Any], window: str | None, as_of: str
         remedy = "write window: 7d and as_of: now beside the source"
         raise ContractError(column=taken[0], expected="window and as_of", got=repr(taken[0]), remedy=remedy)
     within = period(window, as_of, pd.Timestamp.now("UTC"))
-    asked = dict(options)
-    for option, parameter in inspect.signature(dataset.load).parameters.items():
-        if option in PERIOD:
-            moment = getattr(within, option)
-            if moment is None and parameter.default is parameter.empty:
-                raise ContractError(column="window", expected=f"a window for '{name}', such as 7d", got="none")
-            asked[option] = moment
-        elif parameter.default is parameter.empty and option not in asked:
-            expected = f"the option {option!r} of '{name}'"
-            raise ContractError(expected=expected, got=f"only {', '.join(options) or 'none'}")
-    return asked, within
+    _complete(dataset, options, PERIOD)
+    filled = {option: getattr(within, option) for option in PERIOD if option in _options(dataset)}
+    if any(filled[option] is None for option in filled if option in _required(dataset)):
+        raise ContractError(column="window", expected=f"a window for '{name}', such as 7d", got="none")
+    return dict(options) | filled, within
 
 
 def check(name: str) -> str:
@@ -291,5 +288,20 @@ def _checked(name: str, options: dict) -> Dataset:
     return dataset
 
 
+def _complete(dataset: Dataset, options: Mapping[str, Any], filled: Iterable[str] = ()) -> None:
+    """Refuse options without one that the loader cannot be without, but for those that are filled in."""
+    for option in _required(dataset):
+        if option not in (*options, *filled):
+            got = f"only {', '.join(options)}" if options else "none"
+            raise ContractError(expected=f"the option {option!r} of '{dataset.name}'", got=got)
+
+
 def _options(dataset: Dataset) -> list[str]:
-    return list(inspect.signature(dataset.load).parameters)
+    """Names of a loader's options; what a live source takes as `**given` are the tables beside telemetry."""
+    taken = inspect.signature(dataset.load).parameters.values()
+    return [name for one in taken for name in (user.READERS if one.kind is one.VAR_KEYWORD else [one.name])]
+
+
+def _required(dataset: Dataset) -> list[str]:
+    taken = inspect.signature(dataset.load).parameters.values()
+    return [one.name for one in taken if one.default is one.empty and one.kind is not one.VAR_KEYWORD]

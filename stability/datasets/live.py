@@ -36,14 +36,8 @@ def read_metrics(
     infinite: str = "error",
     timeout: float = 30.0,
     retries: int = 4,
-    faults: str | Mapping | None = None,
-    tickets: Mapping | None = None,
-    windows: str | Mapping | None = None,
-    topology: str | Mapping | None = None,
-    logs: str | Mapping | None = None,
-    states: str | Mapping | None = None,
-    feedback: str | Mapping | None = None,
     privacy: Mapping | None = None,
+    **given: str | Mapping | None,
 ) -> dict[str, pd.DataFrame]:
     """Load what a Prometheus, or whatever speaks its API, knows of a stretch of time.
 
@@ -53,8 +47,8 @@ def read_metrics(
         As for `telemetry.read_prometheus`; credentials come from the environment alone.
     start, end : str or Timestamp
         First moment, inclusive, and last, exclusive, with their zone.
-    faults, tickets, windows, topology, logs, states, feedback, privacy
-        Tables beside it, as for the dataset `files`.
+    privacy, **given
+        Tables beside it (faults, tickets, ...) and their privacy, as for the dataset `files`.
 
     Returns
     -------
@@ -68,8 +62,6 @@ def read_metrics(
     """
     _refuse_types(timeout=timeout, retries=retries)
     options = {"entity": entity, "dimensions": dimensions, "infinite": infinite, "timeout": timeout, "retries": retries}
-    given = {"faults": faults, "tickets": tickets, "windows": windows, "topology": topology}
-    given |= {"logs": logs, "states": states, "feedback": feedback}
     last = pd.Timestamp(end) - TICK
     with _answering():
         return user.beside(lambda: read_prometheus(url, queries, start, last, step, **options), given, privacy=privacy)
@@ -106,14 +98,8 @@ def read_database(
     reader: Mapping | None = None,
     start: pd.Timestamp | None = None,
     end: pd.Timestamp | None = None,
-    faults: str | Mapping | None = None,
-    tickets: Mapping | None = None,
-    windows: str | Mapping | None = None,
-    topology: str | Mapping | None = None,
-    logs: str | Mapping | None = None,
-    states: str | Mapping | None = None,
-    feedback: str | Mapping | None = None,
     privacy: Mapping | None = None,
+    **given: str | Mapping | None,
 ) -> dict[str, pd.DataFrame]:
     """Load what a database says.
 
@@ -127,11 +113,12 @@ def read_database(
         Options of `telemetry.read_sql`: timestamp, entity, columns, scale, timezone, ...
     start, end : Timestamp, optional
         The ends of the window, for the queries that name them.
-    faults, tickets, windows, topology, logs, states, feedback : str or mapping, optional
-        A query of the same database, or a mapping with `query` and the options of its reader, or anything that the
-        dataset `files` takes. A query of `logs` has the columns of the contract.
     privacy : mapping, optional
         As for the dataset `files`.
+    **given : str or mapping
+        A table beside it (faults, tickets, ...): a query of the same database, or a mapping with `query` and the
+        options of its reader, or anything that the dataset `files` takes. A query of `logs` has the columns of the
+        contract.
 
     Returns
     -------
@@ -144,8 +131,6 @@ def read_database(
         As `telemetry.read_sql` and the readers, and when the server does not answer.
     """
     address, options = _place(url), _reader(reader)
-    given = {"faults": faults, "tickets": tickets, "windows": windows, "topology": topology}
-    given |= {"logs": logs, "states": states, "feedback": feedback}
     zone, period = options.get("timezone"), {"start": start, "end": end}
     params = _named(telemetry, period, "telemetry")
     with _answering():

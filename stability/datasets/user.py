@@ -22,6 +22,7 @@ from stability.records.privacy import apply_policy, cutoff, erasures, policy_of
 from stability.schema import TABLES, ContractError, home, nearest, validate
 from stability.telemetry import read
 from stability.telemetry.cells import to_utc
+from stability.telemetry.database import placed
 from stability.telemetry.layout import Options
 from stability.telemetry.sources import PARQUET, Source, fetch, locate
 from stability.telemetry.sql import query_table
@@ -122,7 +123,7 @@ def beside(
         As :func:`load`.
     """
     policy = policy_of(privacy)
-    sources = {name: _source(name, place, timezone) for name, place in given.items() if place}
+    sources = {name: _source(name, given[name], timezone) for name in READERS if given.get(name)}
     tables = {"telemetry": telemetry(), **(ready or {})}
     entities = tables["telemetry"].index.unique("entity")
     for name, (place, how) in sources.items():
@@ -168,16 +169,9 @@ def _source(name: str, given: str | Mapping, timezone: str | None) -> tuple[str 
     if timezone and name not in TIMELESS:
         how.setdefault("timezone", timezone)
     if places[1] is not None:
-        return _database(str(places[1])), how
+        return placed(str(places[1]), home()), how  # a relative file of SQLite, too, starts there
     several = isinstance(given, Mapping) and isinstance(places[0], list | tuple)
     return [_near(p, name) for p in (places[0] if several else [places[0]])], how
-
-
-def _database(address: str) -> str:
-    """A relative file of SQLite starts at the workbench's folder, as every path does."""
-    begin, sign, place = address.partition(":///")
-    relative = sign and begin.startswith("sqlite") and place and not place.startswith(("/", "file:", ":memory:"))
-    return f"{begin}:///{home() / place}" if relative else address
 
 
 def _reader(options: Mapping) -> dict:
