@@ -118,6 +118,14 @@ def test_lines_that_are_none_are_kept_dropped_or_refused(tmp_path):
         read_logs(path, pattern=TEMPLATE, unmatched="drop", tolerated=0.01)
 
 
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_no_line_is_lost_between_two_blocks(tmp_path, monkeypatch, block):
+    monkeypatch.setattr("stability.records.logs.BLOCK", block)
+    path = text(tmp_path, "".join(f"2026-01-01T00:00:0{s}Z INFO [a] {s}\n??? {s}\n" for s in range(4)))
+    kept = read_logs(path, pattern=TEMPLATE, unmatched="keep", tolerated=1)
+    assert kept["message"].tolist() == [said for s in range(4) for said in (str(s), f"??? {s}")]
+
+
 def test_json_lines_with_nested_and_usual_keys(tmp_path):
     lines = [
         {"time": "2026-01-01T00:00:00Z", "level": "info", "msg": "up", "kubernetes": {"pod": {"name": "p1"}}},
@@ -149,6 +157,11 @@ def test_json_keys_of_ones_own_and_lists_in_documents(tmp_path):
     with pytest.raises(ContractError, match=r"rows 1, 2, column 'timestamp'.*usual names"):
         read_logs(path, columns={"what": "message"})
     assert len(read_logs(text(tmp_path, json.dumps([{"ts": "2026-01-01T00:00:00Z", "msg": "m"}]), "l.json"))) == 1
+
+
+def test_several_names_of_one_column(tmp_path):
+    path = text(tmp_path, '{"at": 1767225600, "msg": "x"}\n{"when": 1767225601, "msg": "y"}\n', "two.jsonl")
+    assert read_logs(path, columns={"at": "timestamp", "when": "timestamp"})["message"].tolist() == ["x", "y"]
 
 
 def test_syslog_old_and_new(tmp_path):
@@ -299,6 +312,15 @@ def test_bytes_in_other_encodings(tmp_path):
     assert read_logs(latin, encoding="latin-1")["message"].iloc[0] == "gr\u00fc\u00df"
     assert read_logs_with_report(latin, undecodable="replace")[1].counts["undecodable"] == 3
     assert read_logs(text(tmp_path, line.encode("utf-16")))["message"].tolist() == ["gr\u00fc\u00df"]
+    table = "timestamp,message\n2026-01-01T00:00:00Z,gr\u00fc\u00df\n"
+    document = '[{"ts": 1767225600, "msg": "gr\u00fc\u00df"}]'
+    for name, content, row in (("l.csv", table, 2), ("l.json", document, 1)):
+        path = text(tmp_path, content.encode("latin-1"), name)
+        with pytest.raises(ContractError, match=rf"{name}, row {row}: .*utf-8.*latin-1"):
+            read_logs(path)
+        assert read_logs(path, encoding="latin-1")["message"].tolist() == ["gr\u00fc\u00df"]
+        assert read_logs(path, undecodable="replace")["message"].tolist() == ["gr\ufffd\ufffd"]
+        assert read_logs(text(tmp_path, content.encode("utf-16"), name))["message"].tolist() == ["gr\u00fc\u00df"]
     windows = line.encode("utf-8-sig").replace(b"\n", b"\r\n")
     assert read_logs(text(tmp_path, windows))["message"].tolist() == ["gr\u00fc\u00df"]
     for bad in (b"", b"\n \n", b"\x7fELF\0\0\0\0" * 50, b"x" * 2_000_000, b"just prose\nand more of it\n"):

@@ -56,7 +56,6 @@ class Tally:
         self.first: list[tuple[int, str]] = []
         self._open: tuple[int, dict, list[str]] | None = None
         self._indented = False
-        self._ended = False
 
     def read(self, file: Opened) -> Iterator[tuple[int, str]]:
         """Give a file's lines, counted."""
@@ -65,10 +64,8 @@ class Tally:
             self.undecodable += mended
             yield row, line
 
-    def joined(self, parsed: forms.Parsed, label: str) -> Iterator[tuple[int, dict]]:
-        """Give the records of a file, each with all of its lines; may be called again to go on."""
-        if self._ended:
-            return
+    def joined(self, parsed: forms.Parsed) -> Iterator[tuple[int, dict]]:
+        """Give the records of a file, each with all of its lines."""
         for row, found, line in parsed:
             if found is not None:
                 self.matched += 1
@@ -90,7 +87,6 @@ class Tally:
                     if done:
                         yield done
                     yield row, {"message": line, "timestamp": None, "unmatched": True}
-        self._ended = True
         if done := self._take():
             yield done
 
@@ -142,8 +138,10 @@ class Maker:
 
     def __init__(self, source: Source, form: str, pattern: Pattern | None, options: LogOptions):
         self.source, self.options, self.seen = source, options, set()
-        named = {ours: (theirs,) for theirs, ours in options.columns.items() if ours is not None}
-        dropped = {theirs for theirs, ours in options.columns.items() if ours is None}
+        named: dict[str, tuple[str, ...]] = {}
+        for theirs, ours in options.columns.items():
+            named[ours] = (*named.get(ours, ()), theirs)
+        dropped = named.pop(None, ())
         self.names = {
             column: named.get(column) or tuple(n for n in aliases if n not in dropped)
             for column, aliases in ALIASES.items()

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from stability.records.lines import UTF16
 from stability.records.patterns import Pattern
 from stability.records.stamps import STAMP
 
@@ -52,7 +53,7 @@ def detect(probe: bytes) -> str:
     """
     if probe.startswith(b"PAR1"):
         return "table"
-    encoding = "utf-16" if probe[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    encoding = "utf-16" if probe[:2] in UTF16 else "utf-8"
     text = probe.removeprefix(b"\xef\xbb\xbf").decode(encoding, errors="replace").lstrip()
     first = text.split("\n", 1)[0].strip()
     if text[:1] in ("{", "["):

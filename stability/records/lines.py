@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Opened", "opened", "text_lines"]
+__all__ = ["UTF16", "Opened", "opened", "text_lines", "whole"]
 
 import gzip
 import hashlib
@@ -12,10 +12,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from stability.schema import ContractError
 from stability.telemetry.signatures import PROBE
-from stability.telemetry.sources import CHUNK, GZIP, Source
+from stability.telemetry.sources import CHUNK, GZIP, PARQUET, Source
 
 LONGEST = 1 << 20  # bytes of a line: a longer one is no log line but a file of another form
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")  # what a terminal would show as colour
@@ -150,13 +151,7 @@ def text_lines(file: Opened, encoding: str, undecodable: str) -> Iterator[tuple[
         finally:
             wrapper.detach()  # else the stream is closed with it
         return
-    if b"\0" in probe:
-        remedy = "export it as text: `journalctl -o export` for a journal, `zcat` or `xz -d` for a packed file"
-        raise ContractError(file=file.label, expected="a log in text", got="bytes that are no text", remedy=remedy)
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise ContractError(column="encoding", expected="an encoding that Python knows", got=repr(encoding)) from None
+    _refuse_no_text(probe, encoding, file.label)
     row = 0
     while raw := file.stream.readline(LONGEST + 1):
         row += 1
@@ -167,14 +162,30 @@ def text_lines(file: Opened, encoding: str, undecodable: str) -> Iterator[tuple[
             yield row, _plain(raw.decode(encoding)), False
         except UnicodeDecodeError as error:
             if undecodable == "error":
-                raise ContractError(
-                    file=file.label,
-                    row=row,
-                    expected=f"text in {encoding}",
-                    got=f"a byte that it does not have, at position {error.start} of the line",
-                    remedy="encoding='latin-1' (or what it was written in), or undecodable='replace'",
-                ) from error
+                _refuse_bytes(file.label, row, encoding, error)
             yield row, _plain(raw.decode(encoding, errors="replace")), True
+
+
+def whole(file: Opened, encoding: str, undecodable: str) -> bytes:
+    """Read a file that is no list of lines, in UTF-8 whatever it was written in; Parquet as it is.
+
+    Raises
+    ------
+    ContractError
+        As :func:`text_lines`, but for the length of a line.
+    """
+    probe = file.probe()
+    content = file.stream.read()
+    if content.startswith(PARQUET):
+        return content
+    if probe[:2] in UTF16:
+        encoding = "utf-16"
+    else:
+        _refuse_no_text(probe, encoding, file.label)
+    try:
+        return content.decode(encoding, errors="strict" if undecodable == "error" else "replace").encode()
+    except UnicodeDecodeError as error:
+        _refuse_bytes(file.label, content.count(b"\n", 0, error.start) + 1, encoding, error)
 
 
 def _decoded(lines: io.TextIOWrapper, label: str) -> Iterator[tuple[int, str, bool]]:
@@ -192,6 +203,23 @@ def _decoded(lines: io.TextIOWrapper, label: str) -> Iterator[tuple[int, str, bo
 def _plain(line: str) -> str:
     """Take the end of the line off, and colours."""
     return (_COLOUR.sub("", line) if "\x1b" in line else line).rstrip("\r\n")
+
+
+def _refuse_no_text(probe: bytes, encoding: str, label: str) -> None:
+    if b"\0" in probe:
+        remedy = "export it as text: `journalctl -o export` for a journal, `zcat` or `xz -d` for a packed file"
+        raise ContractError(file=label, expected="a log in text", got="bytes that are no text", remedy=remedy)
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ContractError(column="encoding", expected="an encoding that Python knows", got=repr(encoding)) from None
+
+
+def _refuse_bytes(label: str, row: int, encoding: str, error: UnicodeDecodeError) -> NoReturn:
+    line = error.object[error.object.rfind(b"\n", 0, error.start) + 1 : error.start]
+    remedy = "encoding='latin-1' (or what it was written in), or undecodable='replace'"
+    got = f"a byte that it does not have, at position {len(line)} of the line"
+    raise ContractError(file=label, row=row, expected=f"text in {encoding}", got=got, remedy=remedy) from error
 
 
 def _refuse_long(label: str, row: int) -> None:

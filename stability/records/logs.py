@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -18,8 +18,8 @@ from stability.records import forms
 from stability.records.assembly import ALIASES, SHOWN, Maker, Tally
 from stability.records.documents import find_records, read_rows
 from stability.records.journal import export_entries
-from stability.records.lines import Opened, opened
-from stability.records.mapping import refuse_types
+from stability.records.lines import Opened, opened, whole
+from stability.records.mapping import checked
 from stability.records.options import COLUMNS, LogOptions
 from stability.records.patterns import Pattern, compile_pattern, guess, in_time
 from stability.records.stamps import to_iso
@@ -150,13 +150,7 @@ def read_logs_with_report(
     logs : DataFrame
     report : LogReport
     """
-    known = [f.name for f in fields(LogOptions)]
-    for name in options:
-        if name not in known:
-            expected = "an option of read_logs"
-            raise ContractError(column=name, expected=expected, got="an unknown one", remedy=nearest(name, known))
-    refuse_types(options, LogOptions)
-    chosen = LogOptions(**{name: value for name, value in options.items() if value is not None})
+    chosen = checked(options, LogOptions, reader="read_logs")
     pattern = None if chosen.pattern is None else compile_pattern(chosen.pattern)
     sources = locate(source, **(storage or {}))
     with progress_bar(sources, progress) as advance:
@@ -181,10 +175,10 @@ def _read_file(source: Source, options: LogOptions, pattern: Pattern | None, adv
         tally = Tally(options)
         parsed, used = _parsed(file, form, pattern, options, tally)
         maker = Maker(source, form, used, options)
-        blocks = []
+        found, blocks = tally.joined(parsed), []
         while True:
             with in_time(source.label, used or Pattern(None, form)):
-                rows = list(itertools.islice(tally.joined(parsed, file.label), BLOCK))
+                rows = list(itertools.islice(found, BLOCK))
             if not rows:
                 break
             blocks.append(maker.frame(rows))
@@ -216,7 +210,8 @@ def _read_file(source: Source, options: LogOptions, pattern: Pattern | None, adv
 def _parsed(file: Opened, form: str, pattern: Pattern | None, options: LogOptions, tally: Tally):
     """Choose the parser of a form; gives (row, fields or None, line) and the pattern that text is read by."""
     if form == "table":
-        return _records(enumerate(read_rows(file.stream.read(), file.label), start=1)), None
+        content = whole(file, options.encoding, options.undecodable)
+        return _records(enumerate(read_rows(content, file.label), start=1)), None
     if form == "journald" and file.probe().lstrip()[:1] not in (b"{", b"["):
         entries = export_entries(file.stream, file.label)
         return ((row, forms.from_journal(entry), "") for row, entry in entries), None
@@ -224,7 +219,8 @@ def _parsed(file: Opened, form: str, pattern: Pattern | None, options: LogOption
         prepare = forms.from_journal_json if form == "journald" else None
         if options.records is None and _is_lines(file.probe()):
             return forms.parse_json(tally.read(file), prepare), None
-        documents = find_records(file.stream.read(), file.label, options.records)
+        content = whole(file, options.encoding, options.undecodable)
+        documents = find_records(content, file.label, options.records)
         flat = (forms.flatten(document) for document in documents)
         return _records(enumerate(map(prepare, flat) if prepare else flat, start=1)), None
     lines = tally.read(file)
@@ -297,7 +293,7 @@ def _timed(frame: pd.DataFrame, source: Source, pattern: Pattern | None, options
         raise ContractError(file=source.label, row=rows, expected=expected, got=got, remedy="unsorted='sort'")
     if len(known) < len(frame):
         stamps = stamps[~stamps.index.duplicated()].reindex(frame.index).ffill().bfill()
-    frame = frame.assign(timestamp=stamps.to_numpy() if len(stamps) == 0 else pd.DatetimeIndex(stamps))
+    frame = frame.assign(timestamp=pd.DatetimeIndex(stamps))
     return frame.reset_index(drop=True), said, clock, int(back.sum())
 
 

@@ -34,7 +34,6 @@ COMMON = {
     r" (?P<message>.*)",
     "brackets": "[{timestamp}] [{level}] {message}",
     "bracketed": "[{timestamp}] {level} {message}",
-    "colon": "{level}:{logger}:{message}",
     "plain": "{timestamp} {message}",
 }
 # In the guessed templates a level is one of these: any word would do for "2026-01-01 00:00:00 Started the pump".
@@ -127,8 +126,6 @@ def guess(lines: Sequence[str]) -> Pattern | None:
     begun = [line for line in lines if line.strip() and not line[:1].isspace()]
     best, most = None, ENOUGH * len(begun)
     for text in COMMON.values():
-        if "timestamp" not in text:
-            continue
         regex = re.compile(text if "(?P<" in text else _from_template(text, NARROW)[0])
         hits = sum(regex.fullmatch(line) is not None for line in begun)
         if hits > most or (hits == most and best is None and hits):
