@@ -586,6 +586,7 @@ def test_a_users_records_by_options_of_their_readers(mine):
         ({"logs": {"path": "app.log", "patern": "x"}}, "did you mean 'pattern'"),
         ({"faults": {**options["faults"], "columns": {"Servr": "entity"}}}, "did you mean 'Server'"),
         ({"tickets": {"path": "tickets.json", "layout": "jra"}}, "did you mean 'jira'"),
+        ({"tickets": "my/tickets.csv"}, "path and layout"),
         ({"privacy": {"pseudonym": {}}}, "did you mean 'pseudonyms'"),
     ]:
         with pytest.raises(ContractError, match=said):

@@ -101,8 +101,11 @@ def test_endpoint_and_credentials_as_options(bucket, s3_server, monkeypatch):
 
 def test_a_dataset_in_a_store_that_its_options_name(bucket, s3_server, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    options = {"path": "s3://fleet/day/*.csv", "reader": {"storage": {"endpoint_url": s3_server}}}
-    assert len(datasets.load("files", **options)["telemetry"]) == 2
+    bucket("faults.csv", "fault_id,entity,impact_start\nf1,web-1,2026-01-01T00:00:00Z\n")
+    store = {"storage": {"endpoint_url": s3_server}}
+    options = {"path": "s3://fleet/day/*.csv", "reader": store, "faults": {"path": "s3://fleet/faults.csv", **store}}
+    tables = datasets.load("files", **options)
+    assert (len(tables["telemetry"]), tables["faults"].index.tolist()) == (2, ["f1"])
     before = datasets.fingerprint("files", **options)
     bucket("day/web-1.csv", TEXT + "2026-01-01T00:02:00Z,1\n")
     assert datasets.fingerprint("files", **options) != before

@@ -155,6 +155,9 @@ def _joined(faults: pd.DataFrame, tickets: pd.DataFrame) -> pd.DataFrame:
 
 def _source(name: str, given: str | Mapping, timezone: str | None) -> tuple[str | list[str], dict]:
     """Take apart what a user wrote of one table: where it is, and the options of its reader."""
+    if name == "tickets" and not isinstance(given, Mapping):
+        expected, remedy = "their path and layout", "tickets: {path: my/jira.csv, layout: jira}"
+        raise ContractError("dataset 'files'", column=name, expected=expected, got=repr(given), remedy=remedy)
     how = dict(given) if isinstance(given, Mapping) else {"path": given}
     places = [how.pop(key, None) for key in ("path", "sql")]
     if (places[0] is None) == (places[1] is None):
@@ -245,7 +248,7 @@ def others(found: list[Source], **options) -> dict[str, str]:
         if "query" in how:
             queries[f"{name} of a database"] = _rows_sha256(place, how)
         else:
-            found += locate(place)
+            found += locate(place, **(how.get("storage") or {}))
     root = f"{home()}/"  # the same files in another checkout are the same data
     sums = {file.path.removeprefix(root): _sha256(file) for file in found} | queries
     days = {name: cutoff(policy, name) for name in ("telemetry", *READERS)}
