@@ -217,6 +217,8 @@ def test_a_policy_is_applied_and_counted(home):
     young, report = apply_policy(tables(), policy_of({"retain": "40d", "as_of": "2026-04-01"}))
     assert report.expired == {"telemetry": 1, "logs": 1, "feedback": 1}
     assert len(young["feedback"]) == 1
+    nothing, _ = apply_policy({"telemetry": tables()["telemetry"].iloc[:0]}, policy_of({"retain": "1d"}))
+    assert nothing["telemetry"].empty
 
 
 @pytest.mark.parametrize(
@@ -229,6 +231,8 @@ def test_a_policy_is_applied_and_counted(home):
         ({"scrub": ["topology"]}, "texts"),
         ({"retain": "soon"}, "length of time"),
         ({"retain": "90"}, "length of time"),
+        ({"retain": "+90"}, "length of time"),
+        ({"pseudonyms": {"telemetry": ["a"]}}, "a number"),
         ({"retain": {"topology": "1d"}}, "moments"),
         ({"retain": "1d", "as_of": "later"}, "as_of"),
         ({"retain": "1d", "as_of": "2027-01-01"}, "telemetry after"),

@@ -160,7 +160,8 @@ def length_of_time(text: object) -> pd.Timedelta:
     Timedelta('90 days 00:00:00')
     """
     try:
-        length = pd.Timedelta(text) if isinstance(text, str) and not text.strip().isdigit() else pd.NaT
+        # Without a unit it would be nanoseconds.
+        length = pd.Timedelta(text) if isinstance(text, str) and not text.strip(" +-").isdigit() else pd.NaT
     except ValueError:
         length = pd.NaT
     if pd.isna(length) or length <= pd.Timedelta(0):
@@ -210,9 +211,9 @@ def apply_policy(
     flat = {name: _young(_allowed(table, name, policy, report), name, policy, report) for name, table in tables.items()}
     for name, columns in policy.pseudonyms.items():
         for column in (c for c in columns if name in flat and c in flat[name]):
-            values = flat[name][column].dropna().unique()
-            known |= (store or KeyStore()).pseudonyms(map(str, values))
-            flat[name][column] = flat[name][column].map(known, na_action="ignore").astype("str")
+            cells = flat[name][column].map(str, na_action="ignore")  # a number is told as a text that it becomes
+            known |= (store or KeyStore()).pseudonyms(cells.dropna().unique())
+            flat[name][column] = cells.map(known, na_action="ignore").astype("str")
     report.pseudonyms = len({normal(value) for value in known})
     names = {value: pseudonym for value, pseudonym in known.items() if value != pseudonym}
     for name in policy.scrub:
@@ -259,7 +260,7 @@ def _young(frame: pd.DataFrame, name: str, policy: Policy, report: PrivacyReport
     old = (frame[ages].max(axis="columns") < limit).fillna(False) if ages else pd.Series(False, index=frame.index)
     if old.any():
         report.expired[name] = int(old.sum())
-    if old.all() and name == "telemetry":
+    if len(frame) and old.all() and name == "telemetry":
         got = f"{len(frame):,} rows, all of them older"
         raise ContractError(
             column="privacy.retain", expected=f"telemetry after {limit}", got=got, remedy="a longer time, or as_of: ..."
