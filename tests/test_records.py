@@ -304,6 +304,12 @@ def test_topologies_in_every_form(tmp_path, name, content):
     validate(topology, "topology")
 
 
+def test_a_matrix_with_any_ends_of_lines(tmp_path):
+    for end in ("\n", "\r\n", "\r"):
+        path = text(tmp_path, "m.csv", end.join([",a,b", "a,0,1", "b,0,0", ""]))
+        assert read_topology(path).index.tolist() == [("a", "b")]
+
+
 def test_pods_run_on_nodes(tmp_path):
     pods = {"apiVersion": "v1", "kind": "List", "items": [
         {"kind": "Pod", "metadata": {"name": "chat-1"}, "spec": {"nodeName": "gpu-1", "containers": []}},

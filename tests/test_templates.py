@@ -95,6 +95,8 @@ def test_a_fleets_lines_are_few_templates():
 def test_what_cannot_be_done_is_told():
     with pytest.raises(ContractError, match="fit"):
         LogTemplates().assign(table(["x"]))
+    with pytest.raises(ContractError, match="fit"):
+        template_counts(table(["x"]), "1min", LogTemplates())
     with pytest.raises(ContractError, match="without any"):
         LogTemplates().fit(table([None]))
     with pytest.raises(ContractError, match="share"):

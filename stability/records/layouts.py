@@ -79,7 +79,6 @@ LAYOUTS: dict[str, Layout] = {
             "fault_id": ("id", "incident_id", "incident_number", "Incident Number"),
             "entity": ("service.summary", "service_name", "service.id", "Service Name"),
             "detected_at": ("created_at", "created_on"),
-            "diagnosed_at": (),
             "recovered_at": ("resolved_at", "resolved_on"),
             "severity": ("priority.summary", "priority.name", "priority_name", "urgency"),
         },

@@ -12,6 +12,7 @@ import pandas as pd
 from stability.records.documents import as_text, read_frame
 from stability.schema import TABLES, ContractError, nearest
 from stability.telemetry.cells import EPOCH_UNITS, checked_zone, to_utc
+from stability.telemetry.database import label_of
 from stability.telemetry.sql import query_table
 
 SHOWN = 5  # offending rows that an error lists
@@ -122,7 +123,7 @@ def raw_rows(source, options: TableOptions, storage: Mapping | None = None) -> t
     """
     if options.query is not None:
         frame = query_table(str(source), options.query, options.params, timezone=options.timezone or "UTC")
-        label = str(source).split("?")[0].rpartition("@")[2]
+        label = label_of(source)
         if frame.empty:
             raise ContractError(file=label, expected="at least one row of the query", got="none")
         frame = as_text(frame, label).astype("str")
@@ -179,7 +180,7 @@ def translate(
     for theirs, ours in options.columns.items():
         _refuse_unknown(theirs, frame, "columns", label)
         for name in [] if ours is None else ours if isinstance(ours, list | tuple) else [ours]:
-            if name not in contract:
+            if str(name) not in contract:
                 remedy = nearest(str(name), contract)
                 raise ContractError(column="columns", expected=f"a column of {table}", got=repr(name), remedy=remedy)
             chosen.setdefault(name, []).append(theirs)

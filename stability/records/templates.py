@@ -246,6 +246,7 @@ def template_counts(logs: pd.DataFrame, step: str, templates: LogTemplates) -> p
         raise ContractError(column="step", expected="a length of time such as '5min'", got=repr(step))
     if logs.empty:
         raise ContractError(expected="log lines to count", got="none")
+    found = templates.assign(logs)
     names = {name: _column(name, row.text) for name, row in templates.templates_.iterrows() if row.kept}
     names[OTHER] = f"log_{OTHER}"
     stamps = logs["timestamp"].dt.as_unit("us").astype("int64").to_numpy()
@@ -256,7 +257,7 @@ def template_counts(logs: pd.DataFrame, step: str, templates: LogTemplates) -> p
     if cells > LARGEST:
         remedy = "a longer step, fewer templates (most=...), or entities and days in parts"
         raise ContractError(expected=f"a table of at most {LARGEST:,} cells", got=f"{cells:,}", remedy=remedy)
-    which = templates.assign(logs).map({name: place for place, name in enumerate(names)}).to_numpy(dtype="int64")
+    which = found.map({name: place for place, name in enumerate(names)}).to_numpy(dtype="int64")
     counts = np.zeros((len(entities) * steps, len(names) + 1))
     row = who * steps + (ends - ends.min())
     np.add.at(counts, (row, which + 1), 1)

@@ -124,13 +124,17 @@ def _graph(content: bytes, label: str, form: str, options: TopologyOptions) -> p
 
 
 def _is_matrix(text: str) -> bool:
-    rows = list(csv.reader(io.StringIO(text)))
+    rows = _cells(text)
     names = [name.strip() for name in rows[0][1:]]
-    return len(rows) > 1 and len(names) > 1 and set(names) >= {row[0].strip() for row in rows[1:] if row}
+    return len(rows) > 1 and len(names) > 1 and set(names) >= {row[0].strip() for row in rows[1:]}
+
+
+def _cells(text: str) -> list[list[str]]:
+    return [row for row in csv.reader(io.StringIO(text, newline="")) if row]  # each system's ends of lines
 
 
 def _from_matrix(text: str, label: str, depends: str) -> pd.DataFrame:
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    rows = _cells(text)
     names = [name.strip() for name in rows[0][1:]]
     found = []
     for number, row in enumerate(rows[1:], start=1):
