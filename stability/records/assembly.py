@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stability.records import forms
-from stability.records.lines import Opened, text_lines
+from stability.records.lines import Opened, text_lines, whole
 from stability.records.options import LogOptions
 from stability.records.patterns import COMMON, Pattern
 from stability.schema import ContractError, nearest
@@ -63,6 +63,12 @@ class Tally:
             self.lines += 1
             self.undecodable += mended
             yield row, line
+
+    def whole(self, file: Opened) -> bytes:
+        """Give a file's content in UTF-8, counted."""
+        content, mended = whole(file, self.options.encoding, self.options.undecodable)
+        self.undecodable += mended
+        return content
 
     def joined(self, parsed: forms.Parsed) -> Iterator[tuple[int, dict]]:
         """Give the records of a file, each with all of its lines."""

@@ -166,8 +166,14 @@ def text_lines(file: Opened, encoding: str, undecodable: str) -> Iterator[tuple[
             yield row, _plain(raw.decode(encoding, errors="replace")), True
 
 
-def whole(file: Opened, encoding: str, undecodable: str) -> bytes:
+def whole(file: Opened, encoding: str, undecodable: str) -> tuple[bytes, int]:
     """Read a file that is no list of lines, in UTF-8 whatever it was written in; Parquet as it is.
+
+    Returns
+    -------
+    content : bytes
+    mended : int
+        Lines of which bytes were replaced.
 
     Raises
     ------
@@ -177,15 +183,18 @@ def whole(file: Opened, encoding: str, undecodable: str) -> bytes:
     probe = file.probe()
     content = file.stream.read()
     if content.startswith(PARQUET):
-        return content
+        return content, 0
     if probe[:2] in UTF16:
         encoding = "utf-16"
     else:
         _refuse_no_text(probe, encoding, file.label)
     try:
-        return content.decode(encoding, errors="strict" if undecodable == "error" else "replace").encode()
+        return content.decode(encoding).encode(), 0
     except UnicodeDecodeError as error:
-        _refuse_bytes(file.label, content.count(b"\n", 0, error.start) + 1, encoding, error)
+        if undecodable == "error":
+            _refuse_bytes(file.label, content.count(b"\n", 0, error.start) + 1, encoding, error)
+    text = content.decode(encoding, errors="replace")
+    return text.encode(), sum("\ufffd" in line for line in text.split("\n"))
 
 
 def _decoded(lines: io.TextIOWrapper, label: str) -> Iterator[tuple[int, str, bool]]:

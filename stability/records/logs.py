@@ -18,7 +18,7 @@ from stability.records import forms
 from stability.records.assembly import ALIASES, SHOWN, Maker, Tally
 from stability.records.documents import find_records, read_rows
 from stability.records.journal import export_entries
-from stability.records.lines import Opened, opened, whole
+from stability.records.lines import Opened, opened
 from stability.records.mapping import checked
 from stability.records.options import COLUMNS, LogOptions
 from stability.records.patterns import Pattern, compile_pattern, guess, in_time
@@ -125,8 +125,8 @@ def read_logs(
 
     Notes
     -----
-    A file is read as a stream; beside the result, 50,000 lines are in memory at a time (a JSON document that is no
-    list of lines is read whole). See `read_logs_with_report` for what was counted.
+    A file is read as a stream; beside the result, 50,000 lines are in memory at a time (a table, and a JSON document
+    that is no list of lines, are read whole). See `read_logs_with_report` for what was counted.
     """
     return read_logs_with_report(source, storage=storage, progress=progress, **options)[0]
 
@@ -210,8 +210,7 @@ def _read_file(source: Source, options: LogOptions, pattern: Pattern | None, adv
 def _parsed(file: Opened, form: str, pattern: Pattern | None, options: LogOptions, tally: Tally):
     """Choose the parser of a form; gives (row, fields or None, line) and the pattern that text is read by."""
     if form == "table":
-        content = whole(file, options.encoding, options.undecodable)
-        return _records(enumerate(read_rows(content, file.label), start=1)), None
+        return _records(enumerate(read_rows(tally.whole(file), file.label), start=1)), None
     if form == "journald" and file.probe().lstrip()[:1] not in (b"{", b"["):
         entries = export_entries(file.stream, file.label)
         return ((row, forms.from_journal(entry), "") for row, entry in entries), None
@@ -219,8 +218,7 @@ def _parsed(file: Opened, form: str, pattern: Pattern | None, options: LogOption
         prepare = forms.from_journal_json if form == "journald" else None
         if options.records is None and _is_lines(file.probe()):
             return forms.parse_json(tally.read(file), prepare), None
-        content = whole(file, options.encoding, options.undecodable)
-        documents = find_records(content, file.label, options.records)
+        documents = find_records(tally.whole(file), file.label, options.records)
         flat = (forms.flatten(document) for document in documents)
         return _records(enumerate(map(prepare, flat) if prepare else flat, start=1)), None
     lines = tally.read(file)
