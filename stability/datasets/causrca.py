@@ -88,8 +88,9 @@ def load(runs: str | Iterable[str] = "*", step: str | float | None = None) -> di
     no stated unit. The graph's list names two of its edges twice: 102 remain of 104.
     """
     every, each = _runs(), _step(step)
-    made = [_run(entity, every[entity], each) for entity in choose("runs", runs, every, "causrca")]
-    faults = [_fault(entity, every[entity]) for entity in choose("runs", runs, every, "causrca") if _is_fault(entity)]
+    chosen = choose("runs", runs, every, "causrca")
+    made = [_run(entity, every[entity], each) for entity in chosen]
+    faults = [_fault(entity, every[entity]) for entity in chosen if _is_fault(entity)]
     columns = ["fault_id", "entity", *TIMES.values(), "failure_mode", "root_entity", "root_metrics", "source"]
     parts = [(entity, *_part(entity), first, last) for entity, first, last, _, _ in made]
     tables = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["NAB"]
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from stability.datasets.frames import panel, read_csv, read_json
 from stability.datasets.options import choose, listed
 from stability.datasets.sources import Source, public
 from stability.schema import validate
@@ -49,8 +49,7 @@ def load(files: str | Iterable[str] = "*") -> dict[str, pd.DataFrame]:
     """
     chosen = _chosen(files)
     parts = [_series(SOURCE.intact(f"data/{s}.csv"), s) for s in chosen]
-    windows = json.loads(SOURCE.intact(WINDOWS).read_text())
-    labels = json.loads(SOURCE.intact(LABELS).read_text())
+    windows, labels = (read_json(SOURCE.intact(file)) for file in (WINDOWS, LABELS))
     spans = [(s, start, end) for s in chosen for start, end in windows[f"{s}.csv"]]
     moments = [(f"{s}#{k}", s, at) for s in chosen for k, at in enumerate(labels[f"{s}.csv"], start=1)]
     faults = pd.DataFrame(moments, columns=["fault_id", "entity", "impact_start"])
@@ -70,12 +69,9 @@ def _utc(stamps: pd.Series) -> pd.Series:
 
 def _series(path: Path, entity: str) -> pd.DataFrame:
     # The default parser may miss the last bit of a number, and a benchmark is compared to its last decimal.
-    frame = pd.read_csv(path, dtype={"value": "float64"}, float_precision="round_trip")
+    frame = read_csv(path, columns=["timestamp", "value"], dtype={"value": "float64"}, float_precision="round_trip")
     stamps = increasing(_utc(frame["timestamp"]).to_numpy(dtype="datetime64[us]").astype("int64"))
-    index = pd.MultiIndex.from_arrays(
-        [[entity] * len(frame), pd.to_datetime(stamps, unit="us", utc=True)], names=["entity", "timestamp"]
-    )
-    return pd.DataFrame({"value": frame["value"].to_numpy()}, index=index)
+    return panel(frame[["value"]].to_numpy(), ["value"], entity, pd.to_datetime(stamps, unit="us", utc=True))
 
 
 def increasing(stamps: np.ndarray) -> np.ndarray:

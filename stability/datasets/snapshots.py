@@ -20,9 +20,10 @@ import pandas as pd
 
 from stability.datasets.period import Period
 from stability.datasets.sources import Dataset, checksum
+from stability.records.privacy.stored import ERASED
 from stability.schema import TABLES, ContractError, home, nearest, read_table, write_table
 
-CARD, ERASED = "snapshot.json", "ERASED.json"
+CARD = "snapshot.json"
 PART = ".part-"
 STALE = 86_400  # s after which the unfinished folder of a process that was killed is removed
 

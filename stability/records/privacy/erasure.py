@@ -123,9 +123,8 @@ def erase(who: str, *, dry_run: bool = False, store: KeyStore | None = None) -> 
     pages = [_short(path) for path in _pages(name, texts)]
     moment = None
     if not dry_run:
-        moment = dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat()
-        note(changed, {"moment": moment, "pseudonym": pseudonym})
-        store.record(pseudonym, len(changed), sum(rows for _, rows in changed))
+        moment = note(changed, {"pseudonym": pseudonym})
+        store.record(moment, pseudonym, len(changed), sum(rows for _, rows in changed))
         store.destroy(pseudonym)
     return Erasure(pseudonym, moment, known, [(_short(p), n) for p, n in changed], pages, _unreachable())
 
@@ -145,8 +144,7 @@ def tombstone(folder: str | os.PathLike, pseudonym: str) -> list[Path]:
         The files that were changed.
     """
     changed = rewrite(sorted(Path(folder).rglob("*.parquet")), _Tombstones(pseudonym, None, set()))
-    moment = dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat()
-    note(changed, {"moment": moment, "pseudonym": pseudonym})
+    note(changed, {"pseudonym": pseudonym})
     return [path for path, _ in changed]
 
 
@@ -186,8 +184,7 @@ def expire(retain: str, *, tables: Iterable[str] = ("logs", "feedback"), dry_run
 
     changed = rewrite(stored_files(), old_rows, dry_run=dry_run)
     if not dry_run:
-        moment = dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat()
-        note(changed, {"moment": moment, "pseudonym": None, "older_than": before.isoformat()})
+        note(changed, {"pseudonym": None, "older_than": before.isoformat()})
     return Expiry(before, [(_short(path), rows) for path, rows in changed])
 
 

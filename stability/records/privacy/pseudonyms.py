@@ -12,7 +12,6 @@ from __future__ import annotations
 __all__ = ["KeyStore", "folder", "is_pseudonym"]
 
 import contextlib
-import datetime as dt
 import hashlib
 import hmac
 import os
@@ -129,8 +128,7 @@ class KeyStore:
             return None
         with self._open() as (store, master):
             tag = _mac(master, b"tag", normal(who)).hex()
-            row = store.execute("select pseudonym from subjects where ? in (tag, pseudonym)", (tag,)).fetchone()
-            row = row or store.execute("select pseudonym from subjects where pseudonym = ?", (who,)).fetchone()
+            row = store.execute("select pseudonym from subjects where tag = ? or pseudonym = ?", (tag, who)).fetchone()
         return None if row is None else row[0]
 
     def destroy(self, pseudonym: str) -> bool:
@@ -139,13 +137,10 @@ class KeyStore:
             done = store.execute("delete from subjects where pseudonym = ?", (pseudonym,)).rowcount
         return bool(done)
 
-    def record(self, pseudonym: str, tables: int, rows: int) -> dt.datetime:
-        """Write an erasure into the log of erasures, without the subject's name."""
-        moment = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    def record(self, moment: str, pseudonym: str, tables: int, rows: int) -> None:
+        """Write an erasure and its moment (ISO 8601) into the log of erasures, without the subject's name."""
         with self._open() as (store, _):
-            values = (moment.isoformat(), pseudonym, tables, rows)
-            store.execute("insert into erasures values (?, ?, ?, ?)", values)
-        return moment
+            store.execute("insert into erasures values (?, ?, ?, ?)", (moment, pseudonym, tables, rows))
 
     def erasures(self) -> list[dict]:
         """List the erasures, the first one first: moment (ISO 8601), pseudonym, tables and rows that were changed."""

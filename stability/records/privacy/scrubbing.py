@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["PLACEHOLDERS", "scrub", "scrub_column"]
+__all__ = ["scrub", "scrub_column"]
 
 import re
 from collections.abc import Mapping
 
 import pandas as pd
-
-#: What stands where something was taken out.
-PLACEHOLDERS = ("[credentials]", "[token]", "[email]", "[iban]", "[card]", "[ip]", "[mac]", "[phone]")
 
 _NAMES_OF_SECRETS = (
     r"api[_-]?key|apikey|access[_-]?key(?:[_-]?id)?|secret(?:[_-]?key)?|client[_-]?secret|auth[_-]?token|access[_-]?token"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["ERASED", "note", "rewrite", "stored_files", "stored_pages"]
 
+import datetime as dt
 import json
 import os
 import secrets
@@ -131,7 +132,7 @@ def _replace(path: Path, make: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def note(changed: Iterable[tuple[Path, int]], entry: dict) -> None:
+def note(changed: Iterable[tuple[Path, int]], entry: dict) -> str:
     """Leave in each folder what was taken out of its tables: `ERASED.json`, a list, the newest entry last.
 
     Parameters
@@ -139,8 +140,14 @@ def note(changed: Iterable[tuple[Path, int]], entry: dict) -> None:
     changed : iterable of (path, int)
         As `rewrite` gives it.
     entry : dict
-        ``moment`` and ``pseudonym`` (None for a retention); ``tables`` and ``rows`` are added.
+        ``pseudonym`` (None for a retention); ``moment``, ``tables`` and ``rows`` are added.
+
+    Returns
+    -------
+    str
+        The moment, ISO 8601.
     """
+    entry = {"moment": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), **entry}
     folders: dict[Path, dict[str, int]] = {}
     for path, rows in changed:
         folders.setdefault(path.parent, {})[path.name] = rows
@@ -149,3 +156,4 @@ def note(changed: Iterable[tuple[Path, int]], entry: dict) -> None:
         known = json.loads(file.read_text()) if file.exists() else []
         text = json.dumps([*known, {**entry, "tables": sorted(tables), "rows": sum(tables.values())}], indent=2)
         _replace(file, lambda part, text=text: part.write_text(text + "\n"))
+    return entry["moment"]
