@@ -253,10 +253,22 @@ def event_rates(sums: np.ndarray) -> np.ndarray:
     events, found, alarms, true, free, alarmed, _ = np.moveaxis(np.asarray(sums, dtype=float), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall, precision = found / events, true / alarms
-        both = 2 * precision * recall / (precision + recall)
-        f1 = np.where(events == 0, np.nan, np.where((true == 0) | (found == 0), 0.0, both))
         rate, share = (np.where(free > 0, part / free, np.nan) for part in ((alarms - true) * DAY, alarmed))
-        return np.stack([recall, precision, f1, rate, share])
+        return np.stack([recall, precision, harmonic_mean(recall, precision), rate, share])
+
+
+def harmonic_mean(recall, precision) -> np.ndarray:
+    """F1 of every pair: NaN where the recall is undefined, 0 where either is 0 or there is no precision.
+
+    Examples
+    --------
+    >>> harmonic_mean(np.array([0.5, 0.5, 0.5, np.nan]), np.array([1.0, 0.0, np.nan, 1.0])).round(3).tolist()
+    [0.667, 0.0, 0.0, nan]
+    """
+    recall, precision = np.asarray(recall), np.asarray(precision)
+    with np.errstate(invalid="ignore"):
+        both = 2 * precision * recall / (precision + recall)
+    return np.where(np.isnan(recall), np.nan, np.where((recall > 0) & (precision > 0), both, 0.0))
 
 
 def weighted_quantile(ascending: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
@@ -282,9 +294,5 @@ def _widened(result: dict[str, Estimate], sums: np.ndarray, confidence: float) -
     f1 = result["f1"]
     if f1.lo == f1.hi:
         precision = wide.get("precision", Estimate(math.nan, 0.0, 1.0))  # without alarms it may be anything
-        wide["f1"] = Estimate(f1.value, *(_harmonic(precision[end], wide["recall"][end]) for end in (1, 2)))
+        wide["f1"] = Estimate(f1.value, *harmonic_mean(wide["recall"][1:], precision[1:]).tolist())
     return {name: wider(result[name], other) for name, other in wide.items()}
-
-
-def _harmonic(one: float, other: float) -> float:
-    return 2 * one * other / (one + other) if one + other else 0.0

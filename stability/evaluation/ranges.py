@@ -24,6 +24,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from stability.evaluation.events import harmonic_mean
 from stability.evaluation.intervals import Estimate, estimate_or_nan, wider, wilson_interval
 from stability.evaluation.matching import raised_alarms
 from stability.evaluation.resampling import resample_counts, resampling_units
@@ -143,8 +144,7 @@ def share_means(sums: np.ndarray) -> np.ndarray:
     recalled, events, right, alarms = np.moveaxis(np.asarray(sums, dtype=float), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall, precision = recalled / events, right / alarms
-        both = 2 * precision * recall / (precision + recall)
-    return np.stack([recall, precision, np.where(events == 0, np.nan, np.where((recall > 0) & (right > 0), both, 0.0))])
+    return np.stack([recall, precision, harmonic_mean(recall, precision)])
 
 
 def share_estimates(sums: np.ndarray, resamples: int, confidence: float, seed: int) -> dict[str, Estimate]:
@@ -158,8 +158,7 @@ def share_estimates(sums: np.ndarray, resamples: int, confidence: float, seed: i
         name: wilson_interval(float(min(part, size)), float(size), confidence) if size else Estimate(math.nan, 0.0, 1.0)
         for name, part, size in (("recall", *total[:2]), ("precision", *total[2:]))
     }
-    ends = zip(alone["recall"][1:], alone["precision"][1:], strict=True)
-    alone["f1"] = Estimate(math.nan, *(2 * r * p / (r + p) if r + p else 0.0 for r, p in ends))
+    alone["f1"] = Estimate(math.nan, *harmonic_mean(alone["recall"][1:], alone["precision"][1:]).tolist())
     for name, estimate in result.items():
         if estimate.lo == estimate.hi:
             result[name] = wider(estimate, alone[name])
