@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["event_estimates", "event_scores", "event_sums"]
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -83,8 +84,7 @@ def event_scores(
     events, found, raised, true = (int(count) for count in sums[:4])
     counts = {"events": events, "found": found, "alarms": raised, "true_alarms": true, "false_alarms": raised - true}
     rates = dict(zip(RATES, map(float, event_rates(sums)), strict=True))
-    weights = np.ones((1, len(judged.delays)), dtype=np.int64)
-    delays = {name: float(weighted_quantile(judged.delays, weights, share)[0]) for name, share in DELAYS.items()}
+    delays = {name: quantile(judged.delays, share) for name, share in DELAYS.items()}
     days = {"observed_days": float(sums[6]) / DAY}
     return counts | {"unobserved_events": judged.unobserved} | rates | delays | days
 
@@ -145,20 +145,12 @@ def event_estimates(
     """
     judged = _judge(alarms, windows, observed, early, late, match, unit, block)
     sums = judged.sums.sum(axis=0)
-    drawn, waits = [], {name: [] for name in DELAYS}
-    for counts in resample_counts(len(judged.sums), resamples, seed):
-        drawn.append(event_rates(counts @ judged.sums))
-        for name, share in DELAYS.items():
-            waits[name].append(weighted_quantile(judged.delays, counts[:, judged.units], share))
-    rates = np.concatenate(drawn, axis=1)
+    parts = [event_rates(counts @ judged.sums) for counts in resample_counts(len(judged.sums), resamples, seed)]
     result = {}
-    for name, value, resampled in zip(RATES, map(float, event_rates(sums)), rates, strict=True):
-        result[name] = estimate_or_nan(value, resampled, confidence)
-    enough = len(judged.delays) >= MIN_UNITS
-    every = np.ones((1, len(judged.delays)), dtype=np.int64)
-    for name, share in DELAYS.items():
-        value = float(weighted_quantile(judged.delays, every, share)[0]) if enough else math.nan
-        result[name] = estimate_or_nan(value, np.concatenate(waits[name]), confidence)
+    for name, value, drawn in zip(RATES, event_rates(sums), np.concatenate(parts, axis=1), strict=True):
+        result[name] = estimate_or_nan(float(value), drawn, confidence)
+    settings = {"resamples": resamples, "confidence": confidence, "seed": seed}
+    result |= quantile_estimates(judged.delays, judged.units, len(judged.sums), DELAYS, **settings)
     return result | _widened(result, sums, confidence)
 
 
@@ -269,6 +261,34 @@ def harmonic_mean(recall, precision) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         both = 2 * precision * recall / (precision + recall)
     return np.where(np.isnan(recall), np.nan, np.where((recall > 0) & (precision > 0), both, 0.0))
+
+
+def quantile_estimates(
+    ascending: np.ndarray,
+    units: np.ndarray,
+    size: int,
+    shares: Mapping[str, float],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Quantiles of values in `size` units that are drawn again; NaN throughout for fewer than `MIN_UNITS` values."""
+    drawn = {name: [] for name in shares}
+    for counts in resample_counts(size, resamples, seed):
+        weights = counts[:, units]
+        for name, share in shares.items():
+            drawn[name].append(weighted_quantile(ascending, weights, share))
+    enough = len(ascending) >= MIN_UNITS
+    return {
+        name: estimate_or_nan(quantile(ascending, share) if enough else math.nan, np.concatenate(parts), confidence)
+        for (name, share), parts in zip(shares.items(), drawn.values(), strict=True)
+    }
+
+
+def quantile(ascending: np.ndarray, share: float) -> float:
+    """As `weighted_quantile`, of values that all count once."""
+    return float(weighted_quantile(ascending, np.ones((1, len(ascending)), dtype=np.int64), share)[0])
 
 
 def weighted_quantile(ascending: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:

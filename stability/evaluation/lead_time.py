@@ -26,11 +26,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.events import event_estimates, weighted_quantile
+from stability.evaluation.events import event_estimates, quantile_estimates
 from stability.evaluation.exposure import observed_time
 from stability.evaluation.intervals import Estimate, estimate_or_nan, wider, wilson_interval
 from stability.evaluation.matching import match_spans, raised_alarms
-from stability.evaluation.resampling import MIN_UNITS, number_units, resample_counts
+from stability.evaluation.resampling import number_units, resample_counts
 from stability.evaluation.spans import Spans, microseconds, overlaps, span_arrays
 from stability.schema import ContractError
 
@@ -192,28 +192,17 @@ def lead_estimates(
     for part, rows in zip(sums, (reached, possible), strict=True):
         np.add.at(part, units, rows)
     warned = judged["lead"].dropna().to_numpy()  # ascending, and first among the judged
-    shares, waits = [], {name: [] for name in QUANTILES}
-    for counts in resample_counts(total, resamples, seed):
-        with np.errstate(invalid="ignore"):
-            shares.append((counts @ sums[0]) / (counts @ sums[1]))
-        for name, share in QUANTILES.items():
-            waits[name].append(weighted_quantile(warned, counts[:, units[: len(warned)]], share))
+    with np.errstate(invalid="ignore"):
+        shares = [(counts @ sums[0]) / (counts @ sums[1]) for counts in resample_counts(total, resamples, seed)]
     rows = [
         _recall(float(hits), float(size), drawn, confidence)
         for hits, size, drawn in zip(*sums.sum(axis=1), np.concatenate(shares).T, strict=True)
     ]
     recall = pd.DataFrame(rows, index=asked, columns=["value", "lo", "hi"]).assign(events=possible.sum(axis=0))
-    everyone = np.ones((1, len(warned)), dtype=np.int64)
-    quantiles = {
-        name: estimate_or_nan(
-            float(weighted_quantile(warned, everyone, share)[0]) if len(warned) >= MIN_UNITS else math.nan,
-            np.concatenate(waits[name]),
-            confidence,
-        )
-        for name, share in QUANTILES.items()
-    }
-    settings = {"unit": unit, "block": block, "resamples": resamples, "confidence": confidence, "seed": seed}
-    cost = event_estimates(alarms, _outages(faults), observed, early=longest, match=match, **settings)
+    settings = {"resamples": resamples, "confidence": confidence, "seed": seed}
+    quantiles = quantile_estimates(warned, units[: len(warned)], total, QUANTILES, **settings)
+    settings |= {"early": longest, "match": match, "unit": unit, "block": block}
+    cost = event_estimates(alarms, _outages(faults), observed, **settings)
     return LeadTimes(
         recall,
         **quantiles,

@@ -158,15 +158,20 @@ def require_labels(scores, labels) -> np.ndarray:
     return labels
 
 
-def _ranked(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order by falling score, the labels in that order, and whether a row is the last one of its score."""
+def rankable(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Scores with abstentions below all others, and labels, of both classes."""
     labels = require_labels(scores, labels)
     if labels.all() or not labels.any():
         raise NotEnoughEvidence(
             f"Of {len(labels)} rows {int(labels.sum())} are anomalous: a ranking needs rows of both classes."
         )
     scores = np.asarray(scores, dtype=float)
-    ranks = np.where(np.isnan(scores), -np.inf, scores)
+    return np.where(np.isnan(scores), -np.inf, scores), labels
+
+
+def _ranked(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order by falling score, the labels in that order, and whether a row is the last one of its score."""
+    ranks, labels = rankable(scores, labels)
     order = np.argsort(-ranks, kind="stable")
     falling = ranks[order]
     return order, labels[order], np.append(falling[1:] != falling[:-1], True)

@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation.intervals import NotEnoughEvidence
-from stability.evaluation.ranking import require_labels, same_index
+from stability.evaluation.ranking import rankable, require_labels, same_index
 from stability.evaluation.spans import index_arrays, require_order
 from stability.schema import ContractError, nearest
 
@@ -202,15 +202,9 @@ def _widths(window, entities: pd.Index) -> list:
 
 
 def _volumes(scores, labels, window) -> tuple[float, float]:
-    labels = require_labels(scores, labels)
     if not isinstance(window, int | np.integer) or isinstance(window, bool) or window < 0:
         raise ContractError(column="window", expected="a whole number of rows from 0 up", got=window)
-    if labels.all() or not labels.any():
-        raise NotEnoughEvidence(
-            f"Of {len(labels)} rows {int(labels.sum())} are anomalous: a ranking needs rows of both classes."
-        )
-    scores = np.asarray(scores, dtype=float)
-    ranks = np.where(np.isnan(scores), -np.inf, scores)
+    ranks, labels = rankable(scores, labels)
     rising = np.sort(ranks)
     places = np.linspace(0, len(ranks) - 1, THRESHOLDS).astype(np.int64)
     thresholds = rising[len(ranks) - 1 - places]
