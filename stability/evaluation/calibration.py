@@ -44,7 +44,7 @@ class Calibration(NamedTuple):
         Expected calibration error: mean distance of forecast and frequency over ten equally wide bins. Few cases make
         it large: read it beside `ece_if_calibrated`, and judge by the proper scores.
     ece_if_calibrated : Estimate
-        Mean, and 2.5 to 97.5 percentile, of the error that these forecasts would show with so many independent
+        Mean, and interval, of the error that these forecasts would show with so many independent
         outcomes if each probability were exactly true; with rows that depend on each other it is larger still.
     base_rate : Estimate
         Share of cases that came true.

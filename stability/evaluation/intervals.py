@@ -13,6 +13,7 @@ __all__ = [
 ]
 
 import math
+import numbers
 from typing import NamedTuple
 
 import numpy as np
@@ -126,7 +127,7 @@ def poisson_interval(count: int, exposure: float, confidence: float = 0.95) -> E
     >>> [round(x, 3) for x in poisson_interval(0, 10)]  # about three over the exposure: the "rule of three", two-sided
     [0.0, 0.0, 0.369]
     """
-    tail = (1 - _confidence(confidence)) / 2
+    tail = (1 - require_share(confidence)) / 2
     if not count >= 0:
         raise ContractError(column="count", expected="a number of events from 0 up", got=count)
     if not 0 <= exposure < math.inf:
@@ -165,7 +166,7 @@ def percentile_estimate(value: float, resampled: np.ndarray, confidence: float =
     >>> percentile_estimate(3.0, np.arange(1.0, 102.0), confidence=0.9)
     Estimate(value=3.0, lo=3.0, hi=96.0)
     """
-    tail = (1 - _confidence(confidence)) / 2
+    tail = (1 - require_share(confidence)) / 2
     resampled = np.asarray(resampled, dtype=float)
     known = resampled[~np.isnan(resampled)]
     if math.isnan(value) or 2 * len(known) <= len(resampled):
@@ -206,11 +207,11 @@ def wider(resampled: Estimate, classical: Estimate) -> Estimate:
     return Estimate(resampled.value, min(resampled.lo, classical.lo), max(resampled.hi, classical.hi))
 
 
-def _confidence(confidence: float) -> float:
-    if not 0 < confidence < 1:
+def require_share(confidence: float) -> float:
+    if not isinstance(confidence, numbers.Real) or not 0 < confidence < 1:
         raise ContractError(column="confidence", expected="a share between 0 and 1", got=confidence)
     return confidence
 
 
 def _z(confidence: float) -> float:
-    return float(stats.norm.ppf(0.5 + _confidence(confidence) / 2))
+    return float(stats.norm.ppf(0.5 + require_share(confidence) / 2))

@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stability.evaluation.intervals import Estimate, percentile_estimate
-from stability.evaluation.resampling import CELLS, require_units, resample_counts
+from stability.evaluation.intervals import Estimate, percentile_estimate, require_share
+from stability.evaluation.resampling import CELLS, require_count, require_units, resample_counts
 from stability.schema import ContractError
 
 EXACT = 13  # units, up to which all exchanges are tried: 8,192
@@ -128,8 +128,7 @@ def paired_difference(
     Difference(estimate=Estimate(value=0.75, lo=0.375, hi=1.0), p=0.03125)
     """
     for name, count in (("resamples", resamples), ("permutations", permutations)):
-        if not isinstance(count, int) or count < 1:
-            raise ContractError(column=name, expected="a whole number from 1 up", got=count)
+        require_count(count, name)
     shapes = np.shape(one), np.shape(other)
     if shapes[0] != shapes[1] or len(shapes[0]) != 2:
         raise ContractError(column="other", expected=f"shape (units, sums) of one, {shapes[0]}", got=shapes[1])
@@ -141,7 +140,7 @@ def paired_difference(
         np.subtract(*(_quiet(statistic, counts @ part) for part in sums))
         for counts in resample_counts(n, resamples, seed)
     ]
-    tail = float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + confidence / 2, n - 1)))
+    tail = float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + require_share(confidence) / 2, n - 1)))
     estimate = percentile_estimate(value, np.concatenate(drawn), 1 - 2 * tail)
     return Difference(estimate, _exchange(sums, statistic, permutations, seed))
 

@@ -10,6 +10,7 @@ __all__ = [
     "resampling_units",
 ]
 
+import operator
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -65,7 +66,7 @@ def bootstrap_interval(
         With fewer than `MIN_UNITS` units (or blocks that fit side by side), or when the statistic is undefined on
         the samples or on half of the resamples.
     ContractError
-        When the samples differ in length or the block is no positive whole number.
+        When the samples differ in length, or the block or `resamples` is no positive whole number.
 
     References
     ----------
@@ -83,9 +84,9 @@ def bootstrap_interval(
         got = f"lengths {sorted(sizes)}" if len(sizes) != 1 else "a single number"
         raise ContractError(column="samples", expected="samples of one length", got=got)
     n = sizes.pop()
-    if block < 1:
-        raise ContractError(column="block", expected="a whole number of units from 1 up", got=block)
+    require_count(block, "block")
     require_units(n // block, "blocks" if block > 1 else "units")
+    require_count(resamples, "resamples")
     rng = generator(seed)
     offsets = np.arange(block)
     values = np.empty(resamples)
@@ -124,6 +125,7 @@ def resample_counts(units: int, resamples: int, seed: int) -> Iterator[np.ndarra
     [[1, 0, 0, 0, 4], [2, 2, 0, 1, 0]]
     """
     require_units(units, "units")
+    require_count(resamples, "resamples")
     rng = generator(seed)
     rows = max(1, CELLS // units)
     for done in range(0, resamples, rows):
@@ -181,9 +183,14 @@ def block_length(block) -> int:
 def generator(seed: int) -> np.random.Generator:
     """Make the source of chance from a seed, or say that it is none."""
     try:
-        return np.random.default_rng(seed)
+        return np.random.default_rng(operator.index(seed))
     except (ValueError, TypeError):
         raise ContractError(column="seed", expected="a whole number from 0 up", got=seed) from None
+
+
+def require_count(count: int, name: str) -> None:
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ContractError(column=name, expected="a whole number from 1 up", got=count)
 
 
 def require_units(units: int, kind: str) -> None:

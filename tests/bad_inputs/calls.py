@@ -252,8 +252,29 @@ add(
     lambda: evaluation.bootstrap_interval(np.mean, np.arange(9.0), block=9),
     error=NotEnoughEvidence,
 )
-add("bootstrap-resamples", lambda: evaluation.bootstrap_interval(np.mean, np.arange(9.0), resamples=0), "resamples")
-add("bootstrap-seed", lambda: evaluation.bootstrap_interval(np.mean, np.arange(9.0), seed=-1), "seed")
+TWO_DAYS = panel(rows=2880, entities=("a",), columns=("load",))
+ONE_HOUR = {"unit": "block", "block": "1h"}
+HOURLY = windows(*((start, start + 9) for start in range(30, 2880, 120)))
+PEAKS = scores(rows=2880, entities=("a",)) > 6
+JUDGES = {
+    "bootstrap": lambda **k: evaluation.bootstrap_interval(np.mean, np.arange(9.0), **k),
+    "events": lambda **k: evaluation.event_estimates(HOURLY, HOURLY, TWO_DAYS, **ONE_HOUR, **k),
+    "ranges": lambda **k: evaluation.range_estimates(HOURLY, HOURLY, TWO_DAYS, **ONE_HOUR, **k),
+    "ranking": lambda **k: evaluation.pr_auc(PEAKS * 1.0, PEAKS, **ONE_HOUR, **k),
+    "calibration": lambda **k: evaluation.calibration_estimates(PEAKS * 1.0, PEAKS, **ONE_HOUR, **k),
+    "reliability": lambda **k: evaluation.reliability_curve(PEAKS * 1.0, PEAKS, **ONE_HOUR, **k),
+    "compare": lambda **k: evaluation.compare(pd.DataFrame({"old": range(9), "new": range(1, 10)}), "old", **k),
+}
+for name, judge in JUDGES.items():
+    for kind, options, said in (
+        ("resamples", {"resamples": 0}, "a whole number from 1 up, got 0"),
+        ("resamples-share", {"resamples": 0.5}, "a whole number from 1 up, got 0.5"),
+        ("confidence", {"confidence": 95}, "between 0 and 1, got 95"),
+        ("confidence-text", {"confidence": "95 %"}, "between 0 and 1, got 95 %"),
+        ("seed", {"seed": -1}, "a whole number from 0 up, got -1"),
+        ("seed-none", {"seed": None}, "a whole number from 0 up"),  # chance that nobody can repeat
+    ):
+        add(f"{name}-{kind}", lambda j=judge, o=options: j(**o), kind.split("-")[0], said)
 add("bootstrap-missing", lambda: evaluation.bootstrap_interval(np.mean, np.full(9, NAN)), error=NotEnoughEvidence)
 add("bootstrap-scalar", lambda: evaluation.bootstrap_interval(np.mean, 5.0), "samples")
 add("ranking-negative-only", lambda: evaluation.pr_auc(scores(), LABELS), "both classes", error=NotEnoughEvidence)
