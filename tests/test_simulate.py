@@ -24,7 +24,7 @@ from stability.simulate.faults import AFTERMATH_S
 from stability.simulate.feedback import CHANNELS
 from stability.simulate.lines import LINES, filled
 from stability.simulate.modes import DRIVERS, HOSTS, SERVICES
-from stability.simulate.phrases import CATEGORIES, LANGUAGES, message
+from stability.simulate.phrases import CATEGORIES, message
 from stability.simulate.physics import queue
 from stability.simulate.scenario import Load, ServiceLevel
 from stability.simulate.schedule import occurrences
@@ -505,7 +505,7 @@ def test_messages_come_after_what_they_are_about(quiet):
     pd.testing.assert_frame_equal(validate(silent, "feedback"), silent)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_texts_have_no_open_slots_and_differ(category, language):
     texts = {message(category, language, np.random.default_rng(k)) for k in range(200)}

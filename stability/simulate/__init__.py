@@ -1,4 +1,4 @@
-"""A fleet with a topology, seasons, logs and faults, simulated from a scenario file: the ground truth is known."""
+"""A fleet with a topology, seasons, logs, users and faults, from a scenario file: the ground truth is known."""
 
 from stability.simulate.faults import broken
 from stability.simulate.modes import BENIGN, FAILURE_MODES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CATEGORIES", "LANGUAGES", "message"]
+__all__ = ["CATEGORIES", "message"]
 
 import functools
 import re
@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-LANGUAGES = ("en", "zh")
 SLIPS = 0.035  # of the words of a user who writes without care
 CARELESS = 0.6  # share of the messages written so
 

@@ -59,7 +59,8 @@ def read_scenario(source: str | os.PathLike | dict) -> Scenario:
     try:
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
-        _tell(where, error.errors()[0])
+        # A misspelt field is missing too: what it was meant to be helps more than that it is not there.
+        _tell(where, min(error.errors(), key=lambda found: found["type"] != "extra_forbidden"))
     _check_fleet(where, scenario)
     _check_events(where, scenario)
     return scenario
@@ -80,7 +81,7 @@ def _parse(path: Path) -> Any:
 
 
 def _tell(where: Path | str, first: dict) -> NoReturn:
-    """Turn pydantic's first finding into the house's error."""
+    """Turn a finding of pydantic's into the house's error."""
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         _fail(
@@ -88,8 +89,8 @@ def _tell(where: Path | str, first: dict) -> NoReturn:
         )
     if first["type"] == "missing":
         _fail(where, place, "the field", "nothing")
-    message = first["msg"].removeprefix("Value error, ")
-    _fail(where, place, message[0].lower() + message[1:].removeprefix("nput should be "), first["input"])
+    said = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    _fail(where, place, said[0].lower() + said[1:], "nothing" if first["input"] is None else first["input"])
 
 
 def _fields(loc: tuple) -> list[str]:
