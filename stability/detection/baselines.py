@@ -7,7 +7,7 @@ __all__ = ["Difference", "Random"]
 import numpy as np
 import pandas as pd
 
-from stability.detection.manner import check_panel, fitted_on
+from stability.detection.manner import before, check_panel, fitted_on
 from stability.schema import validate
 
 
@@ -91,11 +91,7 @@ class Difference:
         """Score each value; the first of an entity against the end of its history, where the panel comes after it."""
         panel = check_panel(self, panel)
         entities = panel.index.get_level_values("entity")
-        stamps = panel.index.get_level_values("timestamp").to_series(index=panel.index)
-        first = stamps.groupby(level="entity", sort=False).min()
-        last = self._last.index.to_frame().set_index("entity")["timestamp"]
-        goes_on = first.index[np.asarray(last.reindex(first.index) < first)]
-        before = self._last.loc[self._last.index.get_level_values("entity").isin(goes_on), list(panel.columns)]
-        steps = pd.concat([before, panel]).sort_index().groupby(level="entity", sort=False).diff().reindex(panel.index)
+        whole = pd.concat([before(panel, self._last)[panel.columns], panel]).sort_index()
+        steps = whole.groupby(level="entity", sort=False).diff().reindex(panel.index)
         scale = self.scale_.reindex(entities).fillna(self.scale_.median())[list(panel.columns)]
         return steps.abs() / scale.to_numpy()

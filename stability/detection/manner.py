@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["check_panel", "check_scores", "fitted_on", "runs"]
+__all__ = ["before", "check_panel", "check_scores", "fitted_on", "runs"]
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,28 @@ def fitted_on(history: pd.DataFrame) -> dict:
         raise ContractError(file="history", expected="rows", got="none", remedy="give telemetry from before the test")
     entities, stamps = (history.index.get_level_values(level) for level in ("entity", "timestamp"))
     return {"entities": list(entities.unique()), "until": stamps.max().isoformat()}
+
+
+def before(panel: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows of a history from which a panel goes on.
+
+    Parameters
+    ----------
+    panel, history : DataFrame, (entity, timestamp) x metrics
+        In contract form.
+
+    Returns
+    -------
+    DataFrame
+        The history of the entities whose rows in the panel all come after it; of another one it would hold the future
+        of some rows.
+    """
+    first, last = (
+        frame.index.to_frame()["timestamp"].groupby(level="entity", sort=False).agg(how)
+        for frame, how in ((panel, "min"), (history, "max"))
+    )
+    later = first.index[np.asarray(last.reindex(first.index) < first)]
+    return history[history.index.get_level_values("entity").isin(later)]
 
 
 def check_panel(detector, panel: pd.DataFrame) -> pd.DataFrame:

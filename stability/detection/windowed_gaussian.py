@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pandas as pd
 
-from stability.detection.manner import check_panel, fitted_on, runs
+from stability.detection.manner import before, check_panel, fitted_on, runs
 from stability.schema import ContractError, validate
 
 SMALLEST = 1e-6  # Numenta's deviation in place of exactly 0
@@ -101,20 +101,11 @@ class WindowedGaussian:
     def score_metrics(self, panel: pd.DataFrame) -> pd.DataFrame:
         """Score each value; as `score`, with a column for each metric."""
         panel = check_panel(self, panel)
-        whole = pd.concat([self._before(panel)[panel.columns], panel]).sort_index()
+        whole = pd.concat([before(panel, self._history)[panel.columns], panel]).sort_index()
         starts = runs(whole.index)[1]
         scores = _walk(np.array(whole, dtype="float64", order="C"), starts, self.window, self.step)
         framed = pd.DataFrame(_rounded(scores, self.decimals), whole.index, whole.columns)
         return framed if len(whole) == len(panel) else framed.reindex(panel.index)
-
-    def _before(self, panel: pd.DataFrame) -> pd.DataFrame:
-        """The history of the entities whose rows here all come after it."""
-        first, last = (
-            frame.index.to_frame()["timestamp"].groupby(level="entity").agg(how)
-            for frame, how in ((panel, "min"), (self._history, "max"))
-        )
-        later = first.index[np.asarray(last.reindex(first.index) < first)]
-        return self._history[self._history.index.get_level_values("entity").isin(later)]
 
 
 def gaussian_tail(values: np.ndarray, window: int = 6400, step: int = 100, decimals: int | None = 12) -> np.ndarray:
