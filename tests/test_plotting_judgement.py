@@ -32,10 +32,9 @@ def curve():
 @pytest.mark.parametrize("digits", [1, 6])
 def test_reliability_shows_every_case(curve, digits):
     said, came = curve
-    upper, lower = plot_reliability(
-        reliability_curve(said.round(digits), came, resamples=20), base_rate=0.5, label="forest"
-    )
-    assert "95 %" in words(upper)
+    curve = reliability_curve(said.round(digits), came, resamples=20, confidence=0.9)
+    upper, lower = plot_reliability(curve, base_rate=0.5, label="forest", confidence=0.9)
+    assert "90 %" in words(upper)
     assert "forest" in words(upper)
     assert "base rate 0.5" in words(upper)
     assert (lower.get_xlabel(), lower.get_ylabel()) == ("forecast probability", "cases")

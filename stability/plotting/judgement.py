@@ -17,7 +17,9 @@ STEPS = {60.0: "s", 3600.0: "min", 2 * 86_400.0: "h"}  # up to how many seconds 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "days": 86_400.0}
 
 
-def plot_reliability(curve: pd.DataFrame, *, base_rate: float | None = None, label: str = "") -> np.ndarray:
+def plot_reliability(
+    curve: pd.DataFrame, *, base_rate: float | None = None, label: str = "", confidence: float = 0.95
+) -> np.ndarray:
     """Draw how often it came true beside what was forecast, and how many cases each forecast had.
 
     Parameters
@@ -28,6 +30,8 @@ def plot_reliability(curve: pd.DataFrame, *, base_rate: float | None = None, lab
         Share of all cases that came true: where the curve of a forecaster without discrimination lies.
     label : str
         Who forecasts.
+    confidence : float
+        As it was given to `reliability_curve`.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def plot_reliability(curve: pd.DataFrame, *, base_rate: float | None = None, lab
         upper.fill_between(curve["forecast"], curve["lo"], curve["hi"], color=COLOURS[0], alpha=0.2, linewidth=0)
         upper.plot(curve["forecast"], curve["rate"], color=COLOURS[0], linewidth=1.5, label=label or "came true")
     upper.set(ylabel="share that came true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    upper.set_title("95 % intervals at each forecast", loc="left")
+    upper.set_title(f"{100 * confidence:g} % intervals at each forecast", loc="left")
     upper.legend(loc="upper left")
     edges = np.linspace(0, 1, 21)  # many forecasts are shown as quantiles, of which each has as many cases
     heights = np.histogram(curve["forecast"], edges, weights=curve["cases"])[0]
