@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from stability.plotting.style import COLOURS, PALETTE, canvas, unit_text
-from stability.schema import ContractError, nearest
+from stability.schema import ContractError, one_of
 
 BINS = 30
 
@@ -79,8 +79,7 @@ def plot_kinds(frame: pd.DataFrame, x: str, y: str, kinds: pd.DataFrame, *, ax: 
         For a column that is not there.
     """
     for column in (x, y):
-        if column not in frame:
-            raise ContractError(column=column, expected="a column of the frame", remedy=nearest(column, frame.columns))
+        one_of(column, frame.columns, "column")
     ax = canvas(height=3.6)[1][0, 0] if ax is None else ax
     none = ~kinds.any(axis="columns")
     ax.plot(frame.loc[none, x], frame.loc[none, y], ".", color=PALETTE["grey"], markersize=2, alpha=0.35, zorder=1)

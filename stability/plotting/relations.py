@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from stability.plotting.style import LARGE, PALETTE, canvas, explain, unit_text
-from stability.schema import ContractError, validate
+from stability.schema import ContractError, one_of, validate
 
 WRITTEN = 16  # metrics up to which the numbers fit into their cells
 BARS = 60
@@ -107,9 +107,12 @@ def plot_distribution(panel: pd.DataFrame, *, metrics: Sequence[str] | None = No
     Raises
     ------
     ContractError
-        When no metric has more than one value.
+        For an unknown metric, one without any value, or when no metric has more than one value.
     """
     panel = validate(panel, "telemetry")
+    for name in metrics or []:
+        if panel[one_of(name, panel.columns, "metric")].isna().all():
+            raise ContractError(column=name, expected="a value of it", got="none")
     names = list(metrics) if metrics is not None else [name for name in panel if np.ptp(panel[name].dropna()) > 0]
     if not names:
         raise ContractError(expected="a metric with more than one value", got="none")

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from stability.plotting.faults import mark_faults
 from stability.plotting.style import PALETTE, PANEL, canvas, explain, label_values, time_axis, times_of, unit_text
-from stability.schema import ContractError, metric_registry, nearest, validate
+from stability.schema import ContractError, metric_registry, one_of, validate
 
 BINS = 700  # of a line over the full width: about one a pixel
 GAP = 3.0  # usual steps beyond which a line is broken: nothing is known in between
@@ -166,10 +166,10 @@ def plot_panel(
         For an unknown entity or metric, or an entity without any value.
     """
     panel = validate(panel, "telemetry")
-    entity = _one(entity, panel.index.unique("entity"), "entity")
+    entity = one_of(entity, panel.index.unique("entity"), "entity")
     rows = panel.xs(entity, level="entity")
     for name in metrics or []:
-        _one(name, panel.columns, "metric")
+        one_of(name, panel.columns, "metric")
     names = list(metrics) if metrics is not None else [name for name in rows if rows[name].notna().any()]
     if not names:
         raise ContractError(
@@ -235,7 +235,7 @@ def plot_fleet(
         For an unknown metric, or one without any value.
     """
     panel = validate(panel, "telemetry")
-    values = panel[_one(metric, panel.columns, "metric")].dropna()
+    values = panel[one_of(metric, panel.columns, "metric")].dropna()
     if values.empty:
         raise ContractError(column=metric, expected="a value of it", got="none")
     groups = values.groupby(level="entity")
@@ -289,12 +289,3 @@ def _restless(groups) -> pd.Series:
     """Distance of the 1 % from the 99 % quantile, over that of the quartiles: high where rare things happen."""
     low, q1, q3, high = (groups.quantile(share) for share in (0.01, 0.25, 0.75, 0.99))
     return ((high - low) / (q3 - q1).where(q3 > q1)).fillna(0)
-
-
-def _one(name: str | None, names: pd.Index, kind: str) -> str:
-    if name is None and len(names) == 1:
-        return names[0]
-    if name is None or name not in names:
-        said = "none" if name is None else repr(name)
-        raise ContractError(expected=f"the name of one {kind}", got=said, remedy=nearest(str(name), names))
-    return name

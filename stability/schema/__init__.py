@@ -2,7 +2,7 @@
 
 from stability.schema.coercion import coerce_column
 from stability.schema.declarations import load_yaml
-from stability.schema.errors import ContractError, nearest
+from stability.schema.errors import ContractError, nearest, one_of
 from stability.schema.registry import Metric, base_name, home, metric, metric_registry
 from stability.schema.store import FittedOn, read_metadata, read_table, refuse_overlap, write_table
 from stability.schema.tables import TABLES, Table
@@ -22,6 +22,7 @@ __all__ = [
     "metric",
     "metric_registry",
     "nearest",
+    "one_of",
     "read_metadata",
     "read_table",
     "refuse_overlap",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ContractError", "nearest"]
+__all__ = ["ContractError", "nearest", "one_of"]
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from os import PathLike
 
 SHOWN = 20  # names listed in a message: more are a page, not an answer
@@ -123,3 +123,37 @@ def nearest(name: str, names: Iterable[str]) -> str:
         shown = difflib.get_close_matches(name, known, n=SHOWN, cutoff=0.0)
     listed = ", ".join(shown) + (f" and {len(known) - len(shown)} more" if len(shown) < len(known) else "")
     return f"did you mean {close[0]!r}? There are: {listed}" if close else f"there are: {listed}"
+
+
+def one_of(name: str | None, names: Collection[str], kind: str) -> str:
+    """Give a name that is known, or the only one there is where none was given.
+
+    Parameters
+    ----------
+    name : str or None
+        What was asked for.
+    names : collection of str
+        The known names.
+    kind : str
+        What they name, for the error.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ContractError
+        With the nearest known name and a list of them all.
+
+    Examples
+    --------
+    >>> one_of("load", ["load", "up"], "metric"), one_of(None, ["load"], "metric")
+    ('load', 'load')
+    """
+    if name is None and len(names) == 1:
+        return next(iter(names))
+    if name is None or name not in names:
+        said = "none" if name is None else repr(name)
+        raise ContractError(expected=f"the name of one {kind}", got=said, remedy=nearest(str(name), names))
+    return name

@@ -376,6 +376,8 @@ add("metric-name", lambda: schema.metric("a b"), "'a b'")
 add("coerce-dtype", lambda: schema.coerce_column(pd.Series([1]), "float32"), "float64")
 add("plot-nothing", lambda: plotting.plot_quality(EMPTY, telemetry.quality_report(EMPTY)), "at least one sample")
 add("plot-entity", lambda: plotting.plot_panel(panel(), entity="c"), "the name of one entity")
+add("plot-distribution-metric", lambda: plotting.plot_distribution(panel(), metrics=["lod"]), "did you mean 'load'")
+add("plot-distribution-none", lambda: plotting.plot_distribution(NOTHING, metrics=["load"]), "load", "a value of it")
 add("plot-metric", lambda: plotting.plot_fleet(panel(), "lod"), "load")
 
 # Scenarios.
