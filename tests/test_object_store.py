@@ -1,7 +1,10 @@
 """Files in an object store, read from a real S3 server on loopback."""
 
+import functools
 import gzip
+import http.server
 import json
+import threading
 import traceback
 
 import boto3
@@ -144,3 +147,20 @@ def test_a_store_that_does_not_answer(bucket):
 def test_addresses_are_shown_without_their_secrets():
     said = told("http://me:correct-horse@127.0.0.1:1/a.csv?X-Amz-Signature=horse")
     assert said.startswith("http://127.0.0.1:1/a.csv: expected a store that answers")
+
+
+def test_a_password_in_an_address_reaches_neither_report_nor_remedy(tmp_path):
+    (tmp_path / "web-1.csv").write_text(TEXT)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        address = f"http://me:correct-horse@127.0.0.1:{server.server_port}"
+        try:
+            _, report = read_with_report(f"{address}/web-*.csv")
+            missing = told(f"{address}/none.csv")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert report.files["file"].tolist() == [f"http://127.0.0.1:{server.server_port}/web-1.csv"]
+    assert "there are: web-1.csv" in missing

@@ -75,8 +75,10 @@ def shown_address(text: str) -> str:
     --------
     >>> shown_address("https://me:secret@host/a.csv?X-Amz-Signature=abc"), shown_address("data/a?.csv")
     ('https://host/a.csv', 'data/a?.csv')
+    >>> shown_address("simplecache::https://me:p@ss@host/a.csv?X-Amz-Signature=abc")
+    'simplecache::https://host/a.csv'
     """
     if "://" not in text:
         return text
-    bare = re.sub(r"(://)[^/@\s]*@", r"\1", text)
-    return re.sub(r"\?[^\s]*=[^\s]*$", "", bare) if re.match(r"(?i)https?:", bare) else bare
+    bare = re.sub(r"(://)[^/\s]*@", r"\1", text)
+    return re.sub(r"\?[^\s]*=[^\s]*$", "", bare) if re.search(r"(?i)https?://", bare) else bare

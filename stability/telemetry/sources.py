@@ -155,7 +155,8 @@ def _match(text: str, storage: dict) -> list[Source]:
             _refuse_strange(path, text)
         what = "at least one file that matches" if _is_glob(path) else "a file"
         raise ContractError(file=label, expected=what, got="none", remedy=_neighbours(system, path))
-    return [Source(system, match, system.unstrip_protocol(match) if remote else match) for match in matches]
+    labels = [shown_address(system.unstrip_protocol(match)) if remote else match for match in matches]
+    return [Source(system, *each) for each in zip(matches, labels, strict=True)]
 
 
 def failure(error: Exception, label: str, address: str) -> ContractError:
@@ -208,5 +209,5 @@ def _neighbours(system: fsspec.AbstractFileSystem, path: str) -> str:
     try:
         names = [PurePosixPath(name).name for name in system.ls(folder, detail=False)]
     except Exception:  # noqa: BLE001 - as above; the folder is a courtesy
-        return f"check the path; there is no folder {folder!r}" if folder else "check the path"
-    return f"check the path; in {folder!r}: {nearest(path.rpartition('/')[2], names)}"
+        return f"check the path; there is no folder {shown_address(folder)!r}" if folder else "check the path"
+    return f"check the path; in {shown_address(folder)!r}: {nearest(path.rpartition('/')[2], names)}"
