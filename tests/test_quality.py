@@ -231,6 +231,10 @@ def test_raw_frames_are_judged_instead_of_refused():
     pd.testing.assert_series_equal(
         quality_report(pd.concat({"a": raw}, names=["entity"]), now=LATER).loc[("a", CPU)], row, check_names=False
     )
+    columns = raw.rename_axis("timestamp").reset_index()
+    without_names = pd.concat({"default": raw}).rename_axis([None, None])
+    for frame in (columns, columns.assign(entity="default"), without_names):
+        pd.testing.assert_series_equal(quality_report(frame, now=LATER).loc[("default", CPU)], row)
     with pytest.raises(ContractError, match="expected a number"):
         quality_report(healthy().assign(load="high"))
 

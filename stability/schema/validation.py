@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["empty", "validate"]
+__all__ = ["empty", "flattened", "validate"]
 
 import math
 import re
@@ -57,14 +57,10 @@ def validate(frame: pd.DataFrame | pd.Series, table: str, *, source: str | PathL
     default 2026-01-01 00:00:00+00:00  1.0
             2026-01-01 00:01:00+00:00  0.0
     """
-    if isinstance(frame, pd.Series):
-        frame = frame.to_frame("value" if frame.name is None else frame.name)
-    if not isinstance(frame, pd.DataFrame):
-        raise ContractError(file=source, expected="a pandas DataFrame", got=type(frame).__name__)
     if table == OTHER:
-        return _microseconds(frame)
+        return _microseconds(_framed(frame, source))
     contract = _contract(table)
-    flat = _flat(frame, contract, source)
+    flat = flattened(frame, table, source=source)
     _check_names(flat, contract, source)
     extra = tuple(name for name in flat.columns if name not in contract.columns)
     schema = contract.schema(extra)
@@ -108,8 +104,39 @@ def _contract(table: str) -> Table:
     return TABLES[table]
 
 
-def _flat(frame: pd.DataFrame, contract: Table, source) -> pd.DataFrame:
-    """Key as columns, index counting from 0: position + 1 is the row that a person counts."""
+def _framed(frame: pd.DataFrame | pd.Series, source) -> pd.DataFrame:
+    if isinstance(frame, pd.Series):
+        frame = frame.to_frame("value" if frame.name is None else frame.name)
+    if not isinstance(frame, pd.DataFrame):
+        raise ContractError(file=source, expected="a pandas DataFrame", got=type(frame).__name__)
+    return frame
+
+
+def flattened(frame: pd.DataFrame | pd.Series, table: str, *, source: str | PathLike | None = None) -> pd.DataFrame:
+    """Give a frame its key as columns, in whatever form `validate` would take it; nothing else is looked at.
+
+    Parameters
+    ----------
+    frame, table, source
+        As for `validate`, but for 'other'.
+
+    Returns
+    -------
+    DataFrame
+        Index counting from 0: position + 1 is the row that a person counts.
+
+    Raises
+    ------
+    ContractError
+        A column stands twice, or is a level of the index too.
+
+    Examples
+    --------
+    >>> up = pd.Series([1.0], index=pd.to_datetime(["2026-01-01T00:00Z"]), name="up")
+    >>> flattened(up, "telemetry").columns.tolist()
+    ['entity', 'timestamp', 'up']
+    """
+    frame, contract = _framed(frame, source), _contract(table)
     if not frame.columns.is_unique:
         name = frame.columns[frame.columns.duplicated()][0]
         raise ContractError(file=source, column=str(name), expected="each column once", got="the name twice or more")

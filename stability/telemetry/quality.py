@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from stability.schema import validate
+from stability.schema.validation import flattened
 from stability.telemetry.files import ReadReport
 from stability.telemetry.grid import SECOND, micros, moment, stamps_of
-from stability.telemetry.layout import Options
+from stability.telemetry.options import Options
 from stability.telemetry.repairs import REPAIRS, SERIES, in_words, nothing, repair
 from stability.telemetry.symptoms import GAP, Samples, bounds, clocks, gaps, intervals, resets, stuck, units
 
@@ -140,19 +141,12 @@ def quality_events(panel: pd.DataFrame, step: str | float | timedelta | None = N
 
 def _mend(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Bring a panel into contract form even where it has duplicates, disorder or inf, and count those."""
-    frame = panel.to_frame("value" if panel.name is None else panel.name) if isinstance(panel, pd.Series) else panel
-    if not isinstance(frame, pd.DataFrame):
-        return validate(frame, "telemetry"), nothing()
-    if not isinstance(frame.index, pd.MultiIndex):
-        index = frame.index.rename("timestamp")
-        frame = pd.concat({frame.attrs.get("entity", "default"): frame.set_axis(index)}, names=["entity"])
-    tidy = frame.reset_index()
-    key = ["entity", "timestamp"]
+    tidy, key = flattened(panel, "telemetry"), ["entity", "timestamp"]
     if set(key) <= set(tidy.columns) and all(map(pd.api.types.is_numeric_dtype, tidy.drop(columns=key).dtypes)):
         tidy = tidy.astype(dict.fromkeys(tidy.columns.drop(key), "float64"))
         tidy, counts = repair(tidy, key, {}, Options(duplicates="first", infinite="missing"), "panel")
         return validate(tidy.set_index(key), "telemetry"), counts
-    return validate(frame, "telemetry"), nothing()
+    return validate(panel, "telemetry"), nothing()
 
 
 def _each_metric(panel: pd.DataFrame, step: str | float | timedelta | None) -> Iterator[Samples]:
