@@ -260,6 +260,10 @@ def test_named_forms(tmp_path):
     with pytest.raises(ContractError, match="between 1980 and 2100"):
         read(seconds)
     assert read(seconds, timestamp_format="s").index[1][1] == pd.Timestamp("1970-01-01T00:01Z")
+    for named, pattern in (("UTC", "%Z"), ("+00:00", "%z")):  # they say their zone: timezone= is not about them
+        path = write(tmp_path, f"timestamp,up\n2026-02-01 13:00 {named},1\n")
+        panel = read(path, timezone="Europe/Berlin", timestamp_format=f"%Y-%m-%d %H:%M {pattern}")
+        assert panel.index[0][1] == pd.Timestamp("2026-02-01T13:00Z")
 
 
 AUTUMN = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]  # Berlin, 2026-10-25: 02:00 to 03:00 comes twice

@@ -239,14 +239,14 @@ def _iso(cells: pd.Series, where: dict) -> tuple[pd.Series, pd.Series, str]:
 
 
 def _with_format(cells: pd.Series, form: str, where: dict) -> tuple[pd.Series, pd.Series, str]:
-    """Read texts by a strptime pattern, in which %z says that each has its own offset."""
+    """Read texts by a strptime pattern, in which %z or %Z says that each has its own offset or zone."""
     try:
         stamps = pd.to_datetime(cells.astype("str").str.strip(), format=form, utc=True, errors="coerce")
     except ValueError as error:
         remedy = f"a strptime pattern or one of {', '.join(EPOCH_UNITS)}"
         raise ContractError(f"timestamp_format={form!r} cannot be used: {error}", **where, remedy=remedy) from error
     _refuse(cells[~_in_calendar(stamps)], where, f"a moment as timestamp_format={form!r} writes it")
-    aware = pd.Series("%z" in form, index=cells.index)
+    aware = pd.Series("%z" in form.lower(), index=cells.index)
     return stamps.dt.tz_localize(None), aware, f"written as {form}"
 
 
