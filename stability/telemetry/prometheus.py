@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from stability.schema import ContractError, metric_registry, validate
+from stability.telemetry.grid import MAX_CELLS, micros, moment
 from stability.telemetry.prometheus_http import asker, checked_url, open_client
 from stability.telemetry.series import claim, column_name
 
@@ -91,7 +92,7 @@ def read_prometheus(
     ----------
     Prometheus documentation, "HTTP API", range queries. https://prometheus.io/docs/prometheus/latest/querying/api/
     """
-    wanted, fields, grid, shown = _asked(url, queries, start, end, step, entity, infinite)
+    wanted, fields, grid, shown = _asked(url, queries, start, end, step, entity, dimensions, infinite)
     dimensions = [dimensions] if isinstance(dimensions, str) else list(dimensions)
     chunks = [grid[at : at + POINTS] for at in range(0, len(grid), POINTS)]
     values: dict[str, dict[str, np.ndarray]] = {}  # column -> entity -> values on the grid
@@ -141,18 +142,22 @@ def check_prometheus(
     ContractError, ConnectionError
         As `read_prometheus`.
     """
-    wanted, _, grid, shown = _asked(url, queries, start, end, step, entity, infinite)
+    wanted, _, grid, shown = _asked(url, queries, start, end, step, entity, dimensions, infinite)
     with open_client(timeout) as client:
         ask = asker(client, shown, timeout, retries, backoff)
         for name, promql in wanted.items():
             ask(name, promql, grid[-1:])
 
 
-def _asked(url, queries, start, end, step, entity, infinite) -> tuple[dict[str, str], list[str], np.ndarray, str]:
+def _asked(
+    url, queries, start, end, step, entity, dimensions, infinite
+) -> tuple[dict[str, str], list[str], np.ndarray, str]:
     """What was asked for, checked: queries, fields of the template, grid, address."""
     wanted, fields, grid = _queries(queries), _fields(entity), _grid(start, end, step)
     if infinite not in ("error", "missing"):
         raise ContractError(expected="infinite='error' or 'missing'", got=repr(infinite))
+    if not isinstance(dimensions, Sequence) or not all(isinstance(label, str) for label in dimensions):
+        raise ContractError(column="dimensions", expected="a list of labels", got=repr(dimensions))
     return wanted, fields, grid, checked_url(url)
 
 
@@ -179,7 +184,7 @@ def _queries(queries: Mapping[str, str] | Sequence[str] | str) -> dict[str, str]
 def _fields(template: str) -> list[str]:
     try:
         parts = list(string.Formatter().parse(template))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ContractError(
             expected="entity as a template like '{job}/{instance}'", got=f"{template!r}: {error}"
         ) from None
@@ -193,26 +198,18 @@ def _fields(template: str) -> list[str]:
 
 def _grid(start, end, step) -> np.ndarray:
     """Unix microseconds of every multiple of the step from start to end, int64."""
-    try:
-        width = pd.Timedelta(step, unit="s") if isinstance(step, int | float) else pd.Timedelta(step)
-    except ValueError:
-        raise ContractError(expected="step as a duration such as '15s'", got=repr(step)) from None
-    if width is pd.NaT or width < pd.Timedelta("1ms") or width % pd.Timedelta("1ms"):
-        raise ContractError(expected="step of whole milliseconds, at least 1", got=repr(step))
-    wide = width // pd.Timedelta("1us")
-    edges = {}
-    for name, moment in (("start", start), ("end", end)):
-        stamp = pd.to_datetime(moment, errors="coerce")
-        if stamp is pd.NaT or stamp.tzinfo is None:
-            remedy = "write 2026-01-31T12:00:00Z, or pd.Timestamp(..., tz='Europe/Berlin')"
-            raise ContractError(expected=f"{name} as a time with its zone", got=repr(moment), remedy=remedy)
-        edges[name] = (stamp - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1us")
-    first = -(-edges["start"] // wide)  # rounded up: nothing before `start`
-    grid = np.arange(first * wide, edges["end"] + 1, wide, dtype="int64")
-    if len(grid) == 0:
-        given = f"start {start}, end {end}, step {step}"
+    width = micros(step, "step")
+    if width % 1_000:
+        raise ContractError(column="step", expected="whole milliseconds", got=repr(step))
+    first = -(-moment(start, "start") // width)  # rounded up: nothing before `start`
+    count = moment(end, "end") // width - first + 1
+    given = f"start {start}, end {end}, step {step}"
+    if count < 1:
         raise ContractError(expected="a multiple of the step between start and end", got=given)
-    return grid
+    if count > MAX_CELLS:
+        remedy = "a longer step (a number is in seconds), or look for a wrong moment"
+        raise ContractError(expected=f"a grid of at most {MAX_CELLS:,} moments", got=given, remedy=remedy)
+    return np.arange(first, first + count) * width
 
 
 def _entity(template: str, fields: list[str], labels: dict[str, str], name: str, url: str) -> str:

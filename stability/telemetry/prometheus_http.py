@@ -69,7 +69,7 @@ def asker(
     client: httpx.Client, url: str, timeout: float, retries: int, backoff: float
 ) -> Callable[[str, str, np.ndarray], list[Series]]:
     """Make the function that evaluates one query on one part of the grid, as often as it takes."""
-    steps = tenacity.wait_exponential_jitter(initial=backoff, max=WAIT, jitter=backoff)
+    steps = tenacity.wait_exponential_jitter(multiplier=backoff, max=WAIT, jitter=backoff)
 
     def pause(state: tenacity.RetryCallState) -> float:
         return min(WAIT, max(steps(state), getattr(state.outcome.exception(), "after", 0.0)))
