@@ -783,6 +783,9 @@ def test_yaml_of_a_person_is_read_without_surprises(tmp_path):
     for text, says in (
         ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
         ("a: b: c", "row 1"),
+        ('a: 1\nb: !!int ""', "row 2: expected YAML, got '', which is no value"),
+        ("a: !!bool maybe", "'maybe', which is no value"),
+        ("a: !!timestamp soon", "'soon', which is no value"),
     ):
         path.write_text(text)
         with pytest.raises(ContractError, match=says):
@@ -792,3 +795,5 @@ def test_yaml_of_a_person_is_read_without_surprises(tmp_path):
         schema.load_yaml(path)
     with pytest.raises(ContractError, match="got no file"):
         schema.load_yaml(tmp_path / "none.yaml")
+    with pytest.raises(ContractError, match="got is a directory"):
+        schema.load_yaml(tmp_path)

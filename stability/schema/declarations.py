@@ -40,6 +40,9 @@ def load_yaml(path: str | PathLike) -> object:
         return _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise ContractError(file=path, expected="a YAML file", got="no file", remedy="check the path") from None
+    except OSError as error:
+        got = (error.strerror or str(error)).lower()
+        raise ContractError(file=path, expected="a YAML file", got=got, remedy="check path and rights") from error
     except RecursionError:
         raise ContractError(
             file=path, expected="YAML of some levels", got="hundreds nested in each other", remedy="write it flat"
@@ -73,7 +76,7 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:  # 2026-13-45 has the form of a date and is none
+        except (ValueError, LookupError, AttributeError) as error:  # 2026-13-45 is no date, !!bool maybe no bool
             value = str(node.value)[:SHOWN]
             raise yaml.constructor.ConstructorError(
                 None, None, f"{value!r}, which is no value ({error})", node.start_mark
