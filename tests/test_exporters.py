@@ -105,6 +105,17 @@ ODD = {  # name -> content, options; each holds what PLAIN holds
         ),
         {},
     ),
+    "json lines with a line separator in a text": (
+        "".join(
+            f'{{"timestamp": {stamp}, "host": "a", "cpu_ratio": {value}, "note": "one\u2028two"}}\r\n'
+            for stamp, value in ((1767225600, 0.5), (1767225660, 0.75))
+        ),
+        {"columns": {"note": None}},
+    ),
+    "braces in the header": (
+        '{host="a"},timestamp\n0.5,2026-01-01T00:00:00Z\n0.75,2026-01-01T00:01:00Z\n',
+        {"series": "labels", "columns": {"value": "cpu_ratio"}},
+    ),
 }  # fmt: skip
 
 
@@ -187,6 +198,10 @@ BAD = {  # name -> content, options, row, column, words
     "skipped altogether": (PLAIN, {"skip": 9}, None, None, "lines that are skipped"),
     "stamp column missing": (PLAIN, {"timestamp": ["timestamp", "clock"]}, None, "clock", "names columns"),
     "json cut short": ('[{"timestamp": 1767225600, "up"', {}, None, None, "JSON"),
+    "json lines cut short": (
+        '{"timestamp": 1767225600, "up": 1}\n\n{"timestamp": 17672', {}, 2, None, "a whole JSON document, got"
+    ),
+    "json on lines cut short": ('[\n{"timestamp": 1767225600,\n "up": 1},\n{"tim', {}, None, None, "line 4 column 2"),
     "json of words": ('["a", "b"]', {}, None, None, "column of timestamps"),
     "json of two lists": (
         '{"a": [{"timestamp": 1}], "b": [{"timestamp": 2}]}', {}, None, None, "one list of records, got several"
@@ -210,6 +225,7 @@ def test_what_cannot_be_read_says_what_to_do(tmp_path, case):
     [
         ({"skip": -1}, "number of lines"),
         ({"skip": "two"}, "number of lines"),
+        ({"skip": [0, 2]}, "line numbers from 1"),
         ({"delimiter": "ab"}, "one character"),
         ({"thousands": "."}, "other than the decimal sign"),
         ({"units": "percent"}, "mapping of units"),

@@ -434,6 +434,10 @@ def test_all_bad_files_of_a_glob_are_named(tmp_path):
     assert said.startswith("2 of 4 files cannot be read")
     assert "b.csv, row 1, column 'timestamp'" in said
     assert "d.csv" in said
+    for count in range(12):
+        write(tmp_path, HEAD + "x,1\n", f"bad{count}.csv")
+    with pytest.raises(ContractError, match=r"14 of 16 files .* and 3 more\.$"):
+        read(f"{tmp_path}/*.csv")
     (tmp_path / "d.csv").unlink()
     with pytest.raises(ContractError, match=r"^.*/b\.csv, row 1") as refused:
         read(f"{tmp_path}/*.csv")

@@ -1,4 +1,4 @@
-"""Telemetry from a user's own files: CSV and Parquet, wide and long, near and far, into one panel."""
+"""Telemetry from a user's own files: CSV, JSON and Parquet, wide and long, near and far, into one panel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 from stability.schema import ContractError, base_name, nearest, validate
-from stability.telemetry.layout import Options
+from stability.telemetry.layout import SHOWN
+from stability.telemetry.options import Options
 from stability.telemetry.repairs import SERIES, in_words, join
 from stability.telemetry.sources import Source, locate
 from stability.telemetry.tidy import Reading, read_file
@@ -166,7 +167,7 @@ def read(
     -----
     CSV is parsed a piece at a time, so memory holds the numbers that were read, and text only where a column has cells
     that are no plain numbers. See `read_with_report` for what was repaired, and docs/exporters.md for the files of
-    Prometheus, Grafana, CloudWatch, Datadog and Zabbix.
+    Prometheus, Grafana, CloudWatch, Datadog, Zabbix and Windows.
     """
     return read_with_report(
         source,
@@ -312,7 +313,8 @@ def _together(errors: list[ContractError], total: int) -> ContractError:
     """Tell of all files that could not be read: the first error in full, the others by file."""
     if len(errors) == 1:
         return errors[0]
-    others = ", ".join(str(error.file) for error in errors[1:])
+    others = ", ".join(str(error.file) for error in errors[1 : SHOWN + 1])
+    others += f" and {len(errors) - 1 - SHOWN:,} more" * (len(errors) - 1 > SHOWN)
     return ContractError(f"{len(errors)} of {total} files cannot be read; first {errors[0]} The others: {others}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["is_json", "rows_of"]
+__all__ = ["JSON", "is_json", "rows_of"]
 
 import json
 import re
@@ -12,7 +12,7 @@ import pandas as pd
 
 from stability.schema import ContractError
 
-_BEGIN = re.compile(rb"\s*(?:\[\s*(?:[\[{]|\])|\{\s*(?:\"|\}))")
+JSON = re.compile(rb"\s*(?:\[\s*(?:[\[{]|\])|\{\s*(?:\"|\}))")
 
 
 def is_json(begin: bytes) -> bool:
@@ -23,7 +23,7 @@ def is_json(begin: bytes) -> bool:
     >>> is_json(b' [{"ts": 1}]'), is_json(b'{"status"'), is_json(b'{instance="a"},time')
     (True, True, False)
     """
-    return _BEGIN.match(begin) is not None
+    return JSON.match(begin) is not None
 
 
 def rows_of(content: bytes, label: str) -> pd.DataFrame:
@@ -66,23 +66,30 @@ def rows_of(content: bytes, label: str) -> pd.DataFrame:
 
 def _loaded(content: bytes, label: str) -> object:
     text = content.decode()
+    row, found = None, []
     try:
-        return json.loads(text)
-    except ValueError as error:
-        lines = text.strip().splitlines()
         try:
-            if len(lines) < 2:
-                raise error
-            return [json.loads(line) for line in lines if line.strip()]
-        except (ValueError, RecursionError) as problem:
-            raise ContractError(
-                file=label,
-                expected="a whole JSON document, or one a line",
-                got=f"another text ({problem})",
-                remedy="fetch or export it again",
-            ) from None
+            return json.loads(text)
+        except ValueError as error:
+            problem = error
+        for line in filter(str.strip, text.split("\n")):  # not splitlines: a text may hold U+2028
+            try:
+                found.append(json.loads(line))
+            except ValueError as error:
+                # Where not even the first line is a document, the whole was meant to be one.
+                row, problem = (len(found) + 1, error) if found else (None, problem)
+                break
+        else:
+            return found
     except RecursionError:
         raise ContractError(file=label, expected="JSON of records", got="lists in lists without end") from None
+    raise ContractError(
+        file=label,
+        row=row,
+        expected="a whole JSON document" + ", or one a line" * (row is None),
+        got=f"another text ({problem})",
+        remedy="fetch or export it again",
+    )
 
 
 def _records(found: object, label: str) -> list[dict]:

@@ -99,10 +99,10 @@ class Options:
             if got is not None and (not isinstance(got, str) or not got or (name == "delimiter" and len(got) != 1)):
                 raise _wrong(name, "one character" if name == "delimiter" else "the text that comments begin with", got)
         skip = self.skip if isinstance(self.skip, int) else tuple(self.skip) if _all(self.skip, int) else None
-        if skip is None or isinstance(skip, bool) or (isinstance(skip, int) and skip < 0):
+        lines = range(1, skip + 1) if isinstance(skip, int) else skip
+        if skip is None or isinstance(skip, bool) or (isinstance(skip, int) and skip < 0) or min(lines, default=1) < 1:
             raise _wrong("skip", "a number of lines at the top, or a list of line numbers from 1", self.skip)
-        lines = frozenset(range(1, skip + 1)) if isinstance(skip, int) else frozenset(skip)
-        object.__setattr__(self, "skip", lines)
+        object.__setattr__(self, "skip", frozenset(lines))
         if self.thousands not in THOUSANDS or (self.thousands and self.thousands == self.decimal):
             expected = f"a sign between thousands other than the decimal sign, one of {', '.join(map(repr, THOUSANDS))}"
             raise _wrong("thousands", expected, self.thousands)

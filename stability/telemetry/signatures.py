@@ -7,6 +7,7 @@ __all__ = ["EXPECTED", "PROBE", "foreign", "refuse_documents", "refuse_encoding"
 import re
 
 from stability.schema import ContractError
+from stability.telemetry.objects import JSON
 
 PROBE = 1 << 16  # bytes in which a foreign encoding gives itself away
 EXPECTED = "CSV in UTF-8, plain or gzip, or Parquet"
@@ -28,7 +29,7 @@ DOCUMENTS = (
         "HTML or XML, as servers send with an error",
         "look into it, and fetch it again",
     ),
-    (rb"\{|\[\s*[\{\[\]]", "JSON", "write it as CSV with a header, a row a moment"),
+    (JSON, "JSON", "write it as CSV with a header, a row a moment"),
 )
 
 
