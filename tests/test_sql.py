@@ -347,6 +347,7 @@ def test_parameters_that_do_not_fit(sqlite_file):
     assert "did you mean 'start'" in told(query_table, url, "select :start", {"start": 1, "strat": 2})
     assert "'Europe/Berln'" in told(query_table, url, "select 1", timezone="Europe/Berln")
     assert "database that answers" not in told(query_table, url, "select :x", {"x": json})
+    assert "a query that the database answers" in told(query_table, url, "select :x", {"x": dt.time(12)})
 
 
 def test_no_secret_in_the_log(fleet, caplog):

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 import pandas as pd
 import sqlalchemy as sa
@@ -156,7 +157,7 @@ def _plain(value: object) -> object:
 
 def _as_sqlite(value: object, timezone: str) -> object:
     """Moments as the text that SQLite's own functions write, in the zone of the session."""
-    if not hasattr(value, "tzinfo"):
+    if not isinstance(value, datetime):
         return value
     stamp = pd.Timestamp(value)
     local = stamp if stamp.tzinfo is None else stamp.tz_convert(timezone).tz_localize(None)
