@@ -173,6 +173,19 @@ BAD = {  # name -> content, options, row, column, words
         HEAD + ROWS.replace("0.5", "50 %").replace("0.75", "3 GiB"), {"units": True}, [2], "cpu_ratio", "one kind"
     ),
     "thousands unsaid": (HEAD + ROWS.replace("0.5", '"1,234"'), {}, [1], "cpu_ratio", "thousands=','"),
+    "point in a decimal comma": (
+        HEAD.replace(",", ";") + ROWS.replace(",", ";").replace("0.5", "1.234").replace("0.75", "1,5"),
+        {"decimal": ","}, [1], "cpu_ratio", r"thousands='\.' where the point groups",
+    ),
+    "point that groups nothing": (
+        HEAD.replace(",", ";") + ROWS.replace(",", ";").replace("0.5", "1.23").replace("0.75", "1.234,5"),
+        {"decimal": ",", "thousands": "."}, [1], "cpu_ratio", "got '1.23'",
+    ),
+    "mapped to no name": (PLAIN, {"columns": {"cpu_ratio": "cpu ratio"}}, None, "cpu_ratio", "got 'cpu ratio'"),
+    "no text for the entity": (
+        "time,zone,host,x\n2026-01-01T00:00:00Z,,a,1\n", {"entity": "{zone}/{host}"}, 1, None, "the label 'zone'",
+    ),
+    "scale of none": (PLAIN, {"scale": {"cpu": 0.01}}, None, "scale", r"there are: cpu_ratio\."),
     "no column without header": (ROWS, {}, None, None, r"names=\[\.\.\.\]"),
     "one column": (PLAIN.replace(",", "^"), {}, None, None, "delimiter="),
     "cell beyond the header": (PLAIN.replace("\n", ",\n") + "2026-01-01T00:02:00Z,a,1,x\n", {}, 3, None, "column 4"),

@@ -86,7 +86,8 @@ def to_numbers(
         if thousands:
             pointed = pointed.str.replace(rf"(?<=\d){re.escape(thousands)}(?=\d{{3}}(?!\d))", "", regex=True)
         if decimal != ".":
-            pointed = pointed.str.replace(decimal, ".", regex=False)
+            # The signs change places: a point that is none of a group of digits is no decimal sign.
+            pointed = pointed.str.translate(str.maketrans({decimal: ".", ".": decimal}))
         if units:
             own = units if isinstance(units, Mapping) else {}
             given = pointed[~missing]
@@ -101,8 +102,9 @@ def to_numbers(
         bad = ~missing & (numbers.isna() | ~pointed.str.match(r"(?i)[+-]?(?:inf|\d+(?!x)|\.\d)"))
         if bad.any():
             remedy = f"correct the cell or leave it empty, or leave the column out with columns={{{column!r}: None}}"
-            if text[bad].str.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?").any():
-                remedy = f"{remedy}; thousands=',' where the comma groups digits"
+            if pointed[bad].str.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?").any():
+                sign, word = (",", "comma") if decimal == "." else (".", "point")
+                remedy = f"{remedy}; thousands={sign!r} where the {word} groups digits"
             if decimal == "." and text[bad].str.contains(",", regex=False).any():
                 remedy = f"{remedy}; decimal=',' where the comma is the decimal sign"
             if text[bad].str.fullmatch(r"[+-]?[\d.,]+(?:[eE]-?\d+)?\s*[%°µ\w][\w/ %]{0,11}").any():

@@ -269,7 +269,7 @@ def assemble(readings: list[Reading], options: Options) -> tuple[pd.DataFrame, R
     """
     _refuse_unmet("columns", options.columns, set().union(*(reading.names for reading in readings)))
     panel, merged = join(readings, options)
-    _refuse_unmet("scale", options.scale, [*panel.columns, *map(base_name, panel.columns)])
+    _refuse_unmet("scale", options.scale, {*panel.columns, *map(base_name, panel.columns)})
     for name in panel.columns:
         panel[name] *= options.scale.get(name, options.scale.get(base_name(name), 1))
     repairs = pd.concat([*(reading.repairs for reading in readings), merged]).groupby(level=SERIES).sum()

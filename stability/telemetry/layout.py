@@ -258,7 +258,7 @@ def metric_names(names: Iterable[str], options: Options, *, file: str = "") -> d
             file=file,
             column=bad[0],
             expected="a metric's name of letters, digits and underscores, as PromQL has them",
-            got=_list(bad),
+            got=_list(mapped[name] for name in bad),
             remedy=remedy,
         )
     taken = [name for name, new in mapped.items() if new in ("entity", "timestamp")]

@@ -288,7 +288,7 @@ def _entity(labels: Mapping[str, str], options: Options, file, name: str, row: i
             raise ContractError(
                 file=file.label,
                 row=row,
-                column=name,
+                column=name or None,
                 expected=f"the label {field!r} of entity={options.entity!r}",
                 got=f"a series with {had}",
                 remedy=f"make entity= of what is there; {nearest(field, known)}",
