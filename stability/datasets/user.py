@@ -23,9 +23,10 @@ from stability.schema import TABLES, ContractError, home, nearest, validate
 from stability.telemetry import read
 from stability.telemetry.cells import to_utc
 from stability.telemetry.database import placed
-from stability.telemetry.layout import Options
-from stability.telemetry.sources import PARQUET, Source, fetch, locate
+from stability.telemetry.options import Options
+from stability.telemetry.sources import PARQUET, Source, locate
 from stability.telemetry.sql import query_table
+from stability.telemetry.streams import fetch
 from stability.telemetry.tables import read_cells
 
 CHUNK = 1 << 20  # bytes read at a time while a file is hashed
@@ -216,7 +217,7 @@ def _table(path: str, name: str, timezone: str | None) -> pd.DataFrame:
     sources = locate(path)
     if len(sources) > 1:
         raise ContractError(file=path, expected=f"one file with the table '{name}'", got=f"{len(sources)} of them")
-    content = fetch(sources[0])[1]
+    content = fetch(sources[0])
     try:
         if content.startswith(PARQUET):
             return validate(pd.read_parquet(io.BytesIO(content)), name, source=path)

@@ -14,7 +14,8 @@ import pyarrow.parquet
 
 from stability.records.forms import flatten
 from stability.schema import ContractError, coerce_column, nearest
-from stability.telemetry.sources import PARQUET, fetch, locate
+from stability.telemetry.sources import PARQUET, locate
+from stability.telemetry.streams import fetch
 
 DELIMITERS = ",;\t|"
 #: Where tools put the list of records in a document, looked for in this order.
@@ -57,7 +58,7 @@ def read_frame(source: str, *, form: str = "auto", records: str | None = None, s
     sources = locate(source, **(storage or {}))
     frames = []
     for file in sources:
-        content = fetch(file)[1]
+        content = fetch(file)
         start = content[:200].removeprefix(b"\xef\xbb\xbf").lstrip()
         kind = form if form != "auto" else "json" if start[:1] in (b"{", b"[") else "table"
         if kind == "json":

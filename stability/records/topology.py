@@ -16,7 +16,8 @@ import yaml
 
 from stability.records.mapping import TableOptions, checked, raw_rows, translate
 from stability.schema import TABLES, ContractError, nearest, validate
-from stability.telemetry.sources import PARQUET, fetch, locate
+from stability.telemetry.sources import PARQUET, locate
+from stability.telemetry.streams import fetch
 
 FORMS = ("auto", "edges", "matrix", "compose", "kubernetes", "gml")
 KINDS = ("calls", "runs_on", "shares")
@@ -89,7 +90,7 @@ def read_topology(source: str, *, storage: Mapping[str, object] | None = None, *
 def _edges(source, form: str, options: TopologyOptions, storage: Mapping | None) -> tuple[pd.DataFrame, str]:
     if options.query is None and form != "edges":
         files = locate(source, **(storage or {}))
-        told = [(file, fetch(file)[1]) for file in files]
+        told = [(file, fetch(file)) for file in files]
         parts = [_graph(content, file.label, form, options) for file, content in told]
         if all(part is not None for part in parts):
             return pd.concat(parts, ignore_index=True), files[0].label

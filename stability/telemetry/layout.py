@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ENTITY_NAMES", "Options", "Roles", "find_roles", "metric_names"]
+__all__ = ["ENTITY_NAMES", "Roles", "fields_of", "find_roles", "metric_names"]
 
 import re
 from collections import Counter
@@ -187,6 +187,17 @@ def _stamps(names: list[str], options: Options, file: str) -> tuple[str, ...]:
     return (found,)
 
 
+def fields_of(template: str) -> list[str]:
+    """Names of the fields of a template: every text in braces.
+
+    Examples
+    --------
+    >>> fields_of("{job}/{metric.instance}")
+    ['job', 'metric.instance']
+    """
+    return re.findall(r"\{([^{}]*)\}", template)
+
+
 def _labels(rest: list[str], options: Options, file: str) -> tuple[str, ...]:
     """Columns of which the entity and the dimensions are made."""
     template = options.entity if options.entity and "{" in options.entity else ""
@@ -194,7 +205,7 @@ def _labels(rest: list[str], options: Options, file: str) -> tuple[str, ...]:
         if name not in rest:
             raise ContractError(file=file, column="dimensions", expected="names of columns", got=repr(name),
                                 remedy=f"{nearest(name, rest)}; of labels in names, series='labels'")  # fmt: skip
-    named = [*re.findall(r"\{([^{}]*)\}", template), *options.dimensions]
+    named = [*fields_of(template), *options.dimensions]
     return tuple(dict.fromkeys(name for name in named if name in rest))
 
 

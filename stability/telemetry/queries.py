@@ -14,7 +14,8 @@ from stability.schema import ContractError
 from stability.telemetry.database import database_name, label_of
 from stability.telemetry.files import ReadReport, assemble, known_options
 from stability.telemetry.grid import moment
-from stability.telemetry.layout import Options, find_roles
+from stability.telemetry.layout import find_roles
+from stability.telemetry.options import Options
 from stability.telemetry.sources import Source
 from stability.telemetry.sql import query_table
 from stability.telemetry.statements import parameters

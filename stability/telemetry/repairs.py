@@ -11,7 +11,7 @@ import pandas as pd
 
 from stability.schema import ContractError
 from stability.telemetry.cells import SHOWN_ROWS
-from stability.telemetry.layout import Options
+from stability.telemetry.options import Options
 
 KEY = ["entity", "timestamp"]
 SERIES = ["entity", "metric"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["METRIC", "claim", "column_name", "fields_of", "labels_of", "named_columns", "named_rows", "pattern_of"]
+__all__ = ["METRIC", "claim", "column_name", "labels_of", "named_columns", "named_rows", "pattern_of"]
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stability.schema import ContractError, coerce_column, nearest
-from stability.telemetry.layout import ENTITY_NAMES, Roles, metric_names
+from stability.telemetry.layout import ENTITY_NAMES, Roles, fields_of, metric_names
 from stability.telemetry.options import Options
 
 METRIC = "value"  # name of a metric that nothing names, as a column of values is usually called
@@ -55,17 +55,6 @@ def labels_of(text: str) -> tuple[str, dict[str, str]] | None:
     elif not braces:
         return None
     return labels.pop("__name__", "") or name, labels
-
-
-def fields_of(template: str) -> list[str]:
-    """Names of the fields of a template: every text in braces.
-
-    Examples
-    --------
-    >>> fields_of("{job}/{metric.instance}")
-    ['job', 'metric.instance']
-    """
-    return re.findall(r"\{([^{}]*)\}", template)
 
 
 def pattern_of(template: str) -> re.Pattern:
@@ -229,9 +218,9 @@ def named_rows(
             labels |= {key: cells[key]} | more
             metric = name or metric
         series.append((metric, {key: text for key, text in labels.items() if text != ""}))
-    rows = {"row": [int(frame.index[at]) + 1 for at in first]}
     entities = [
-        _entity(labels, options, file, metric, row) for (metric, labels), row in zip(series, rows["row"], strict=True)
+        _entity(labels, options, file, metric, int(frame.index[at]) + 1)
+        for (metric, labels), at in zip(series, first, strict=True)
     ]
     entity = pd.Series(np.array(entities, dtype="O")[codes], index=frame.index, dtype="str")
     if roles.layout == "wide":

@@ -1,14 +1,12 @@
-"""Where the files are: paths, globs and URLs become a list of files whose bytes can be fetched."""
+"""Where the files are: paths, globs and URLs become a list of files."""
 
 from __future__ import annotations
 
-__all__ = ["Source", "failure", "fetch", "locate"]
+__all__ = ["Source", "failure", "locate"]
 
-import gzip
 import os
 import re
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +14,6 @@ import fsspec
 
 from stability.schema import ContractError, nearest
 from stability.telemetry.confidence import filled_options, shown_address
-from stability.telemetry.signatures import refuse_encoding
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # first bytes, which say what a file is more surely than its name does
 CHUNK = 1 << 22  # bytes between two movements of a progress bar
@@ -90,49 +87,6 @@ def locate(source: str | os.PathLike | Iterable[str | os.PathLike], **storage) -
     if not found:
         raise ContractError(expected="at least one file", got="an empty list", remedy="name a path, a glob or a URL")
     return list(found.values())
-
-
-def fetch(source: Source, advance: Callable[[int], object] | None = None) -> tuple[bytes, bytes]:
-    """Read a file's bytes, and unpack them where they are gzip.
-
-    Parameters
-    ----------
-    source : Source
-    advance : callable, optional
-        Told the number of bytes read since it was told last.
-
-    Returns
-    -------
-    raw, content : bytes
-        As stored, and unpacked; the same object where nothing was packed.
-
-    Raises
-    ------
-    ContractError
-        The file cannot be read, is empty, ends early, or is text in no known encoding.
-    """
-    chunks = []
-    try:
-        with source.system.open(source.path, "rb") as stream:
-            while chunk := stream.read(CHUNK):
-                chunks.append(chunk)
-                if advance:
-                    advance(len(chunk))
-    except Exception as error:  # noqa: BLE001 - each protocol's library has its own kinds of error
-        raise failure(error, source.label, source.path) from None
-    raw = content = b"".join(chunks)
-    if raw.startswith(GZIP):
-        try:
-            content = gzip.decompress(raw)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            said = "the end of a whole gzip file", f"a file cut short or damaged ({error})"
-            raise ContractError(file=source.label, expected=said[0], got=said[1], remedy="fetch it again") from error
-    if not content.removeprefix(MARK).strip():
-        expected = "a header and at least one row"
-        raise ContractError(file=source.label, expected=expected, got="an empty file", remedy="remove or replace it")
-    if not content.startswith(PARQUET):
-        refuse_encoding(content, source.label)
-    return raw, content
 
 
 def _match(text: str, storage: dict) -> list[Source]:

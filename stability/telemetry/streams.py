@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Pipe", "Tap", "beginning", "text_of", "unpacked", "without_comments"]
+__all__ = ["Pipe", "Tap", "beginning", "empty", "fetch", "text_of", "unpacked", "without_comments"]
 
 import codecs
 import hashlib
@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 from stability.schema import ContractError
-from stability.telemetry.signatures import EXPECTED, foreign
-from stability.telemetry.sources import CHUNK, GZIP, Source, failure
+from stability.telemetry.signatures import EXPECTED, foreign, refuse_encoding
+from stability.telemetry.sources import CHUNK, GZIP, MARK, PARQUET, Source, failure
 
 # First bytes by which a text says its own encoding.
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -44,11 +44,31 @@ class Tap:
                     if self.advance:
                         self.advance(len(chunk))
                     yield chunk
-        except (ContractError, GeneratorExit):
-            raise
         except Exception as error:  # noqa: BLE001 - each protocol's library has its own kinds of error
             raise failure(error, self.source.label, self.source.path) from None
         self.sha256, self.size, self.advance = digest.hexdigest(), size, None
+
+
+def fetch(source: Source) -> bytes:
+    """Read a whole file, unpacked where it is gzip: for tables that are small.
+
+    Raises
+    ------
+    ContractError
+        The file cannot be read, is empty, ends early, or is text in another encoding than UTF-8.
+    """
+    content = b"".join(unpacked(Tap(source), source.label))
+    if not content.removeprefix(MARK).strip():
+        raise empty(source.label)
+    if not content.startswith(PARQUET):
+        refuse_encoding(content, source.label)
+    return content
+
+
+def empty(label: str) -> ContractError:
+    """Say that a file holds nothing."""
+    expected = "a header and at least one row"
+    return ContractError(file=label, expected=expected, got="an empty file", remedy="remove or replace it")
 
 
 class Pipe(io.RawIOBase):

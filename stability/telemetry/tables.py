@@ -25,7 +25,7 @@ from stability.telemetry.objects import is_json, rows_of
 from stability.telemetry.options import Options
 from stability.telemetry.signatures import refuse_documents
 from stability.telemetry.sources import CHUNK, MARK, PARQUET, Source
-from stability.telemetry.streams import Pipe, Tap, beginning, text_of, unpacked, without_comments
+from stability.telemetry.streams import Pipe, Tap, beginning, empty, text_of, unpacked, without_comments
 
 csv.field_size_limit(1 << 30)  # a cell of megabytes is told by its row, not by the limit of Python's reader
 MOST = (1 << 31) - 1  # bytes of a block that Arrow can have
@@ -80,7 +80,7 @@ def read_table(
         return without_comments(text, options.comment) if options.comment else text
 
     if not first:
-        raise _empty(label)
+        raise empty(label)
     if first.startswith(PARQUET):
         frame, roles = _read_parquet(b"".join(content()), label, options)
     elif is_json(beginning(first, options.encoding)):
@@ -135,11 +135,6 @@ def read_cells(content: bytes, label: str) -> pd.DataFrame:
     if not rows.strip():
         return pd.DataFrame(columns=list(frame.names), dtype="str")
     return pd.read_csv(io.BytesIO(rows), sep=frame.delimiter, index_col=False, **settings)
-
-
-def _empty(label: str) -> ContractError:
-    expected = "a header and at least one row"
-    return ContractError(file=label, expected=expected, got="an empty file", remedy="remove or replace it")
 
 
 def _read_parquet(content: bytes, label: str, options: Options) -> tuple[pd.DataFrame, Roles]:

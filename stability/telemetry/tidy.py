@@ -13,7 +13,8 @@ import pandas as pd
 
 from stability.schema import ContractError, coerce_column, nearest
 from stability.telemetry.cells import SHOWN_ROWS, to_numbers, to_utc
-from stability.telemetry.layout import Options, Roles, metric_names
+from stability.telemetry.layout import Roles, metric_names
+from stability.telemetry.options import Options
 from stability.telemetry.repairs import repair
 from stability.telemetry.series import named_columns, named_rows
 from stability.telemetry.sources import Source
