@@ -292,6 +292,11 @@ def test_a_server_that_does_not_answer_in_time_is_told():
         (200, "[]", "an answer of Prometheus's HTTP API"),
         (403, "no", "credentials that the server accepts, got 403, no"),
         (200, answer({"metric": SERIES["metric"], "histograms": []}), "native histograms"),
+        (
+            200,
+            '{"data": {"resultType": "matrix", "result": null}, "warnings": null}',
+            "a series for at least one query",
+        ),
         (200, answer({**SERIES, "values": [[1_700_000_011, "1"]]}), "between its points"),
     ],
 )

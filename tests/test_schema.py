@@ -310,6 +310,15 @@ def test_single_entity_frame_gets_the_level():
     assert made["load"].dtype == "float64"
 
 
+def test_a_level_without_a_name_is_the_keys():
+    frame = pd.DataFrame({"load": [1.0, 2.0]}, index=stamps(2))
+    later = frame.set_axis(frame.index + pd.Timedelta("1h")).rename_axis("timestamp")
+    made = validate(pd.concat({"db": frame.rename_axis("timestamp"), "web": later}), "telemetry")
+    assert made.index.unique("entity").tolist() == ["db", "web"]
+    swapped = made.swaplevel().rename_axis(["timestamp", None])
+    assert validate(swapped.assign(entity="x"), "telemetry").index.unique("entity").tolist() == ["x"]
+
+
 def test_input_is_not_touched():
     frame = panel().iloc[::-1]
     before = frame.copy()

@@ -142,8 +142,10 @@ def flattened(frame: pd.DataFrame | pd.Series, table: str, *, source: str | Path
         raise ContractError(file=source, column=str(name), expected="each column once", got="the name twice or more")
     index = frame.index
     entity = frame.attrs.get("entity", SINGLE)
-    if isinstance(index, pd.MultiIndex) and set(index.names) == {None} and index.nlevels == len(contract.key):
-        index = index.set_names(contract.key)
+    if isinstance(index, pd.MultiIndex) and index.nlevels == len(contract.key):
+        # pd.concat({"web-1": frame}) leaves the first level without a name; it is the key's, unless a column is.
+        taken, pairs = {*index.names, *frame.columns}, zip(index.names, contract.key, strict=True)
+        index = index.set_names([key if name is None and key not in taken else name for name, key in pairs])
     elif isinstance(index, pd.DatetimeIndex) and "timestamp" in contract.key and "timestamp" not in frame.columns:
         index = index.rename("timestamp")
     elif len(contract.key) == 1 and index.names == [None] and not isinstance(index, pd.RangeIndex):

@@ -132,7 +132,7 @@ def _result(response: httpx.Response, url: str, name: str, promql: str) -> list[
         )
     try:
         answer = response.json()
-        kind, result = answer["data"]["resultType"], answer["data"]["result"]
+        kind, result = answer["data"]["resultType"], answer["data"]["result"] or []  # some write null for none
     except (ValueError, KeyError, TypeError):
         if code in (400, 422):
             raise ContractError(
@@ -148,7 +148,7 @@ def _result(response: httpx.Response, url: str, name: str, promql: str) -> list[
             got=f"{code}, {_words(response)}",
             remedy="give the server's address without /api/v1 or /graph, and with its path prefix if it has one",
         ) from None
-    for warning in answer.get("warnings", []):
+    for warning in answer.get("warnings") or []:
         log.warning("%s: %s: %s", url, name, warning)
     if kind != "matrix" or any("histograms" in series for series in result):
         remedy = "ask for numbers: histogram_quantile(0.99, ...), histogram_count(...)"
