@@ -28,6 +28,12 @@ def test_help_imports_nothing_heavy():
     assert not set(HEAVY) & set(imported.split())
 
 
+def test_notebooks_are_read_without_a_grammar_of_addresses():
+    code = "import sys, stability.workbench.runner; print('lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False", "two seconds at the start of every night"
+
+
 @pytest.mark.parametrize("verb", [["--help"], ["run", "--help"], ["data", "--help"]])
 def test_every_verb_explains_itself(verb):
     done = stability(*verb)
