@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# uv does not read pip's settings: hand it the folders of wheels that pip knows (a list with commas, not spaces).
+# uv does not read pip's settings: hand it the folders of wheels that pip knows (a list with commas, not spaces). Asking pip
+# takes a second, so it is done where uv is called and nowhere else.
 empty :=
 space := $(empty) $(empty)
 comma := ,
-FIND_LINKS := $(or $(PIP_FIND_LINKS),$(if $(PYTHON),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)))
-export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(subst $(space),$(comma),$(strip $(FIND_LINKS))))
+FIND_LINKS = $(or $(PIP_FIND_LINKS),$(if $(PYTHON),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)))
+$(VENV)/.ready lock: export UV_FIND_LINKS ?= $(subst $(space),$(comma),$(strip $(FIND_LINKS)))
 export UV_COMPILE_BYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_help_names_every_target_and_comes_first():
     assert doors <= set(re.findall(r"^([a-z]+):.*## ", text, re.M))
     said = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in said.splitlines()} == set(re.findall(r"^([a-z]+):.*## ", text, re.M))
+
+
+def test_make_asks_pip_nothing_when_the_environment_is_there(tmp_path):
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    (tmp_path / "requirements.lock").touch()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho asked >> {tmp_path / 'calls'}\n")
+    python.chmod(0o755)
+    clean = {name: value for name, value in os.environ.items() if not name.endswith("_FIND_LINKS")}
+    subprocess.run(
+        ["make", "-n", "nightly", f"PYTHON={python}"], cwd=tmp_path, env=clean, check=True, capture_output=True
+    )
+    assert not (tmp_path / "calls").exists()
 
 
 def test_make_says_what_to_do_without_the_right_python(tmp_path):
