@@ -140,20 +140,32 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Interrupted; everything that was running is marked.", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, RuntimeError, OSError) as error:
-        if not _expected(error):
+    except Exception as error:
+        said = _said(error)
+        if said is None:
             raise
-        print(f"stability: {error}", file=sys.stderr)
+        print(f"stability: {said}", file=sys.stderr)
         sys.exit(WRONG if isinstance(error, ValueError) else 1)
 
 
-def _expected(error: Exception) -> bool:
-    """Whether an error was raised for the user; anything else is a defect of ours and keeps its traceback."""
+def _said(error: Exception) -> str | None:
+    """What an error tells the user; None of a defect of ours, which keeps its traceback."""
     from stability.schema import ContractError
     from stability.workbench.runner import RunnerBusyError
 
     # A server that does not answer is the user's to start, and the error names it.
-    return isinstance(error, ContractError | RunnerBusyError | ConnectionError)
+    if isinstance(error, ContractError | RunnerBusyError | ConnectionError):
+        return str(error)
+    # By their names: importing MLflow for a sentence would take seconds.
+    if {"mlflow.exceptions.MlflowException", "sqlalchemy.exc.SQLAlchemyError"} & {
+        f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__
+    }:
+        from stability.workbench.publishing import brief
+        from stability.workbench.reporting.formats import redact
+        from stability.workbench.tracking import store_uri
+
+        return f"the store {redact(store_uri())} did not answer: {brief(error)}"
+    return None
 
 
 if __name__ == "__main__":

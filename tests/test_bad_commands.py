@@ -136,6 +136,21 @@ def test_a_wrong_home_or_store_ends_with_a_sentence(bench, environment, code, sa
         assert words in done.stderr
 
 
+@pytest.mark.parametrize("verb", [["prune", "--dry-run"], ["reproduce", "nothing"]], ids=["prune", "reproduce"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://me:hush@127.0.0.1:9", "postgresql+psycopg://me:hush@127.0.0.1:9/runs"],
+    ids=["server", "postgres"],
+)
+def test_a_store_that_is_away_is_a_sentence_for_every_verb(bench, verb, address):
+    done = stability(bench, *verb, MLFLOW_TRACKING_URI=address, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == FAILED, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
+    assert "did not answer" in done.stderr
+    assert "me:***@127.0.0.1:9" in done.stderr
+
+
 def test_two_runners_at_once_is_a_sentence_too(bench):
     folder = bench.folder / "runs" / "good"
     folder.mkdir(parents=True, exist_ok=True)
