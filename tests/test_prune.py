@@ -99,6 +99,13 @@ def test_old_nights_go_for_good_and_what_is_repeated_stays(bench):
     assert len(third.history) == 3
 
 
+@pytest.mark.parametrize("days", [1e7, float("inf")])
+def test_more_days_than_the_calendar_has_are_no_bound(bench, days):
+    night(bench, ago=300)
+    night(bench)
+    assert prune(keep_days=days, dry_run=True) == retention.Pruned()
+
+
 def test_the_newest_and_the_last_good_night_always_stay(bench):
     good, _ = night(bench, ago=300)
     bad, _ = night(bench, steps={"a": {"notebook": "raises.ipynb"}}, ago=200)

@@ -18,6 +18,7 @@ import nbformat
 from stability.workbench.facts import StepFacts
 from stability.workbench.provenance import digest
 from stability.workbench.spec import declared_parameters
+from stability.workbench.tracking import pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -103,23 +104,14 @@ def count(client: "MlflowClient", steps: Iterable[StepFacts]) -> list[dict[str, 
                 parts.setdefault(name, {**json.loads(value), "steps": []})["steps"].append(step.key)
     if not parts:
         return []
-    experiments = list(_experiments(client))
+    from mlflow.entities import ViewType
+
+    experiments = list(pages(client.search_experiments, view_type=ViewType.ALL, max_results=1000))
     for name, part in parts.items():
         looks = _looks(client, name, experiments)
         part["configurations"] = len({look for look, _ in looks})
         part["packages"] = len({package for _, package in looks})
     return list(parts.values())
-
-
-def _experiments(client: "MlflowClient") -> Iterable[Any]:
-    from mlflow.entities import ViewType
-
-    token = None
-    while True:
-        page = client.search_experiments(view_type=ViewType.ALL, max_results=1000, page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
 
 
 def _looks(client: "MlflowClient", name: str, experiments: list[Any]) -> set[tuple[str, str]]:
@@ -133,14 +125,9 @@ def _looks(client: "MlflowClient", name: str, experiments: list[Any]) -> set[tup
         if tag == name
         for look in json.loads(value)["looks"]
     }
-    token = None
-    while True:
-        page = client.search_runs(
-            [e.experiment_id for e in experiments], f"tags.`{name}` LIKE '%'", ViewType.ALL, 1000, page_token=token
-        )
-        found |= {_look(run.data.tags) for run in page}
-        if not (token := page.token):
-            return found
+    ids = [experiment.experiment_id for experiment in experiments]
+    runs = pages(client.search_runs, ids, f"tags.`{name}` LIKE '%'", ViewType.ALL, 1000)
+    return found | {_look(run.data.tags) for run in runs}
 
 
 def _look(tags: Mapping[str, str]) -> tuple[str, str]:

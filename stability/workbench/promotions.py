@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from stability.workbench.tracking import pages
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -30,25 +32,12 @@ def left_over(client: "MlflowClient", runs: set[str]) -> list[str]:
 
 def _versions(client: "MlflowClient") -> Iterator[tuple[Any, bool]]:
     """Each version of each registered model, and whether it was promoted."""
-    token = None
-    while True:
-        page = client.search_registered_models(max_results=100, page_token=token)
-        for model in page:
-            aliased = {str(version) for version in client.get_registered_model(model.name).aliases.values()}
-            for version in _versions_of(client, model.name):
-                staged = version.current_stage not in NO_STAGE
-                yield version, staged or str(version.version) in aliased
-        if not (token := page.token):
-            return
-
-
-def _versions_of(client: "MlflowClient", name: str) -> Iterator[Any]:
-    token, quoted = None, name.replace("'", "\\'")
-    while True:
-        page = client.search_model_versions(f"name='{quoted}'", max_results=1000, page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
+    for model in pages(client.search_registered_models, max_results=100):
+        aliased = {str(version) for version in client.get_registered_model(model.name).aliases.values()}
+        quoted = model.name.replace("'", "\\'")
+        for version in pages(client.search_model_versions, f"name='{quoted}'", max_results=1000):
+            staged = version.current_stage not in NO_STAGE
+            yield version, staged or str(version.version) in aliased
 
 
 def _sources(client: "MlflowClient", version: Any) -> set[str]:

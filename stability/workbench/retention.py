@@ -21,7 +21,7 @@ from stability.schema import ContractError, home
 from stability.workbench import looks, promotions
 from stability.workbench.nights import LOCK, PRUNING, RUN_FILE, Night, names, read_nights
 from stability.workbench.publishing import OURS, RECIPE
-from stability.workbench.tracking import locked, now, open_store, store_file, store_uri
+from stability.workbench.tracking import locked, now, open_store, pages, store_file, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,7 +99,7 @@ def prune(*, keep_days: float = KEEP_DAYS, keep_runs: int = KEEP_RUNS, dry_run: 
             raise ContractError(file=runs, expected="one `stability prune` at a time", got="another one") from None
         client, found = open_store(), Pruned()
         promoted = promotions.promoted_runs(client)
-        oldest = now() - dt.timedelta(days=keep_days)
+        oldest = _oldest(keep_days)
         kept, gone = [], []
         for name in names(runs):
             nights = read_nights(runs / name)
@@ -119,6 +119,14 @@ def prune(*, keep_days: float = KEEP_DAYS, keep_runs: int = KEEP_RUNS, dry_run: 
         if not dry_run:
             _remove(client, found)
         return found
+
+
+def _oldest(keep_days: float) -> dt.datetime:
+    """The moment before which a night is too old; with more days than the calendar has, none is."""
+    try:
+        return now() - dt.timedelta(days=keep_days)
+    except OverflowError:
+        return dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 def _staying(nights: list[Night], oldest: dt.datetime, count: int) -> set[Path]:
@@ -169,13 +177,9 @@ def _runs(client: "MlflowClient") -> Iterator[Any]:
     """Every run that a night made, with those that an earlier pruning has deleted by half."""
     from mlflow.entities import ViewType
 
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    token = None
-    while experiments:
-        page = client.search_runs(experiments, f"tags.`{OURS}` LIKE '%'", ViewType.ALL, 1000, page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
+    experiments = [e.experiment_id for e in pages(client.search_experiments)]
+    if experiments:
+        yield from pages(client.search_runs, experiments, f"tags.`{OURS}` LIKE '%'", ViewType.ALL, 1000)
 
 
 def _closure(client: "MlflowClient", known: dict[str, Any], wanted: Iterable[str]) -> set[str]:
@@ -225,13 +229,10 @@ def _choose_data(
     """Snapshots that nothing kept has read, environments beyond age and count."""
     used = {n.run.get("data", {}).get("sha256") for n in kept}
     going = set(found.runs)
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    token = None
-    while experiments:
-        page = client.search_runs(experiments, "tags.`data.sha256` LIKE '%'", max_results=1000, page_token=token)
-        used |= {r.data.tags["data.sha256"] for r in page if r.info.run_id not in going}
-        if not (token := page.token):
-            break
+    experiments = [e.experiment_id for e in pages(client.search_experiments)]
+    if experiments:
+        runs = pages(client.search_runs, experiments, "tags.`data.sha256` LIKE '%'", max_results=1000)
+        used |= {r.data.tags["data.sha256"] for r in runs if r.info.run_id not in going}
     young = time.time() - SETTLING
     for folder in _sorted(home() / "runs" / ".snapshots"):
         if folder.name not in used and folder.stat().st_mtime < young:

@@ -21,7 +21,7 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ __all__ = [
     "log_tables",
     "log_test_part",
     "open_store",
+    "pages",
     "read_metrics",
     "store_file",
     "store_uri",
@@ -178,6 +179,16 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
             remedy=f"mlflow experiments restore --experiment-id {found.experiment_id}, or mlflow gc to purge it",
         )
     return found.experiment_id
+
+
+def pages(search: Callable, *arguments: Any, **options: Any) -> Iterator[Any]:
+    """Everything that a search of MLflow's client finds, page after page."""
+    token = None
+    while True:
+        page = search(*arguments, **options, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 def connect() -> None:
