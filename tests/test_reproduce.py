@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from workbenches import CHECKOUT, PLAIN, RAISES, Workbench
 
 from stability.workbench.provenance import git_facts
-from stability.workbench.reproduction import Difference, differences
+from stability.workbench.reproduction import Difference, differences, environments
 
 # Reads the data, the package and a parameter, and logs one of everything.
 MEASURES = (
@@ -453,3 +453,9 @@ def test_another_lock_is_another_environment(repository):
         assert ("building an environment" in done.stdout) == built
     pythons = list((repository.folder / "runs" / ".environments").glob("*/bin/python"))
     assert [p.parents[1].name for p in pythons] == [hashlib.sha256(lock).hexdigest()]
+
+
+def test_another_python_is_told_by_what_is_known_of_it(monkeypatch):
+    monkeypatch.setattr(environments, "_built", lambda *_: Path("python"))
+    found = environments.interpreter(hashlib.sha256(b"pins").hexdigest(), b"pins", "3.10.2", print)
+    assert found.notes == ("Python 3.10 of some patch, was 3.10.2",)

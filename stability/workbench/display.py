@@ -155,9 +155,7 @@ def print_pruned(found: "Pruned", *, dry_run: bool) -> None:
     }
     for kind, entries in kinds.items():
         for entry in entries:
-            shown = (
-                os.path.relpath(entry, root) if kind != "run in the store" and isinstance(entry, Path) else str(entry)
-            )
+            shown = os.path.relpath(entry, root) if isinstance(entry, Path) else entry
             console.print(f"{kind}: {escape(shown)}", highlight=False, soft_wrap=True)
     for name in found.busy:
         console.print(f"left alone, a night of it runs: {escape(name)}", highlight=False)

@@ -58,7 +58,8 @@ def interpreter(lock: str, text: bytes | None, version: str, say: Callable[[str]
     """
     here = platform.python_version()
     same_minor = _minor(version) == _minor(here)
-    notes = () if version == here else (f"Python {here if same_minor else version + ' of some patch'}, was {version}",)
+    present = here if same_minor else f"{_minor(version)} of some patch"
+    notes = () if version == here else (f"Python {present}, was {version}",)
     if lock == lock_sha256() and same_minor:
         return Interpreter(Path(sys.executable), notes)
     if lock == "none":

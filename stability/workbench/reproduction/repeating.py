@@ -21,6 +21,7 @@ from nbformat.v4 import new_code_cell
 
 from stability import datasets
 from stability.datasets.snapshots import SNAPSHOT, told
+from stability.datasets.sources import mirror
 from stability.schema import ContractError, home
 from stability.workbench import kernels, reuse
 from stability.workbench.provenance import file_sha256
@@ -118,7 +119,6 @@ def reproduce(
     """
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise ContractError(column="tolerance", expected="a number of at least 0", got=repr(tolerance))
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = open_store()
     found, results = recorded.targets(client, run_id), []
     begin(found)
@@ -329,9 +329,8 @@ def _kernelspec(folder: Path, python: environments.Interpreter) -> Iterator[str]
 
 def _data_folders() -> dict[str, str]:
     """Where public data lie, which the workbench otherwise finds beside its own folder."""
-    mirror = os.environ.get("STABILITY_DATA_MIRROR") or home().parent / "shared" / "data"
-    folder = Path(mirror).expanduser().resolve()
-    return {"STABILITY_DATA_MIRROR": str(folder)} if folder.is_dir() else {}
+    folder = mirror("")
+    return {"STABILITY_DATA_MIRROR": str(folder.resolve())} if folder else {}
 
 
 def _other_code_or_data(run: Recorded, guard: dict | None) -> list[str]:
