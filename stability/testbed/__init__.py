@@ -1,0 +1,1 @@
+"""A small real inference service to watch, record, break and repair."""
