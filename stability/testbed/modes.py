@@ -124,7 +124,6 @@ FAILURE_MODES: Mapping[str, Mode] = MappingProxyType(
             on=("feature-store",),
             course="step",
             seconds=(45, 65),
-            root_metrics=("feature_drift_psi",),
         ),
         "event_loop_stall": Mode(
             "blocking calls stop the gateway's event loop, longer and longer",

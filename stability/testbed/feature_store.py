@@ -1,0 +1,135 @@
+"""The feature store: blocks of items, each feature a median of raw observations in SQLite, over HTTP."""
+
+from __future__ import annotations
+
+__all__ = ["BLOCK", "build", "main"]
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+from fastapi import HTTPException
+from fastapi.responses import Response
+from prometheus_client import Gauge
+
+from stability.testbed.effects import Effect, Effects, common_effects
+from stability.testbed.service import Service, arguments, serve
+from stability.testbed.task import FEATURES, ITEMS, item_features
+
+BLOCK = 32  # items that are fetched together
+OBSERVATIONS = 31  # raw observations behind each feature, odd so that the median is one of them
+STEP = 1 / 24  # of a raw observation, which is stored as a whole number of steps from -128 to 127
+FILE = "features.sqlite"
+NEIGHBOUR = 97  # how many blocks away a stale row comes from
+
+PSI = Gauge("feature_drift_psi", "Population stability index of the features served lately, against all items.")
+
+
+def build(folder: Path) -> Path:
+    """Write the raw observations of every item, unless they are there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the database lies.
+
+    Returns
+    -------
+    Path
+        The database.
+    """
+    path = folder / FILE
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(7)
+    draft = path.with_suffix(".part")
+    draft.unlink(missing_ok=True)
+    with sqlite3.connect(draft) as database:
+        database.execute("create table observations (block integer primary key, raw blob not null)")
+        for block in range(ITEMS // BLOCK):
+            centre = item_features()[block * BLOCK : (block + 1) * BLOCK]
+            noise = rng.standard_normal((OBSERVATIONS, BLOCK, FEATURES), dtype="float32")
+            noise[0] = 0
+            noise[1::2] = -noise[2::2]  # symmetric about the centre, so that the median is the centre
+            raw = np.clip(np.rint((centre + noise) / STEP), -128, 127).astype("int8")
+            database.execute("insert into observations values (?, ?)", (block, raw.tobytes()))
+    database.close()
+    draft.replace(path)
+    return path
+
+
+class Store:
+    """Blocks of features out of the database.
+
+    Parameters
+    ----------
+    path : Path
+        The database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.database = sqlite3.connect(path, check_same_thread=False)
+        self.stale = 0.0  # share of the rows that are another item's
+        self.rng = np.random.default_rng()
+        self.lately = np.zeros(10)
+        edges = np.quantile(item_features(), np.linspace(0, 1, 11)[1:-1])
+        self.edges = edges.astype("float32")
+
+    def block(self, number: int) -> np.ndarray:
+        """Features of a block, float32, (BLOCK, FEATURES)."""
+        features = self._medians(number)
+        if self.stale:
+            other = self._medians((number + NEIGHBOUR) % (ITEMS // BLOCK))
+            wrong = self.rng.random(BLOCK) < self.stale
+            features[wrong] = other[::-1][wrong]
+        counts = np.bincount(np.searchsorted(self.edges, features.ravel()), minlength=10)
+        self.lately = 0.98 * self.lately + counts
+        return features
+
+    def _medians(self, number: int) -> np.ndarray:
+        row = self.database.execute("select raw from observations where block = ?", (number,)).fetchone()
+        if row is None:
+            raise HTTPException(404, f"no block {number}: there are {ITEMS // BLOCK}")
+        raw = np.frombuffer(row[0], "int8").reshape(OBSERVATIONS, BLOCK, FEATURES)
+        return np.median(raw, axis=0).astype("float32") * np.float32(STEP)
+
+    def drift(self) -> float:
+        """Population stability index of what was served lately; 0 before anything was."""
+        total = self.lately.sum()
+        if not total:
+            return 0.0
+        share = np.maximum(self.lately / total, 1e-6)
+        return float(((share - 0.1) * np.log(share / 0.1)).sum())
+
+
+def application(service: Service, store: Store) -> None:
+    """Give the store its routes and effects."""
+    PSI.set_function(store.drift)
+
+    @service.app.get("/v1/blocks/{number}")
+    async def block(number: int) -> Response:
+        return Response(store.block(number).tobytes(), media_type="application/octet-stream")
+
+    @asynccontextmanager
+    async def stale_features(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+        try:
+            yield lambda level: setattr(store, "stale", min(0.6 * level, 1.0))
+        finally:
+            store.stale = 0.0
+
+    Effects(service, common_effects(service) | {"stale_features": stale_features})
+
+
+def main() -> None:
+    """Serve features."""
+    told = arguments(__doc__).parse_args()
+    service = Service(told.name, told.home)
+    application(service, Store(build(told.home / "store")))
+    serve(service, told.port)
+
+
+if __name__ == "__main__":
+    main()

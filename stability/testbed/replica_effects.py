@@ -1,0 +1,125 @@
+"""What can be done to a replica: its memory, descriptors, disk, connections and cache."""
+
+from __future__ import annotations
+
+__all__ = ["replica_effects"]
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from stability.testbed.effects import Doing, Effect
+from stability.testbed.task import ITEMS
+
+if TYPE_CHECKING:
+    from stability.testbed.model_server import ModelServer
+
+LEAK = 380 << 20  # bytes at an intensity of 1: more than the process may take
+CHUNK = 1 << 20  # bytes that are lost at once, as small objects
+FULL = 1.1  # of the disk, the descriptors and the pool at an intensity of 1: full before the end
+HARMLESS = 0.45  # of what the twin takes: cache, clients, copy
+EXPIRE = 3.0  # s after which all blocks expire, again and again
+BLOCKS = ITEMS // 32
+
+
+def replica_effects(server: ModelServer) -> dict[str, Doing]:
+    """Effects of a replica by name."""
+
+    def memory(most: int) -> Doing:
+        @asynccontextmanager
+        async def grow(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+            kept: list[object] = []
+
+            def act(level: float) -> None:
+                for _ in range(min(int(level * most) // CHUNK - len(kept), 8)):
+                    kept.append(_objects())
+
+            try:
+                yield act
+            finally:
+                kept.clear()
+
+        return grow
+
+    def descriptors(share: float) -> Doing:
+        @asynccontextmanager
+        async def grow(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+            from stability.testbed.model_server import DESCRIPTORS
+
+            files: list = []
+
+            def act(level: float) -> None:
+                try:
+                    while len(files) < level * share * DESCRIPTORS:
+                        files.append(open("/dev/null", "rb"))  # noqa: SIM115: never closed, that is the point
+                except OSError:
+                    server.note("a batch failed: Too many open files")
+
+            try:
+                yield act
+            finally:
+                for file in files:
+                    file.close()
+
+        return grow
+
+    def disk(share: float) -> Doing:
+        @asynccontextmanager
+        async def grow(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+            def act(level: float) -> None:
+                try:
+                    server.volume.fill(level * share)
+                except OSError as error:
+                    server.note(f"debug log: {error.strerror}")
+
+            try:
+                yield act
+            finally:
+                server.volume.clean()
+
+        return grow
+
+    @asynccontextmanager
+    async def connection_pool_exhaustion(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+        try:
+            yield lambda level: server.pool.leak(round(level * FULL * server.pool.size))
+        finally:
+            server.pool.leak(0)
+
+    @asynccontextmanager
+    async def cache_stampede(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+        async def herd() -> None:
+            while True:
+                server.cache.blocks.clear()
+                wanted = int(min(effect.intensity, 1.0) * BLOCKS)
+                await asyncio.gather(*(server.fetch(k) for k in range(wanted)), return_exceptions=True)
+                await asyncio.sleep(EXPIRE)
+
+        storm = asyncio.create_task(herd())
+        try:
+            yield lambda level: None
+        finally:
+            storm.cancel()
+
+    @asynccontextmanager
+    async def cache_warm_up(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+        server.cache.blocks.clear()
+        yield lambda level: None
+
+    return {
+        "memory_leak": memory(LEAK),
+        "cache_growth": memory(int(LEAK * HARMLESS)),
+        "descriptor_leak": descriptors(FULL),
+        "idle_clients": descriptors(HARMLESS),
+        "disk_full": disk(FULL),
+        "backup": disk(HARMLESS),
+        "connection_pool_exhaustion": connection_pool_exhaustion,
+        "cache_stampede": cache_stampede,
+        "cache_warm_up": cache_warm_up,
+    }
+
+
+def _objects() -> list[dict[str, float]]:
+    """About `CHUNK` bytes of small objects, which the garbage collector has to walk through."""
+    return [{"request": float(k), "answer": k * 0.5} for k in range(CHUNK // 256)]
