@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from stability.testbed.verbs import app as testbed
+
 __all__ = ["app", "main"]
 
 WRONG = 2  # exit code of a wrong spec, file or option
@@ -19,6 +21,7 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Which data there are, where they come from, whether they are intact.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.add_typer(testbed, name="testbed")
 
 
 @app.command()

@@ -185,6 +185,19 @@ _ALL = (
         ordered=(("start", "end"),),
     ),
     Table(
+        "benign",
+        "a harmless event that may look like a fault, and the span of its traces",
+        ("event_id",),
+        {
+            "event_id": _text("name of the event"),
+            "entity": ENTITY,
+            "start": _time("it begins"),
+            "end": _time("it is over; what it changed for good stays"),
+            "kind": _text("release, campaign, maintenance, ..."),
+        },
+        ordered=(("start", "end"),),
+    ),
+    Table(
         "parts",
         "a span of an entity's record, and what the protocol of its origin uses it for",
         (),

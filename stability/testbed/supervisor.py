@@ -73,7 +73,9 @@ class Supervisor:
     def begin(self) -> None:
         """Start the service: the feature store, the replicas, the gateway, and whoever samples their metrics."""
         store, gateway, metrics, *ports = free_ports(3 + len(REPLICAS))
-        training = [subprocess.Popen([sys.executable, "-m", models.__name__, self.home / "models", v]) for v in models.FIRST]
+        training = [
+            subprocess.Popen([sys.executable, "-m", models.__name__, self.home / "models", v]) for v in models.FIRST
+        ]
         self.add(self._module("feature_store", "feature-store", store))
         if any(process.wait() for process in training):
             raise RuntimeError("the models could not be trained")
@@ -231,9 +233,7 @@ class Supervisor:
             With the process's own words where it refuses; 502 where it does not answer.
         """
         try:
-            response = await self.client.request(
-                method, f"http://{LOOPBACK}:{self.child(name).port}{path}", json=body
-            )
+            response = await self.client.request(method, f"http://{LOOPBACK}:{self.child(name).port}{path}", json=body)
         except httpx.HTTPError as error:
             raise HTTPException(502, f"{name} does not answer: {type(error).__name__}") from None
         if not response.is_success:
