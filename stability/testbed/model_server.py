@@ -27,7 +27,7 @@ from stability.testbed.effects import Effects, common_effects
 from stability.testbed.feature_store import BLOCK
 from stability.testbed.pool import Pool
 from stability.testbed.replica_effects import replica_effects
-from stability.testbed.service import LOOPBACK, Service, arguments, serve
+from stability.testbed.service import Service, arguments, serve
 from stability.testbed.task import FEATURES, ITEMS
 from stability.testbed.volume import Volume
 
@@ -179,10 +179,13 @@ class ModelServer:
         """Fetch a block from the feature store over one of the pool's connections, and keep it."""
         told = self.configuration
         try:
-            async with asyncio.timeout(told.feature_timeout), self.pool:
-                async with self.session.get(f"/v1/blocks/{number}") as response:
-                    response.raise_for_status()
-                    raw = await response.read()
+            async with (
+                asyncio.timeout(told.feature_timeout),
+                self.pool,
+                self.session.get(f"/v1/blocks/{number}") as response,
+            ):
+                response.raise_for_status()
+                raw = await response.read()
         except TimeoutError:
             why = "no free connection" if self.pool.pending and not self.pool.free else "no answer"
             self.note(f"feature store: {why} within {told.feature_timeout:g} s")

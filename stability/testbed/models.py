@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["LAYERS", "load", "release", "spoil", "train"]
 
+import itertools
 import os
 import shutil
 import sys
@@ -33,7 +34,7 @@ def train(folder: Path, version: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(FIRST.index(version))
     features, labels = torch.from_numpy(item_features().copy()), torch.from_numpy(item_labels().copy())
-    sizes = list(zip(LAYERS, LAYERS[1:], strict=False))
+    sizes = list(itertools.pairwise(LAYERS))
     linear = [torch.nn.Linear(*size) for size in sizes]
     net = torch.nn.Sequential(linear[0], torch.nn.ReLU(), linear[1], torch.nn.ReLU(), linear[2])
     steps = EPOCHS * (ITEMS // BATCH)

@@ -1,4 +1,4 @@
-"""The processes of the testbed: started with a pipe that ends with their parent, named in a file, found again and ended."""
+"""The processes of the testbed: started so that they end with their parent, named in a file, found again and ended."""
 
 from __future__ import annotations
 
