@@ -22,7 +22,7 @@ from stability.testbed import control
 from stability.testbed.plan import Plan, Scheduled, schedule
 from stability.testbed.scraping import NAME as METRICS
 from stability.testbed.scraping import installed
-from stability.testbed.tables import segment_tables
+from stability.testbed.tables import join, segment_tables
 
 WARM_UP = 20.0  # s of load before a segment begins: caches fill, pools open
 ROOM = 2 << 30  # bytes that must be free on the disk
@@ -30,7 +30,6 @@ OTHERS = 0.25  # of all cores, taken by others over a minute: a segment that had
 MINUTE = 12  # looks at the machine that make one
 LOOK = 5.0  # s between two looks at the machine
 TRIES = 3  # of a segment that others disturb
-FACTS = "recording.json"
 
 
 def record(
@@ -162,9 +161,7 @@ class _Machine:
             "load_mean": round(load.mean(), 2),
             "load_max": round(load.max(), 2),
             "others_mean": round(float(pd.Series(self.others, dtype="float64").mean()), 3),
-            "others_minute_max": round(
-                minutes.iloc[MINUTE - 1 :].max() if len(minutes) >= MINUTE else minutes.iloc[-1], 3
-            ),
+            "others_minute_max": round(minutes.iloc[min(MINUTE, len(minutes)) - 1 :].max(), 3),
         }
 
 

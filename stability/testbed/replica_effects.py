@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["replica_effects"]
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -32,8 +33,7 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
             kept: list[object] = []
 
             def act(level: float) -> None:
-                for _ in range(min(int(level * most) // CHUNK - len(kept), 8)):
-                    kept.append(_objects())
+                kept.extend(_objects() for _ in range(min(int(level * most) // CHUNK - len(kept), 8)))
 
             try:
                 yield act
@@ -47,12 +47,12 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
         async def grow(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
             from stability.testbed.model_server import DESCRIPTORS
 
-            files: list = []
+            files: list[int] = []
 
             def act(level: float) -> None:
                 try:
                     while len(files) < level * share * DESCRIPTORS:
-                        files.append(open("/dev/null", "rb"))  # noqa: SIM115: never closed, that is the point
+                        files.append(os.open(os.devnull, os.O_RDONLY))  # and never closed
                 except OSError:
                     server.note("a batch failed: Too many open files")
 
@@ -60,7 +60,7 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
                 yield act
             finally:
                 for file in files:
-                    file.close()
+                    os.close(file)
 
         return grow
 

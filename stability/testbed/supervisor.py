@@ -20,12 +20,11 @@ from pathlib import Path
 
 import httpx
 import psutil
-import uvicorn
 from fastapi import HTTPException
-from prometheus_client import Gauge
 
 from stability.testbed import models, scraping
-from stability.testbed.events import Event, Events
+from stability.testbed.console import live
+from stability.testbed.events import Events
 from stability.testbed.feature_store import FILE as FEATURES
 from stability.testbed.gateway import REPLICAS as REPLICAS_FILE
 from stability.testbed.modes import REPLICAS
@@ -37,10 +36,6 @@ AGAIN = 1.0  # s before a process that ended by itself is started again
 STOP = 4.0  # s for a process to stop by itself
 MOST = 4  # replicas
 HOURS = 6.0  # a testbed that was forgotten ends by itself
-
-CPU = Gauge("system_cpu_utilization_ratio", "Busy share of all cores.")
-LOAD = Gauge("system_cpu_load_1m", "Mean number of runnable threads over a minute.")
-FREE = Gauge("system_memory_available_bytes", "Memory that is available to new work.")
 
 
 class Supervisor:
@@ -100,6 +95,21 @@ class Supervisor:
         features = f"http://{LOOPBACK}:{self.children['feature-store'].port}"
         self.add(self._module("model_server", name, port, "--features", features))
 
+    async def load(self, rate: float, seed: int) -> None:
+        """Let users come.
+
+        Raises
+        ------
+        HTTPException
+            409: they are there.
+        """
+        if "users" in self.children and self.children["users"].alive:
+            raise HTTPException(409, "users are there already: stop them first")
+        url = f"http://{LOOPBACK}:{self.children['gateway'].port}"
+        more = ("--url", url, "--rate", str(rate), "--seed", str(seed))
+        self.add(self._module("load", "users", free_ports(1)[0], *more))
+        await self.until_healthy(["users"])
+
     def write(self) -> None:
         """Write down who runs, for whoever has to clean up, and who is to be sampled."""
         me = {"pid": os.getpid(), "begun": psutil.Process().create_time(), "port": self.port}
@@ -139,10 +149,11 @@ class Supervisor:
         """Stop a process, by force where it does not."""
         child = self.child(name)
         child.wanted = False
-        await self._end(child)
+        await self.end(child)
         self.write()
 
-    async def _end(self, child: Child) -> None:
+    async def end(self, child: Child) -> None:
+        """Tell a process to stop, by force where it does not."""
         child.signal()
         for _ in range(int(STOP / 0.05)):
             if not child.alive:
@@ -340,97 +351,6 @@ class Supervisor:
         }
         events = [event.model_dump() for event in self.events.at_work()]
         return {"healthy": all(healthy), "home": str(self.home), "processes": processes, "at_work": events}
-
-
-def application(supervisor: Supervisor) -> None:
-    """Give the supervisor its routes."""
-    app = supervisor.service.app
-    CPU.set_function(_busy())
-    LOAD.set_function(lambda: os.getloadavg()[0])
-    FREE.set_function(lambda: psutil.virtual_memory().available)
-
-    app.get("/status")(supervisor.status)
-
-    @app.post("/stop")
-    async def stop() -> dict[str, bool]:
-        supervisor.stopping.set()
-        return {"stopping": True}
-
-    @app.post("/processes/{name}/{verb}")
-    async def act(name: str, verb: str) -> dict:
-        verbs = {
-            "start": supervisor.start,
-            "stop": supervisor.stop,
-            "restart": supervisor.restart,
-            "reload": supervisor.reload,
-            "rollback": supervisor.rollback,
-        }
-        if verb not in verbs:
-            raise HTTPException(404, f"no verb {verb!r}: there are {', '.join(verbs)}")
-        return {"done": verb, "name": name, "result": await verbs[verb](name)}
-
-    @app.post("/scale/{replicas}")
-    async def scale(replicas: int) -> dict[str, int]:
-        await supervisor.scale(replicas)
-        return {"replicas": replicas}
-
-    @app.post("/backup")
-    async def backup(folder: str) -> dict[str, str]:
-        return {"folder": str(await asyncio.to_thread(supervisor.backup, Path(folder)))}
-
-    @app.post("/restore")
-    async def restore(folder: str) -> dict[str, str]:
-        await supervisor.restore(Path(folder))
-        return {"folder": folder}
-
-    @app.post("/load")
-    async def load(rate: float, seed: int) -> dict[str, int]:
-        if "users" in supervisor.children and supervisor.children["users"].alive:
-            raise HTTPException(409, "users are there already: stop them first")
-        port = free_ports(1)[0]
-        url = f"http://{LOOPBACK}:{supervisor.children['gateway'].port}"
-        more = ("--url", url, "--rate", str(rate), "--seed", str(seed))
-        supervisor.add(supervisor._module("load", "users", port, *more))
-        await supervisor.until_healthy(["users"])
-        return {"port": port}
-
-    @app.post("/inject")
-    async def inject(event: Event) -> dict:
-        return await supervisor.events.begin(event)
-
-    @app.post("/undo")
-    async def undo() -> dict[str, int]:
-        return {"undone": await supervisor.events.end_all()}
-
-
-def _busy():
-    """The busy share of all cores since the last time that somebody asked."""
-    psutil.cpu_percent()
-    return lambda: psutil.cpu_percent() / 100
-
-
-async def live(supervisor: Supervisor) -> None:
-    """Serve until told to stop, then stop everybody."""
-    application(supervisor)
-    config = uvicorn.Config(supervisor.service.app, LOOPBACK, supervisor.port, log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, supervisor.stopping.set)
-    serving = asyncio.create_task(server.serve())
-    watching = asyncio.create_task(supervisor.look_after())
-    await supervisor.until_healthy(list(supervisor.children))
-    await supervisor.first_states()
-    supervisor.log.info("the service is up")
-    await supervisor.stopping.wait()
-    await supervisor.events.end_all()
-    for child in supervisor.children.values():
-        child.wanted = False
-    await asyncio.gather(*(supervisor._end(child) for child in reversed(supervisor.children.values())))
-    server.should_exit = True
-    await serving
-    watching.cancel()
 
 
 def main() -> None:

@@ -92,9 +92,9 @@ def fault_records(
     DataFrame
         The table `faults`. A fault has a row where its cause lies, and one, `<name>.<entity>`, for each other entity
         whose service level it broke. Nobody asks the feature store but replicas: what users feel of it is felt at the
-        gateway. `detected_at` is the fifth bad second in a row at the gateway, `diagnosed_at` the first moment from then
-        on at which a root metric has been three deviations away from the minute before the cause for three seconds. A
-        service level that broke without a fault becomes a record `<prefix>u01`, ... without a cause.
+        gateway. `detected_at` is the fifth bad second in a row at the gateway, `diagnosed_at` the first moment from
+        then on at which a root metric has been three deviations away from the minute before the cause for three
+        seconds. A service level that broke without a fault becomes a record `<prefix>u01`, ... without a cause.
     """
     rows, explained = [], {}
     for number, event in enumerate(sorted(events, key=lambda e: e["cause_start"]), start=1):

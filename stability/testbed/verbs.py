@@ -1,4 +1,4 @@
-"""`stability testbed ...`: what one does with the service from a terminal. Nothing heavy is imported before it is needed."""
+"""`stability testbed ...`: the service from a terminal. Nothing heavy is imported before a verb needs it."""
 
 from pathlib import Path
 from typing import Annotated
