@@ -574,3 +574,36 @@ def denoised(samples, method, width, deviations=3.0):
             far = len(near) >= 3 and abs(value - middle) > deviations * spread
             result.append(middle if method == "median" or far else value)
     return result
+
+
+# --- the testbed's panel ----------------------------------------------------------------------------------------------
+
+
+def recent_increments(rows, window=10):
+    """Rows, a second apart, of counters {name: value} (None = no sample) -> what was added in the trailing window."""
+    result = []
+    for t, now in enumerate(rows):
+        seen = [row for row in rows[max(0, t - window) : t + 1] if row is not None]
+        if now is None or len(seen) < 2:
+            result.append(None)
+            continue
+        added = dict.fromkeys(now, 0.0)
+        for before, after in itertools.pairwise(seen):
+            restarted = any(after[name] < before[name] for name in now)
+            for name in now:
+                added[name] += after[name] - (0 if restarted else before[name])
+        result.append(added)
+    return result
+
+
+def bucket_quantile(q, counts):
+    """Quantile of cumulative counts {upper bound: count}, as Prometheus interpolates; NaN without a request."""
+    bounds = sorted(counts)
+    if not counts[math.inf] > 0:
+        return math.nan
+    rank, lower, below = q * counts[math.inf], 0.0, 0.0
+    for bound in bounds:
+        if counts[bound] >= rank:
+            return lower if bound == math.inf else lower + (bound - lower) * (rank - below) / (counts[bound] - below)
+        lower, below = bound, counts[bound]
+    raise AssertionError("the last bucket holds every request")
