@@ -21,7 +21,6 @@ from stability.simulate import BENIGN, FAILURE_MODES, broken, read_scenario, sim
 from stability.simulate.__main__ import main
 from stability.simulate.courses import shape
 from stability.simulate.faults import AFTERMATH_S
-from stability.simulate.feedback import CHANNELS
 from stability.simulate.lines import LINES, filled
 from stability.simulate.modes import DRIVERS, HOSTS, SERVICES
 from stability.simulate.phrases import CATEGORIES, message
@@ -29,6 +28,7 @@ from stability.simulate.physics import queue
 from stability.simulate.scenario import Load, ServiceLevel
 from stability.simulate.schedule import occurrences
 from stability.simulate.streams import autocorrelated
+from stability.simulate.writing import CHANNELS
 
 SCENARIOS = CHECKOUT / "data" / "scenarios"
 SHIPPED = [("sample", "sample"), ("fleet", "simulated")]
