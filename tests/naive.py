@@ -607,3 +607,53 @@ def bucket_quantile(q, counts):
             return lower if bound == math.inf else lower + (bound - lower) * (rank - below) / (counts[bound] - below)
         lower, below = bound, counts[bound]
     raise AssertionError("the last bucket holds every request")
+
+
+# --- testbed: the load log, service level, what users felt ------------------------------------------------------------
+
+
+def tallied(events):
+    """{(second, replica): [answered, failed, slow, wrong, waits]} of (now, replica, waited, wrong or None: failed)."""
+    counts, latest = {}, 0
+    for now, replica, waited, wrong in events:
+        latest = max(latest, int(now))
+        for name in (replica, "all"):
+            row = counts.setdefault((latest, name), [0, 0, 0, 0, []])
+            row[0] += wrong is not None
+            row[1] += wrong is None
+            row[2] += wrong is not None and waited > 0.25
+            row[3] += wrong is True
+            row[4].append(waited)
+    return counts
+
+
+def level_broken(rows, *, slow, failed, wrong, window, wrong_window, minimum):
+    """(failed, slow, wrong) at each second of (answered, failed, slow, wrong), one entity's."""
+    said = []
+    for k in range(len(rows)):
+        answered, lost, late, _ = (sum(column) for column in zip(*rows[max(k - window + 1, 0) : k + 1], strict=True))
+        judged, _, _, mistaken = (
+            sum(column) for column in zip(*rows[max(k - wrong_window + 1, 0) : k + 1], strict=True)
+        )
+        said.append(
+            (
+                answered + lost >= minimum and lost > failed * (answered + lost),
+                answered >= minimum and late > slow * answered,
+                judged >= minimum and mistaken > wrong * judged,
+            )
+        )
+    return said
+
+
+def felt(bad, begin, end):
+    """Impact and recovery (s, None: unknown) of a cause from begin to end; bad[k] says whether second k is bad."""
+    start = None
+    for k in range(len(bad) - 1):
+        fresh = bad[k] and bad[k + 1] and not (k and bad[k - 1])
+        if start is None and fresh and k + 1 > begin and k <= end + 5:
+            start = max(k, begin)
+    since = end if start is None else max(start, end)
+    for k in range(len(bad) - 4):
+        if k + 1 > since and not any(bad[k : k + 5]):
+            return start, max(k, since)
+    return start, None

@@ -1,17 +1,17 @@
 """Users of the service: an open-loop generator, whose arrivals never wait for answers, and its record of every second.
 
-`python -m stability.testbed.load --url http://127.0.0.1:8000 --port 8001 --rate 60 --seed 1 --home FOLDER` asks until its
-standard input ends, or for `--seconds`. It writes two files of JSON lines, whole lines each second:
+`python -m stability.testbed.load --url http://127.0.0.1:8000 --port 8001 --rate 60 --seed 1 --home FOLDER` asks until
+its standard input ends, or for `--seconds`. It writes two files of JSON lines, whole lines each second:
 
 `load.jsonl`
-    For each second one line of `"replica": "all"`, and one for each replica that had requests concluded in it (`""` where
-    none is known): `second` (since 1970), `replica`, `answered`, `failed` (error, or no answer within 2 s), of the
-    answered `slow` (later than 0.25 s) and `wrong`, and `p50`, `p95`, `max` of the s for which users waited, failed
+    For each second one line of `"replica": "all"`, and one for each replica that had requests concluded in it (`""`
+    where none is known): `second` (since 1970), `replica`, `answered`, `failed` (error, or no answer within 2 s), of
+    the answered `slow` (later than 0.25 s) and `wrong`, and `p50`, `p95`, `max` of the s for which users waited, failed
     requests included (null: there were none). A request counts in the second in which it was concluded; waiting counts
     from the moment at which it was due, so that a generator that lags cannot make the service look fast. The line of
-    all also has `sent` (requests due and sent in this second, those over the cap included), `over` (those that failed at
-    once because too many were outstanding; they count among the failed of `""`), `outstanding` (at its end), and `lag`
-    (99th percentile of the s between due and sent: whether the loop was open; null: nothing was sent).
+    all also has `sent` (requests due and sent in this second, those over the cap included), `over` (those that failed
+    at once because too many were outstanding; they count among the failed of `""`), `outstanding` (at its end), and
+    `lag` (99th percentile of the s between due and sent: whether the loop was open; null: nothing was sent).
 `feedback.jsonl`
     The contract's columns `feedback_id`, `timestamp`, `channel`, `user`, `entity`, `text`, `rating`, `category`.
 """
@@ -36,6 +36,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from yarl import URL
 
 from stability.testbed import tally, users
 from stability.testbed.arrivals import Arrivals
@@ -87,16 +88,18 @@ class Load:
         self.judged: deque[tuple[float, str, bool]] = deque()
         self.asking: set[asyncio.Task] = set()
         self.telling: asyncio.Task | None = None
+        self.predict = URL(f"{told.url}/v1/predict")
         self.truth, self.bodies = item_labels().tolist(), [b'{"item": %d}' % item for item in range(ITEMS)]
         told.home.mkdir(parents=True, exist_ok=True)
         self.files = [os.open(told.home / name, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644) for name in _FILES]
 
     async def run(self) -> None:
         """Ask until told to stop; with an end of its own, until everything that was asked is concluded, too."""
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT)
-        patience = aiohttp.ClientTimeout(PATIENCE)
         async with aiohttp.ClientSession(
-            connector=connector, timeout=patience, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT),
+            timeout=aiohttp.ClientTimeout(PATIENCE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("user-agent", "accept", "accept-encoding"),  # each costs CPU with every request
         ) as self.session:
             runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
             await runner.setup()
@@ -129,6 +132,8 @@ class Load:
                 self.asking.add(task)
                 task.add_done_callback(self.asking.discard)
             else:
+                if not self.tally.over:
+                    logging.warning("%d requests are outstanding: what comes now fails at once", CAP)
                 self.tally.over += 1
                 self.tally.failed(time.time(), "", now - due)
             due, item = self.arrivals.after(due)
@@ -140,9 +145,7 @@ class Load:
     async def _ask(self, item: int, due: float) -> None:
         replica, label = "", None
         try:
-            async with self.session.post(
-                f"{self.told.url}/v1/predict", data=self.bodies[item], headers=HEADERS
-            ) as response:
+            async with self.session.post(self.predict, data=self.bodies[item], headers=HEADERS) as response:
                 replica = response.headers.get("x-replica", "")
                 body = await response.read()
                 if response.status == 200:
@@ -166,7 +169,6 @@ class Load:
     def _closed(self, second: int, replicas: dict[str, Counts], lines: str) -> None:
         """Write what is known of a second, let users live through it, and tell the service what they found."""
         os.write(self.files[0], lines.encode())
-        self.tally.outstanding = len(self.asking)
         self.users.lived(second, replicas)
         if said := "".join(self.users.sent(second + 1.0)):
             os.write(self.files[1], said.encode())
@@ -206,7 +208,8 @@ class Load:
             except (ValueError, TypeError, KeyError):
                 raise web.HTTPBadRequest(text='expected {"factor": 1.8, "seconds": 50}') from None
             if not (0 < factor <= CAMPAIGN[0] and 0 < seconds <= CAMPAIGN[1]):
-                raise web.HTTPBadRequest(text="factor: above 0, at most %g; seconds: above 0, at most %g" % CAMPAIGN)
+                most, longest = CAMPAIGN
+                raise web.HTTPBadRequest(text=f"factor: in (0, {most:g}]; seconds: in (0, {longest:g}]")
             now = self._now()
             self.arrivals.campaign(factor, now, now + seconds)
             return web.json_response({"factor": factor, "seconds": seconds})

@@ -101,6 +101,7 @@ class Tally:
         """Count a request that is sent `lag` s after its time."""
         self.upto(now)
         self.sent += 1
+        self.outstanding += 1
         self.lags.append(lag)
 
     def answered(self, now: float, replica: str, waited: float, wrong: bool) -> None:
@@ -119,4 +120,5 @@ class Tally:
 
     def _open(self, now: float, replica: str) -> Counts:
         self.upto(now)
+        self.outstanding -= 1
         return self.replicas.setdefault(replica, Counts())
