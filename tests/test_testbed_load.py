@@ -234,6 +234,7 @@ def test_a_process_of_its_own(gateway, tmp_path):
     feedback = records.read_feedback(said, user="keep")
     assert set(feedback["channel"]) <= {"app", "chat", "email"}
     assert set(feedback["entity"].dropna()) <= {"model-a", "model-b"}
+    assert "250 requests/s" in records.read_logs(tmp_path / "logs" / "users.jsonl", form="json")["message"][0]
     lines = (tmp_path / "load.jsonl").read_text().split("\n")
     assert lines[-1] == ""
     assert all(json.loads(line) for line in lines[:-1])

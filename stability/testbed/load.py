@@ -14,6 +14,8 @@ its standard input ends, or for `--seconds`. It writes two files of JSON lines, 
     `lag` (99th percentile of the s between due and sent: whether the loop was open; null: nothing was sent).
 `feedback.jsonl`
     The contract's columns `feedback_id`, `timestamp`, `channel`, `user`, `entity`, `text`, `rating`, `category`.
+
+Its own log lines go to `logs/users.jsonl`, as those of the other processes do.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -67,6 +70,7 @@ class Told:
     seed: int
     home: Path
     seconds: float | None = None
+    name: str = "users"
 
 
 class Load:
@@ -223,8 +227,22 @@ class Load:
 _FILES = (tally.FILE, users.FILE)
 
 
+class _Lines(logging.Formatter):
+    """Log lines as those of the service's processes, whose module takes a second to import."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"timestamp": moment, "level": record.levelname, "message": record.getMessage()}
+        return json.dumps(line, ensure_ascii=False)
+
+
 async def _run(told: Told) -> None:
+    (told.home / "logs").mkdir(parents=True, exist_ok=True)
+    lines = logging.FileHandler(told.home / "logs" / f"{told.name}.jsonl", encoding="utf-8")
+    lines.setFormatter(_Lines())
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     load, loop = Load(told), asyncio.get_running_loop()
+    logging.info("%s come: %g requests/s in the mean, process %d", told.name, told.rate, os.getpid())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, load.over.set)
 
@@ -240,13 +258,13 @@ async def _run(told: Told) -> None:
 def main() -> None:
     """Be the users, as the module says."""
     parser = argparse.ArgumentParser(prog="python -m stability.testbed.load", description=__doc__.splitlines()[0])
+    parser.add_argument("--name", default="users", help="the entity that it is")
     parser.add_argument("--url", required=True, help="address of the gateway")
     parser.add_argument("--port", type=int, required=True, help="where to serve health, metrics and campaigns")
     parser.add_argument("--rate", type=float, default=60.0, help="mean requests a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--home", type=Path, required=True, help="folder of the records")
     parser.add_argument("--seconds", type=float, help="how long; without it until the standard input ends")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     asyncio.run(_run(Told(**vars(parser.parse_args()))))
 
 
