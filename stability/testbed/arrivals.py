@@ -16,7 +16,7 @@ SWING = 0.35  # of the day, as a share of the mean rate
 TREND = 0.10  # growth an hour
 BURST = 1.5  # the rate of a burst, as a multiple
 BURST_EVERY, BURST_SECONDS = 120.0, (2.0, 6.0)  # mean time between bursts, and how long they are
-ZIPF = 0.8  # exponent: the most popular item gets 3 % of the requests, so that no single one decides on the quality
+ZIPF = 0.9  # exponent: the most popular item gets 6 % of the requests, so that no single one decides on the quality
 POPULARITY = 20_260_302  # seed of which items are popular: that belongs to the world, not to a recording
 DRAWN = 4096  # draws at a time
 

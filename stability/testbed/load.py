@@ -83,19 +83,20 @@ class Load:
     """
 
     def __init__(self, told: Told) -> None:
-        self.told, self.over, self.begun = told, asyncio.Event(), time.time()
-        self.ahead = self.begun - time.monotonic()
-        self.arrivals = Arrivals(told.rate, told.seed, self.begun)
-        self.tally = Tally(int(self.begun), self._closed)
-        self.users = users.Users(told.seed, int(self.begun))
+        self.told, self.over = told, asyncio.Event()
+        self.predict = URL(f"{told.url}/v1/predict")
+        self.truth, self.bodies = item_labels().tolist(), [b'{"item": %d}' % item for item in range(ITEMS)]
+        self.users = users.Users(told.seed, int(time.time()))
         self.judging = random.Random(told.seed)  # noqa: S311 - a draw, no secret
         self.judged: deque[tuple[float, str, bool]] = deque()
         self.asking: set[asyncio.Task] = set()
         self.telling: asyncio.Task | None = None
-        self.predict = URL(f"{told.url}/v1/predict")
-        self.truth, self.bodies = item_labels().tolist(), [b'{"item": %d}' % item for item in range(ITEMS)]
         told.home.mkdir(parents=True, exist_ok=True)
         self.files = [os.open(told.home / name, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644) for name in _FILES]
+        self.begun = time.time()  # last, so that the first arrivals are not late
+        self.ahead = self.begun - time.monotonic()
+        self.arrivals = Arrivals(told.rate, told.seed, self.begun)
+        self.tally = Tally(int(self.begun), self._closed)
 
     async def run(self) -> None:
         """Ask until told to stop; with an end of its own, until everything that was asked is concluded, too."""
