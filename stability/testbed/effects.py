@@ -24,6 +24,7 @@ STALL_EVERY, STALL = 2.0, 0.9  # s between the stalls of an event loop, and the 
 SKEW = 90.0  # s at an intensity of 1
 DELAY, LOSS = 0.15, 0.25  # mean delay in s, and share of lost answers, of a bad network at an intensity of 1
 SLOW = 0.35  # s of mean delay of a slow dependency at an intensity of 1
+REBUILD = 0.03  # s of mean delay while an index is rebuilt, at an intensity of 1
 
 
 class Effect(BaseModel, extra="forbid"):
@@ -129,12 +130,15 @@ def common_effects(service: Service) -> dict[str, Doing]:
         finally:
             service.link.delay = service.link.loss = 0.0
 
-    @asynccontextmanager
-    async def slow(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-        try:
-            yield lambda level: setattr(service.link, "delay", SLOW * level)
-        finally:
-            service.link.delay = 0.0
+    def slow(delay: float) -> Doing:
+        @asynccontextmanager
+        async def answer_late(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+            try:
+                yield lambda level: setattr(service.link, "delay", delay * level)
+            finally:
+                service.link.delay = 0.0
+
+        return answer_late
 
     @asynccontextmanager
     async def event_loop_stall(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
@@ -165,8 +169,8 @@ def common_effects(service: Service) -> dict[str, Doing]:
     return {
         "cpu_saturation": cpu_saturation,
         "network_loss": network_loss,
-        "slow_dependency": slow,
-        "index_rebuild": slow,
+        "slow_dependency": slow(SLOW),
+        "index_rebuild": slow(REBUILD),
         "event_loop_stall": event_loop_stall,
         "sensor_gap": sensor_gap,
         "clock_skew": clock_skew,

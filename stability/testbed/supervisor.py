@@ -211,7 +211,7 @@ class Supervisor:
         await self.until_healthy(wanted)
         self.log.info("%d replicas", replicas)
 
-    async def until_healthy(self, names: list[str], seconds: float = 30.0) -> None:
+    async def until_healthy(self, names: list[str], seconds: float = 90.0) -> None:
         """Wait until processes answer.
 
         Raises

@@ -1,0 +1,254 @@
+"""The testbed: its parts one by one, and the whole of it up, under load, broken, recorded and down."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import httpx
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stability.schema import ContractError, read_table, validate
+from stability.testbed import control, models
+from stability.testbed.effects import Effect
+from stability.testbed.feature_store import BLOCK, Store, build
+from stability.testbed.modes import BENIGN, ENTITIES, FAILURE_MODES
+from stability.testbed.plan import read_plan
+from stability.testbed.pool import Pool
+from stability.testbed.processes import free_ports, running
+from stability.testbed.recording import record
+from stability.testbed.tables import fault_records
+from stability.testbed.task import CLASSES, FEATURES, ITEMS, item_features, item_labels
+from stability.testbed.volume import FILLER, QUOTA, Volume
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------------
+@given(st.integers(1, 5), st.lists(st.sampled_from(["take", "give", "leave", "leak", "mend"]), max_size=40))
+def test_pool_never_gives_more_than_it_has_and_forgets_nobody(size, steps):
+    async def run():
+        pool, held, waiting = Pool(), [], []
+        pool.resize(size)
+
+        async def enter():
+            await pool.__aenter__()
+
+        for step in steps:
+            if step == "take":
+                waiting.append(asyncio.create_task(enter()))
+            elif step == "give" and held:
+                held.pop()
+                await pool.__aexit__(None, None, None)
+            elif step == "leave" and waiting:
+                waiting.pop().cancel()
+            elif step == "leak":
+                pool.leak(size)
+            elif step == "mend":
+                pool.leak(0)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            held += [task for task in waiting if task.done() and not task.cancelled()]
+            waiting = [task for task in waiting if not task.done()]
+            assert pool.used == len(held) <= size
+            assert pool.pending == len(waiting)
+            assert not (waiting and pool.free > 0)
+        for task in waiting:
+            task.cancel()
+
+    asyncio.run(run())
+
+
+def test_volume_is_full_at_its_quota_and_whole_again_when_cleaned(tmp_path):
+    volume = Volume(tmp_path / "disk")
+    volume.append(b"an answer\n")
+    volume.fill(1.1)
+    assert sum(file.stat().st_size for file in volume.folder.iterdir()) <= QUOTA
+    with pytest.raises(OSError, match="No space left") as full:
+        for _ in range(3):
+            volume.append(b"x" * 4096)
+    assert full.value.errno == errno.ENOSPC
+    volume.clean()
+    assert not (volume.folder / FILLER).exists()
+    volume.append(b"an answer\n")
+    assert (volume.folder / "answers.log").read_bytes() == b"an answer\n" * 2
+
+
+def test_store_serves_the_features_of_the_items(tmp_path):
+    store = Store(build(tmp_path))
+    for number in (0, 7, ITEMS // BLOCK - 1):
+        near = item_features()[number * BLOCK : (number + 1) * BLOCK]
+        assert np.abs(store.block(number) - near).max() < 0.75
+        assert np.abs(store.block(number) - near).mean() < 0.06
+    assert store.drift() < 0.1
+    before = store.block(7)
+    store.stale = 1.0
+    assert np.abs(store.block(7) - before).mean() > 0.5
+
+
+def test_store_is_built_whole_or_not_at_all(tmp_path):
+    path = build(tmp_path)
+    inode = path.stat().st_ino
+    assert build(tmp_path).stat().st_ino == inode
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("select count(*) from observations").fetchone() == (ITEMS // BLOCK,)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for version in models.FIRST:
+        subprocess.run([sys.executable, "-m", models.__name__, folder, version], check=True)
+    return folder
+
+
+def share_right(folder, version):
+    weights, hidden = models.load(folder, version), item_features()
+    for k in range(2):
+        hidden = np.maximum(hidden @ weights[f"w{k}"].T + weights[f"b{k}"], 0)
+    answers = (hidden @ weights["w2"].T + weights["b2"]).argmax(axis=1)
+    return (answers == item_labels()).mean()
+
+
+def test_good_versions_are_equally_good_and_a_bad_one_is_wrong(trained):
+    good = [share_right(trained, version) for version in models.FIRST]
+    assert min(good) > 0.8
+    assert abs(good[0] - good[1]) < 0.03
+    assert share_right(trained, models.release(trained, 1)) == good[1]
+    mild, strong = models.spoil(trained, 2, 0.25, seed=3), models.spoil(trained, 3, 0.75, seed=3)
+    assert share_right(trained, strong) < share_right(trained, mild) < good[0] - 0.1
+
+
+def test_every_mode_names_entities_metrics_and_twins_that_exist():
+    from stability.testbed.panel import COLUMNS
+
+    for name, mode in (FAILURE_MODES | BENIGN).items():
+        assert set(mode.on) <= set(ENTITIES), name
+        assert set(mode.root_metrics) <= set(COLUMNS), name
+        assert mode.twin is None or mode.twin in FAILURE_MODES, name
+        assert mode.course in ("step", "ramp"), name
+        assert 0 < mode.seconds[0] <= mode.seconds[1], name
+    assert {"stale_features", "event_loop_stall"} <= set(FAILURE_MODES)
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"seconds": 1e9}, {"seconds": 5, "intensity": -1}, {"second": 5}])
+def test_an_effect_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match="second|intensity"):
+        Effect(**wrong)
+
+
+def stamps(begin, count):
+    return pd.date_range(pd.Timestamp(begin, unit="s", tz="UTC"), periods=count, freq="s").as_unit("us")
+
+
+def test_fault_records_know_all_six_times():
+    moments = stamps(1_000_000, 200)
+    bad = [(110 <= k < 140) for k in range(200)]
+    index = pd.MultiIndex.from_product([["gateway", "model-a", "model-b"], moments], names=["entity", "timestamp"])
+    judged = pd.DataFrame({"bad": bad + bad + [False] * 200}, index=index)
+    judged[["failed", "slow", "wrong"]] = np.array([judged["bad"], [False] * 600, [False] * 600]).T
+    memory = np.where(np.arange(200) < 90, 100.0, 100.0 + np.arange(200) - 90)
+    telemetry = pd.DataFrame({"process_resident_memory_bytes": memory}, index=moments)
+    telemetry = pd.concat({"model-a": telemetry}, names=["entity", "timestamp"])
+    event = {"mode": "memory_leak", "entity": "model-a", "cause_start": 1_000_090.5, "cause_end": 1_000_138.0}
+    faults = fault_records([event], judged, telemetry)
+    assert list(faults.index) == ["f01", "f01.gateway"]
+    row = faults.loc["f01"]
+    since = {name: (row[name] - moments[0]).total_seconds() for name in faults if faults[name].dtype.kind == "M"}
+    assert since == {
+        "cause_start": 90.5,
+        "impact_start": 110.0,
+        "detected_at": 115.0,
+        "diagnosed_at": 115.0,
+        "cause_end": 138.0,
+        "recovered_at": 140.0,
+    }
+    assert row["severity"] == 8
+    assert faults.loc["f01.gateway", "root_entity"] == "model-a"
+
+
+def test_a_broken_service_level_without_a_fault_is_a_record_of_its_own():
+    moments = stamps(1_000_000, 60)
+    index = pd.MultiIndex.from_product([["gateway"], moments], names=["entity", "timestamp"])
+    judged = pd.DataFrame({"bad": [20 <= k < 30 for k in range(60)]}, index=index).assign(failed=False, slow=True, wrong=False)
+    telemetry = pd.DataFrame({"up": 1.0}, index=index)
+    faults = fault_records([], judged, telemetry, "r1")
+    assert list(faults.index) == ["r1u01"]
+    assert faults["impact_start"].iloc[0] == moments[20]
+    assert faults["recovered_at"].iloc[0] == moments[30]
+    assert faults["severity"].iloc[0] == 4
+
+
+# ---- the whole -----------------------------------------------------------------------------------------------------
+def processes_of(folder):
+    state = control.read_state(folder)
+    return [running(facts) for facts in (state["supervisor"], *state["children"].values())]
+
+
+def test_what_a_killed_supervisor_leaves_is_gone_after_down(tmp_path):
+    folder = tmp_path / "testbed"
+    status = control.up(folder)
+    assert status["healthy"]
+    with pytest.raises(ContractError, match="runs already"):
+        control.up(folder)
+    found = processes_of(folder)
+    ports = [process["port"] for process in status["processes"].values()]
+    assert None not in found
+    answer = httpx.post(f"http://127.0.0.1:{status['processes']['gateway']['port']}/v1/predict", json={"item": 5})
+    assert answer.json()["label"] in range(CLASSES)
+    os.kill(found[0].pid, signal.SIGKILL)
+    control.down(folder)
+    gone, alive = psutil.wait_procs(found, timeout=30)
+    assert not alive
+    assert not folder.exists()
+    for port in ports:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{port}/healthz")
+    with pytest.raises(ContractError, match="stability testbed up"):
+        control.status(folder)
+    assert control.down(folder) == []
+
+
+def test_a_short_recording_is_the_contracts_tables(tmp_path):
+    """Up, load, a leak and a crash, the tables, down; then a second call has nothing left to do."""
+    said = []
+    plan = read_plan("data/scenarios/testbed-short.yaml")
+    folder = record(plan, tmp_path / "recording", say=said.append)
+    assert not (folder / ".service").exists()
+    tables = {path.stem: read_table(path, path.stem) for path in folder.glob("*.parquet")}
+    assert set(tables) == {"telemetry", "states", "logs", "feedback", "topology", "faults", "benign"}
+    for name, table in tables.items():
+        validate(table, name)
+    telemetry, faults = tables["telemetry"], tables["faults"]
+    assert set(telemetry.index.unique("entity")) == set(ENTITIES)
+    assert (telemetry.groupby("entity").size() == plan.segments.seconds).all()
+    caused = faults[faults["root_entity"] == faults["entity"]]
+    assert caused["failure_mode"].tolist() == ["memory_leak", "replica_crash"]
+    crash = caused.iloc[1]
+    assert crash["impact_start"] >= crash["cause_start"]
+    assert telemetry.loc["model-b", "up"][crash["cause_start"] : crash["cause_end"]].min() == 0
+    leak = caused.iloc[0]
+    memory = telemetry.loc["model-a", "process_resident_memory_bytes"]
+    before, during = memory[: leak["cause_start"]], memory[leak["cause_start"] : leak["cause_end"]]
+    assert during.max() > before.median() + 100e6
+    assert tables["benign"]["kind"].tolist() == ["cache_warm_up"]
+    assert {"model_version", "config_hash"} <= set(tables["states"]["name"])
+    assert (tables["logs"]["entity"] == "gateway").any()
+    facts = json.loads((folder / "recording.json").read_text())
+    assert facts["segments"][0]["load_mean"] >= 0
+    before = (folder / "SHA256SUMS").read_bytes()
+    record(plan, folder, say=said.append)
+    assert said[-2] == "segment 0: is there"
+    assert (folder / "SHA256SUMS").read_bytes() == before
+    with pytest.raises(ContractError, match="same plan and seed"):
+        record(plan, folder, seed=99)
