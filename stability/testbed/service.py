@@ -25,6 +25,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ge
 LOOPBACK = "127.0.0.1"
 WATCHED = "/v1/"  # what is measured, and what a bad network reaches; health, metrics and controls are not
 BUCKETS = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.25, 0.4, 0.6, 1.0, 2.0)
+KEEP = 30  # s for which an idle connection is kept: longer than any caller does, or it would be closed under a request
 HANG = 3.0  # s that a dropped answer is held before it is given up: longer than any caller waits
 
 DURATION = Histogram(
@@ -178,7 +179,14 @@ def serve(service: Service, port: int) -> None:
     follow_parent()
     sys.setswitchinterval(0.005)  # Python's own default, said here because runaway threads hurt through it
     config = uvicorn.Config(
-        service.app, LOOPBACK, port, log_level="warning", access_log=False, backlog=2048, timeout_graceful_shutdown=2
+        service.app,
+        LOOPBACK,
+        port,
+        log_level="warning",
+        access_log=False,
+        backlog=2048,
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=KEEP,
     )
     service.log.info("%s listens, process %d", service.name, os.getpid())
     uvicorn.Server(config).run()
