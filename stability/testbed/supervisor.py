@@ -35,6 +35,7 @@ LOOK = 0.25  # s between two looks at who runs
 AGAIN = 1.0  # s before a process that ended by itself is started again
 STOP = 4.0  # s for a process to stop by itself
 MOST = 4  # replicas
+HOPELESS = 3  # starts in vain after which nobody waits for a process any longer
 HOURS = 6.0  # a testbed that was forgotten ends by itself
 
 
@@ -217,12 +218,16 @@ class Supervisor:
         Raises
         ------
         HTTPException
-            504: one does not.
+            504: one does not; 502: one ends again and again.
         """
-        end = time.monotonic() + seconds
+        end, starts = time.monotonic() + seconds, {name: self.child(name).starts for name in names}
         while time.monotonic() < end:
             if all(await asyncio.gather(*(self.healthy(name) for name in names))):
                 return
+            for name in names:
+                if self.child(name).starts >= starts[name] + HOPELESS:
+                    said = (self.home / "out" / f"{name}.out").read_text(errors="replace").strip().splitlines()
+                    raise HTTPException(502, f"{name} ends again and again: {said[-1] if said else 'without a word'}")
             await asyncio.sleep(0.1)
         raise HTTPException(504, f"not healthy within {seconds:g} s: {', '.join(names)}")
 

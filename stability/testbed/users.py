@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from stability.simulate.phrases import LANGUAGES, message
+from stability.simulate.phrases import message
 from stability.simulate.writing import QUIET, WEIGHT, Trouble, messages
 from stability.testbed.arrivals import DAY
 from stability.testbed.tally import Counts
@@ -50,7 +50,7 @@ class Users:
         self.rng = np.random.default_rng([seed, 7])
         self.wrong: dict[str, float] = {}
         self.ready: list[tuple[float, int, dict]] = []
-        for language in LANGUAGES:  # the grammars are read now: later, requests would wait for it
+        for language in ("en", "zh"):  # the grammars are read now: later, requests would wait for it
             message("praise", language, np.random.default_rng(0))
 
     def lived(self, second: int, replicas: Mapping[str, Counts]) -> None:
