@@ -193,7 +193,7 @@ class Events:
         if harmful:
             variants = (
                 {"max_batch": 64, "max_wait": 0.3 * event.intensity},
-                {"max_batch": 1, "max_wait": 0.035 * event.intensity},
+                {"max_waiting": 1, "max_wait": 0.01 * event.intensity},
                 {"cache_blocks": 4, "feature_timeout": 0.004 / event.intensity},
             )
             changes = variants[event.seed % len(variants)]

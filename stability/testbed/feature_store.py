@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BLOCK", "build", "main"]
+__all__ = ["Store", "main"]
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -15,50 +15,13 @@ from fastapi.responses import Response
 from prometheus_client import Gauge
 
 from stability.testbed.effects import Effect, Effects, common_effects
+from stability.testbed.observations import BLOCK, build, medians
 from stability.testbed.service import Service, arguments, serve
-from stability.testbed.task import FEATURES, ITEMS, item_features
+from stability.testbed.task import ITEMS, item_features
 
-BLOCK = 32  # items that are fetched together
-OBSERVATIONS = 31  # raw observations behind each feature, odd so that the median is one of them
-STEP = 1 / 24  # of a raw observation, which is stored as a whole number of steps from -128 to 127
-FILE = "features.sqlite"
 NEIGHBOUR = 97  # how many blocks away a stale row comes from
 
 PSI = Gauge("feature_drift_psi", "Population stability index of the features served lately, against all items.")
-
-
-def build(folder: Path) -> Path:
-    """Write the raw observations of every item, unless they are there.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the database lies.
-
-    Returns
-    -------
-    Path
-        The database.
-    """
-    path = folder / FILE
-    if path.exists():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(7)
-    draft = path.with_suffix(".part")
-    draft.unlink(missing_ok=True)
-    with sqlite3.connect(draft) as database:
-        database.execute("create table observations (block integer primary key, raw blob not null)")
-        for block in range(ITEMS // BLOCK):
-            centre = item_features()[block * BLOCK : (block + 1) * BLOCK]
-            noise = rng.standard_normal((OBSERVATIONS, BLOCK, FEATURES), dtype="float32")
-            noise[0] = 0
-            noise[1::2] = -noise[2::2]  # symmetric about the centre, so that the median is the centre
-            raw = np.clip(np.rint((centre + noise) / STEP), -128, 127).astype("int8")
-            database.execute("insert into observations values (?, ?)", (block, raw.tobytes()))
-    database.close()
-    draft.replace(path)
-    return path
 
 
 class Store:
@@ -93,8 +56,7 @@ class Store:
         row = self.database.execute("select raw from observations where block = ?", (number,)).fetchone()
         if row is None:
             raise HTTPException(404, f"no block {number}: there are {ITEMS // BLOCK}")
-        raw = np.frombuffer(row[0], "int8").reshape(OBSERVATIONS, BLOCK, FEATURES)
-        return np.median(raw, axis=0).astype("float32") * np.float32(STEP)
+        return medians(row[0])
 
     def drift(self) -> float:
         """Population stability index of what was served lately; 0 before anything was."""

@@ -24,14 +24,13 @@ from pydantic import BaseModel, Field
 
 from stability.testbed import models
 from stability.testbed.effects import Effects, common_effects
-from stability.testbed.feature_store import BLOCK
+from stability.testbed.observations import BLOCK
 from stability.testbed.pool import Pool
-from stability.testbed.replica_effects import replica_effects
+from stability.testbed.replica_effects import DESCRIPTORS, replica_effects
 from stability.testbed.service import Service, arguments, serve
 from stability.testbed.task import FEATURES, ITEMS
 from stability.testbed.volume import Volume
 
-DESCRIPTORS = 192  # most of them open in the process
 MEMORY = 320 << 20  # bytes that it may take beyond what it has when it is ready
 JUDGED = 100  # answers whose mean is the quality
 PERIOD = 10.0  # s of the means that are exported
@@ -55,6 +54,7 @@ class Configuration(BaseModel, extra="forbid"):
     cache_seconds: float = Field(60.0, gt=0)
     feature_timeout: float = Field(0.5, gt=0)  # s for a block, the wait for a connection included
     connections: int = Field(8, ge=1)
+    max_waiting: int = Field(256, ge=1)  # requests that may wait for the model; one more is refused
 
     def digest(self) -> str:
         """Name of what it says but for the version."""
@@ -153,6 +153,9 @@ class ModelServer:
     async def predict(self, item: int) -> tuple[int, float, str]:
         """Class of an item, how sure, by which version."""
         block = await self._block(item // BLOCK)
+        if len(self.waiting) >= self.configuration.max_waiting:
+            self.note("too many requests wait for the model")
+            raise HTTPException(503, "too many requests wait")
         answer = asyncio.get_running_loop().create_future()
         self.waiting.append((block[item % BLOCK], answer))
         self.arrived.set()

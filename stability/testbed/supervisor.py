@@ -25,9 +25,9 @@ from fastapi import HTTPException
 from stability.testbed import models, scraping
 from stability.testbed.console import live
 from stability.testbed.events import Events
-from stability.testbed.feature_store import FILE as FEATURES
 from stability.testbed.gateway import REPLICAS as REPLICAS_FILE
 from stability.testbed.modes import REPLICAS
+from stability.testbed.observations import FILE as FEATURES
 from stability.testbed.processes import Child, free_ports, write_state
 from stability.testbed.service import LOOPBACK, Service
 
