@@ -100,7 +100,7 @@ class Effects:
             async with self.known[name](effect) as act:
                 async for level in effect.levels():
                     act(level)
-        except Exception as error:  # noqa: BLE001: it ends here and is said, or nobody would know
+        except Exception as error:  # noqa: BLE001, it ends here and is said, or nobody would know
             self.service.log.error("%s ended: %s: %s", name, type(error).__name__, error)
         finally:
             self.at_work.pop(name, None)

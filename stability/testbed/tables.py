@@ -72,7 +72,7 @@ def segment_tables(
 
 
 def fault_records(
-    events: Sequence[Mapping], judged: pd.DataFrame, telemetry: pd.DataFrame, prefix: str = "f"
+    events: Sequence[Mapping], judged: pd.DataFrame, telemetry: pd.DataFrame, prefix: str = ""
 ) -> pd.DataFrame:
     """Say of each fault when it was felt, noticed, understood and over.
 

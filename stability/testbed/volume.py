@@ -58,7 +58,7 @@ class Volume:
 
     def fill(self, share: float) -> None:
         """Let the filler take its share of the whole disk, or of what is left of it."""
-        path = self.folder / FILLER
+        path, self.looked = self.folder / FILLER, 0.0
         now = path.stat().st_size if path.exists() else 0
         room = QUOTA - (self.used() - now)
         missing = min(int(share * QUOTA), room) - now
