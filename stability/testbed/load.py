@@ -50,8 +50,8 @@ LOOPBACK = "127.0.0.1"
 PATIENCE = 2.0  # s for which a user waits
 CAP = 2_000  # requests outstanding, beyond which a new one fails at once: memory and ports are bounded
 KEPT = 3.0  # s for which an idle connection is kept: less than the server keeps it, or it may close it under a request
-JUDGING = 0.3  # share of the answers that users judge for the service
-JUDGED_AFTER = (2.0, 5.0)  # s after the answer
+JUDGING = 0.5  # share of the answers that users judge for the service
+JUDGED_AFTER = (1.0, 3.0)  # s after the answer
 CAMPAIGN = 5.0, 900.0  # largest factor, longest time in s
 HEADERS = {"content-type": "application/json"}
 

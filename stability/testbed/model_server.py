@@ -32,7 +32,7 @@ from stability.testbed.task import FEATURES, ITEMS
 from stability.testbed.volume import Volume
 
 MEMORY = 320 << 20  # bytes that it may take beyond what it has when it is ready
-JUDGED = 100  # answers whose mean is the quality
+JUDGED = 60  # answers whose mean is the quality
 PERIOD = 10.0  # s of the means that are exported
 
 QUEUE = Gauge("model_queue_depth", "Requests that wait for the model.")

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from stability.schema import ContractError, load_yaml, nearest
 from stability.testbed.modes import BENIGN, FAILURE_MODES
 from stability.testbed.schedule import HEADLINE, Scheduled, clean_share, schedule, schedule_table
+from stability.testbed.service_level import ServiceLevel
 
 EVENTS: Mapping = {**FAILURE_MODES, **BENIGN}
 
@@ -51,22 +52,6 @@ class Gap(_Strict):
 
     min: float = Field(40.0, ge=0)
     mean: float = Field(55.0, ge=0)
-
-
-class ServiceLevel(_Strict):
-    """What users are promised, as the load generator measures it.
-
-    It is broken in a second if, of the requests of the last `window` seconds, more than the share `failed` failed or
-    more than the share `slow` of the answers came late, or if, of the answers of the last `wrong_window` seconds, more
-    than the share `wrong` were wrong; with fewer than `minimum` of them nothing is said.
-    """
-
-    slow: float = Field(0.10, gt=0, lt=1)
-    failed: float = Field(0.02, gt=0, lt=1)
-    wrong: float = Field(0.35, gt=0, lt=1)
-    window: int = Field(5, ge=1, le=300)
-    wrong_window: int = Field(15, ge=1, le=300)
-    minimum: int = Field(20, ge=1)
 
 
 class Event(_Strict):

@@ -5,12 +5,12 @@ from __future__ import annotations
 __all__ = ["GATEWAY", "ServiceLevel", "bad_seconds", "impact", "read_load"]
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
 
-from stability.testbed.tally import ALL, SLOW
+from stability.testbed.tally import ALL
 
 GATEWAY = "gateway"  # the entity at which all requests are judged
 AFTER = 5.0  # s after the end of a cause in which its impact may still begin
@@ -20,43 +20,31 @@ OTHERS = ["p50", "p95", "max", "sent", "over", "outstanding", "lag"]  # the last
 SECOND = pd.Timedelta(seconds=1)
 
 
-@dataclass(frozen=True)
-class ServiceLevel:
+class ServiceLevel(BaseModel):
     """What users are promised.
 
     Parameters
     ----------
     slow : float
-        Largest share of the answers that may come later than `latency`.
+        Largest share of the answers that may come later than `tally.SLOW`, 0.25 s.
     failed : float
         Largest share of the requests that may fail.
     wrong : float
-        Largest share of the answers that may be wrong; nobody can be right every time, and a good version is wrong
-        one time in eight or nine.
+        Largest share of the answers that may be wrong; the model itself is wrong once in ten.
     window, wrong_window : int
         Seconds up to and with the one that is judged, over which the shares count; wrong answers need more of them.
     minimum : int
         Requests in the window below which nothing is said.
-    latency : float
-        s after which an answer is slow; the log counts it so, and no other can be judged.
-
-    Raises
-    ------
-    ValueError
-        The log does not tell answers by this latency.
     """
 
-    slow: float = 0.10
-    failed: float = 0.02
-    wrong: float = 0.20
-    window: int = 5
-    wrong_window: int = 15
-    minimum: int = 20
-    latency: float = SLOW
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    def __post_init__(self) -> None:
-        if self.latency != SLOW:
-            raise ValueError(f"the load log counts answers later than {SLOW:g} s; it cannot judge {self.latency:g} s")
+    slow: float = Field(0.10, gt=0, lt=1)
+    failed: float = Field(0.02, gt=0, lt=1)
+    wrong: float = Field(0.22, gt=0, lt=1)
+    window: int = Field(5, ge=1, le=300)
+    wrong_window: int = Field(10, ge=1, le=300)
+    minimum: int = Field(20, ge=1)
 
 
 def read_load(path: Path) -> pd.DataFrame:
