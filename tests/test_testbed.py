@@ -225,7 +225,7 @@ def test_a_short_recording_is_the_contracts_tables(tmp_path):
     """Up, load, a leak and a crash, the tables, down; then a second call has nothing left to do."""
     said = []
     plan = read_plan("data/scenarios/testbed-short.yaml")
-    folder = record(plan, tmp_path / "recording", say=said.append)
+    folder = record(plan, tmp_path / "recording", others=1.0, say=said.append)
     assert not (folder / ".service").exists()
     tables = {path.stem: read_table(path, path.stem) for path in folder.glob("*.parquet")}
     assert set(tables) == {"telemetry", "states", "logs", "feedback", "topology", "faults", "benign"}
