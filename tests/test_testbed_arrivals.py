@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stability.testbed import arrivals
-from stability.testbed.arrivals import Arrivals
+from stability.testbed.arrivals import DAY, SWING, TREND, Arrivals
 from stability.testbed.tally import Tally
 from stability.testbed.task import ITEMS
 
@@ -51,10 +51,16 @@ def test_gaps_are_those_of_a_poisson_process(monkeypatch):
 
 def test_bursts_come_now_and_then():
     process = Arrivals(60.0, 1, NOON)
-    plain = [60 * (1 + 0.35 * math.sin(2 * math.pi * (NOON + s) / 600)) * (1 + 0.1 * s / 3600) for s in range(3600)]
+    plain = [60 * (1 + SWING * math.sin(2 * math.pi * s / DAY)) * (1 + TREND * s / 3600) for s in range(3600)]
     burst = [process.rate(NOON + s) > 1.2 * plain[s] for s in range(3600)]
     assert 60 < sum(burst) < 220  # a few s every 2 min
     assert 15 < sum(now and not before for before, now in pairwise(burst)) < 50
+
+
+def test_a_service_in_use_is_where_it_would_be_had_its_users_come_all_along():
+    young, old = Arrivals(60.0, 1, NOON), Arrivals(60.0, 2, NOON + 1320, age=1320.0)
+    calm = [min(young.rate(NOON + s), 1e9) for s in range(1320, 1330)]
+    assert [old.rate(NOON + s) for s in range(1320, 1330)] == pytest.approx(calm, rel=1e-9)
 
 
 def test_a_campaign_multiplies_the_rate_while_it_lasts():

@@ -11,9 +11,9 @@ import numpy as np
 
 from stability.testbed.task import ITEMS
 
-DAY = 600.0  # s; its phase is that of the clock, so that every recording has its noon at the same time
+DAY = 600.0  # s; the first one begins when the service is put into use
 SWING = 0.35  # of the day, as a share of the mean rate
-TREND = 0.10  # growth an hour
+TREND = 0.04  # growth an hour
 BURST = 1.5  # the rate of a burst, as a multiple
 BURST_EVERY, BURST_SECONDS = 120.0, (2.0, 6.0)  # mean time between bursts, and how long they are
 ZIPF = 0.9  # exponent: the most popular item gets 6 % of the requests, so that no single one decides on the quality
@@ -31,11 +31,13 @@ class Arrivals:
     seed : int
         Of gaps, items and bursts.
     begun : float
-        When it begins, in s since 1970: trend and bursts count from there.
+        When it begins, in s since 1970: bursts count from there.
+    age : float
+        s for which the service has been in use by then: day and trend count from its begin.
     """
 
-    def __init__(self, rate: float, seed: int, begun: float) -> None:
-        self.mean, self.begun = rate, begun
+    def __init__(self, rate: float, seed: int, begun: float, age: float = 0.0) -> None:
+        self.mean, self.begun, self.age = rate, begun, age
         draws, bursts = (np.random.default_rng([seed, part]) for part in range(2))
         self._gaps, self._bursts = _drawn(draws), _burst_spans(bursts)
         self._burst = next(self._bursts)
@@ -56,7 +58,8 @@ class Arrivals:
         [60.0, 128.8]
         """
         since = now - self.begun
-        rate = self.mean * (1 + SWING * math.sin(2 * math.pi * now / DAY)) * (1 + TREND * since / 3600)
+        age = since + self.age
+        rate = self.mean * (1 + SWING * math.sin(2 * math.pi * age / DAY)) * (1 + TREND * age / 3600)
         while since >= self._burst[1]:
             self._burst = next(self._bursts)
         if since >= self._burst[0]:

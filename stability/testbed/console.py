@@ -69,8 +69,8 @@ def application(supervisor: Supervisor) -> None:
         return {"folder": folder}
 
     @app.post("/load")
-    async def load(rate: float, seed: int) -> dict[str, float]:
-        await supervisor.load(rate, seed)
+    async def load(rate: float, seed: int, age: float = 0.0) -> dict[str, float]:
+        await supervisor.load(rate, seed, age)
         return {"rate": rate}
 
     @app.post("/inject")

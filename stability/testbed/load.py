@@ -71,6 +71,7 @@ class Told:
     home: Path
     seconds: float | None = None
     name: str = "users"
+    age: float = 0.0
 
 
 class Load:
@@ -95,7 +96,7 @@ class Load:
         self.files = [os.open(told.home / name, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644) for name in _FILES]
         self.begun = time.time()  # last, so that the first arrivals are not late
         self.ahead = self.begun - time.monotonic()
-        self.arrivals = Arrivals(told.rate, told.seed, self.begun)
+        self.arrivals = Arrivals(told.rate, told.seed, self.begun, told.age)
         self.tally = Tally(int(self.begun), self._closed)
 
     async def run(self) -> None:
@@ -265,6 +266,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=60.0, help="mean requests a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--home", type=Path, required=True, help="folder of the records")
+    parser.add_argument("--age", type=float, default=0.0, help="s for which the service has been in use: day, trend")
     parser.add_argument("--seconds", type=float, help="how long; without it until the standard input ends")
     asyncio.run(_run(Told(**vars(parser.parse_args()))))
 

@@ -19,11 +19,12 @@ import psutil
 
 from stability.schema import ContractError, write_table
 from stability.testbed import control
-from stability.testbed.plan import Plan, Scheduled, schedule
+from stability.testbed.plan import Plan, schedule
 from stability.testbed.scraping import NAME as METRICS
 from stability.testbed.scraping import installed
-from stability.testbed.tables import join, segment_tables
+from stability.testbed.tables import join, segment_tables, shifted
 
+ORIGIN = pd.Timestamp("2026-01-01", tz="UTC")  # of the service's clock
 WARM_UP = 20.0  # s of load before a segment begins: caches fill, pools open
 ROOM = 2 << 30  # bytes that must be free on the disk
 OTHERS = 0.25  # of all cores; what else a machine does by itself takes less
@@ -37,6 +38,7 @@ def record(
     folder: Path,
     seed: int | None = None,
     *,
+    after: float = 0.0,
     segments: Sequence[int] | None = None,
     home: Path | None = None,
     others: float = OTHERS,
@@ -53,6 +55,9 @@ def record(
         `recording.json` and `SHA256SUMS`.
     seed : int, optional
         Of all draws; the plan's own without it.
+    after : float
+        Seconds from `ORIGIN` on the service's clock to the begin of the recording: the length of those before it. A
+        segment lies right behind the one before, whenever it was made; `recording.json` has the true times.
     segments : sequence of int, optional
         Numbers of the segments to make now, from 0; all that are missing without it.
     home : Path, optional
@@ -74,11 +79,11 @@ def record(
         segment was disturbed by other work on the machine each time.
     """
     seed = plan.seed if seed is None else seed
-    planned = schedule(plan, seed)
+    schedule(plan, seed)  # refuses a plan that is too full before anything is started
     wanted = range(plan.segments.count) if segments is None else segments
     if strange := [number for number in wanted if not 0 <= number < plan.segments.count]:
         raise ContractError("segments", expected=f"numbers from 0 to {plan.segments.count - 1}", got=str(strange[0]))
-    same = {"seed": seed, "plan": plan.model_dump(mode="json")}
+    same = {"seed": seed, "after": after, "plan": plan.model_dump(mode="json")}
     _claim(folder, same)
     for number in wanted:
         place = folder / "segments" / f"{number:02d}"
@@ -89,8 +94,7 @@ def record(
             draft = place.with_name(f".{place.name}.part")
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
-            mine = [event for event in planned if event.segment == number]
-            facts = _segment(plan, mine, seed, number, draft, home or folder / ".service", say)
+            facts = _segment(plan, seed, number, after, draft, home or folder / ".service", say)
             if facts["others_minute_max"] <= others:
                 draft.replace(place)
                 break
@@ -169,12 +173,14 @@ class _Machine:
 
 
 def _segment(
-    plan: Plan, events: list[Scheduled], seed: int, number: int, draft: Path, home: Path, say: Callable[[str], None]
+    plan: Plan, seed: int, number: int, after: float, draft: Path, home: Path, say: Callable[[str], None]
 ) -> dict:
     """Make one segment; whatever happens, the service is down afterwards."""
+    events = [event for event in schedule(plan, seed) if event.segment == number]
+    age = after + number * plan.segments.seconds  # of the service on its own clock
     begun = control.up(home)
     try:
-        control.ask(home, "/load", rate=plan.rate, seed=seed * 1000 + number)
+        control.ask(home, "/load", rate=plan.rate, seed=seed * 1000 + number, age=age - WARM_UP)
         time.sleep(WARM_UP)
         start = float(int(time.time()) + 1)
         end, machine = start + plan.segments.seconds, _Machine(home)
@@ -188,11 +194,18 @@ def _segment(
                 f"  {_clock(time.time())} {event.mode} of {event.entity}, {event.seconds:.0f} s x {event.intensity:.2f}"
             )
         _wait(end, machine)
-        facts = {"number": number, "start": start, "seconds": plan.segments.seconds, **machine.facts(), **_versions()}
+        facts = {
+            "number": number,
+            "start": datetime.fromtimestamp(start, UTC).isoformat(),
+            "seconds": plan.segments.seconds,
+            **machine.facts(),
+            **_versions(),
+        }
         port = begun["processes"][METRICS]["port"]
         tables = segment_tables(home, f"http://127.0.0.1:{port}", start, end, f"r{seed}s{number}", plan.service_level)
+        moved = ORIGIN + pd.Timedelta(seconds=age) - pd.Timestamp(start, unit="s", tz="UTC")
         for name, table in tables.items():
-            write_table(table, draft / f"{name}.parquet", name)
+            write_table(shifted(table, moved), draft / f"{name}.parquet", name)
         shutil.copyfile(home / "load.jsonl", draft / "load.jsonl")
         (draft / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         return facts

@@ -96,8 +96,8 @@ class Supervisor:
         features = f"http://{LOOPBACK}:{self.children['feature-store'].port}"
         self.add(self._module("model_server", name, port, "--features", features))
 
-    async def load(self, rate: float, seed: int) -> None:
-        """Let users come.
+    async def load(self, rate: float, seed: int, age: float) -> None:
+        """Let users come, so many s after the service was put into use.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Supervisor:
         if "users" in self.children and self.children["users"].alive:
             raise HTTPException(409, "users are there already: stop them first")
         url = f"http://{LOOPBACK}:{self.children['gateway'].port}"
-        more = ("--url", url, "--rate", str(rate), "--seed", str(seed))
+        more = ("--url", url, "--rate", str(rate), "--seed", str(seed), "--age", str(age))
         self.add(self._module("load", "users", free_ports(1)[0], *more))
         await self.until_healthy(["users"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EDGES", "fault_records", "join", "segment_tables"]
+__all__ = ["EDGES", "fault_records", "join", "segment_tables", "shifted"]
 
 import hashlib
 import json
@@ -69,6 +69,30 @@ def segment_tables(
         "faults": faults,
         "benign": _benign([e for e in events if not e["harmful"]], prefix),
     }
+
+
+def shifted(table: pd.DataFrame, by: pd.Timedelta) -> pd.DataFrame:
+    """Move every moment of a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Any table of the contract.
+    by : Timedelta
+        How far.
+
+    Examples
+    --------
+    >>> moments = pd.to_datetime(["2026-01-01T00:00:00Z"]).as_unit("us")
+    >>> shifted(pd.DataFrame({"start": moments}), pd.Timedelta("1h")).loc[0, "start"].hour
+    1
+    """
+    levels = [name for name in table.index.names if name is not None]
+    frame = table.reset_index() if levels else table.copy()
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            frame[name] = (column + by).dt.as_unit("us")
+    return frame.set_index(levels) if levels else frame
 
 
 def fault_records(

@@ -144,6 +144,7 @@ def record(
     plan: Annotated[Path, typer.Argument(help="What befalls the service, such as data/scenarios/testbed-short.yaml.")],
     out: Annotated[Path, typer.Option(help="Folder of the recording; what is there of it already is kept.")],
     seed: Annotated[int | None, typer.Option(min=0, help="Of all draws; the plan's own without it.")] = None,
+    after: Annotated[float, typer.Option(min=0, help="Seconds of other recordings before it on the clock.")] = 0,
     segments: Annotated[str | None, typer.Option(help="Numbers of the segments to make now, such as 0,1.")] = None,
     others: Annotated[float, typer.Option(min=0, max=1, help="Share of the cores that other work may take.")] = 0.25,
 ) -> None:
@@ -156,7 +157,7 @@ def record(
         numbers = None if segments is None else [int(number) for number in segments.split(",")]
     except ValueError:
         raise ContractError("segments", expected="numbers such as 0,1", got=repr(segments)) from None
-    make(read_plan(plan), out, seed, segments=numbers, others=others)
+    make(read_plan(plan), out, seed, after=after, segments=numbers, others=others)
 
 
 def _show(status: dict) -> None:
