@@ -1,6 +1,7 @@
 """Datasets: intact or a clear error; each becomes tables of the contract."""
 
 import csv
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -21,8 +22,10 @@ from workbenches import CHECKOUT
 from stability import datasets
 from stability.datasets.catalogue import DATASETS
 from stability.datasets.nab import increasing
+from stability.datasets.shipped import TESTBED
 from stability.datasets.sources import intact
 from stability.schema import TABLES, ContractError, validate, write_table
+from stability.testbed.tables import shifted
 
 
 @pytest.fixture
@@ -43,6 +46,47 @@ def test_shipped_data_keep_their_contracts(name):
 
 def test_shipped_data_are_small():
     assert sum(p.stat().st_size for p in (CHECKOUT / "data" / "simulated").iterdir()) < 10_000_000
+
+
+@pytest.fixture
+def recorded(mine):
+    """Two recordings of a service on one clock, made of a day that ships and the day after it."""
+    for number in (1, 2):
+        folder = mine / "data" / "testbed" / f"{number}"
+        sums = []
+        for name, table in datasets.load("sample").items():
+            later = shifted(table, pd.Timedelta(days=number - 1))
+            if name in ("faults", "feedback"):
+                later = later.rename(index=f"r{number}{{}}".format)
+            path = write_table(later, folder / f"{name}.parquet", name)
+            sums.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+        (folder / "SHA256SUMS").write_text("".join(sums))
+    return mine
+
+
+def test_recordings_lie_one_behind_the_other_each_for_its_use(recorded):
+    both, second = TESTBED.load(), TESTBED.load(recordings=[2])
+    for table, frame in both.items():
+        pd.testing.assert_frame_equal(validate(frame, table), frame, check_freq=False)
+    one = len(datasets.load("sample")["telemetry"])
+    assert (len(both["telemetry"]), len(second["telemetry"])) == (2 * one, one)
+    assert len(both["faults"]) == 2 * len(second["faults"])
+    assert both["topology"].equals(second["topology"])
+    parts = both["parts"].set_index(["entity", "part"])
+    assert set(second["parts"]["part"]) == {"test"}
+    for entity in both["telemetry"].index.unique("entity"):
+        assert parts.loc[(entity, "train"), "end"] < parts.loc[(entity, "test"), "start"]
+    assert len(TESTBED.digests(recordings=2)) == len(TESTBED.digests()) / 2
+
+
+def test_a_recording_that_is_altered_or_not_there_is_told(recorded):
+    with pytest.raises(ContractError, match="1, 2, got 7"):
+        TESTBED.load(recordings=[7])
+    path = recorded / "data" / "testbed" / "2" / "logs.parquet"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert TESTBED.load(recordings=[1])
+    with pytest.raises(ContractError, match="testbed/2"):
+        TESTBED.load()
 
 
 def test_nab_is_whole(data_mirror):

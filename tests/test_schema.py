@@ -49,6 +49,13 @@ SAMPLES = {  # one row that satisfies each contract, with every column
         "source": "ticket",
     },
     "windows": {"entity": "a", "start": "2026-01-01T00:00Z", "end": "2026-01-01T01:00Z"},
+    "benign": {
+        "event_id": "b01",
+        "entity": "a",
+        "start": "2026-01-01T00:00Z",
+        "end": "2026-01-01T01:00Z",
+        "kind": "campaign",
+    },
     "parts": {
         "entity": "a",
         "part": "test",

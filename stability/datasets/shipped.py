@@ -1,18 +1,21 @@
-"""The data that come with the workbench: simulated, so that the first night needs no download."""
+"""The data that come with the workbench, recorded and simulated: the first night needs no download."""
 
 from __future__ import annotations
 
-__all__ = ["SAMPLE", "SIMULATED"]
+__all__ = ["SAMPLE", "SIMULATED", "TESTBED"]
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from stability.datasets.sources import Dataset, intact
-from stability.schema import ContractError, home, read_table
+from stability.schema import ContractError, home, read_table, validate
 
 SUMS = "SHA256SUMS"
+RECORDINGS = "testbed"
+USE = ("test", "train")  # of the recordings with even and with odd numbers, everywhere and for ever
 
 
 def _files(name: str) -> dict[str, str]:
@@ -28,7 +31,7 @@ def _files(name: str) -> dict[str, str]:
 
 def _load(name: str) -> dict[str, pd.DataFrame]:
     paths = [intact(home() / file, [digest], name) for file, digest in _files(name).items()]
-    return {path.stem: read_table(path, path.stem) for path in paths}
+    return {path.stem: read_table(path, path.stem) for path in paths if path.suffix == ".parquet"}
 
 
 def _digests(name: str) -> dict[str, str]:
@@ -57,3 +60,71 @@ def _plain(name: str):
 
 SIMULATED = _dataset("simulated", "a fleet that serves AI models, simulated: telemetry, logs, states, topology, faults")
 SAMPLE = _dataset("sample", "a day of a smaller such fleet, for a first look and for tests")
+
+
+def _numbers(recordings: Sequence[int] | None) -> list[int]:
+    """Numbers of the recordings that are asked for, in order; all that are there without."""
+    there = sorted(int(sums.parent.name) for sums in (home() / "data" / RECORDINGS).glob(f"[0-9]*/{SUMS}"))
+    if recordings is None and there:
+        return there
+    wanted = [recordings] if isinstance(recordings, int) else list(recordings or [0])
+    if strange := [number for number in wanted if number not in there]:
+        expected = f"numbers of recordings in {home() / 'data' / RECORDINGS}: {', '.join(map(str, there)) or 'none'}"
+        raise ContractError(column="recordings", expected=expected, got=repr(strange[0]))
+    return sorted(set(wanted))
+
+
+def _recorded(recordings: Sequence[int] | None = None) -> dict[str, pd.DataFrame]:
+    """Load recordings of the testbed, which lie one behind the other on the service's clock.
+
+    Parameters
+    ----------
+    recordings : sequence of int, optional
+        Their numbers; all that are there without it. Odd ones are for training, even ones for testing.
+
+    Returns
+    -------
+    dict
+        telemetry, states, logs, feedback, topology, faults, benign, and `parts`, which says what each span is for.
+    """
+    numbers = _numbers(recordings)
+    found = {number: _load(f"{RECORDINGS}/{number}") for number in numbers}
+    tables = {name: _behind(name, [found[number][name] for number in numbers]) for name in found[numbers[0]]}
+    spans = []
+    for number in numbers:
+        panel = found[number]["telemetry"]
+        stamps = panel.index.get_level_values("timestamp")
+        what = {"part": USE[number % 2], "start": stamps.min(), "end": stamps.max(), "name": f"recording {number}"}
+        spans += [{"entity": entity, **what} for entity in panel.index.unique("entity")]
+    return tables | {"parts": validate(pd.DataFrame(spans), "parts")}
+
+
+def _behind(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if name == "topology":
+        return tables[0]
+    indexed = tables[0].index.names != [None]
+    return validate(pd.concat(tables, ignore_index=not indexed).sort_index(), name)
+
+
+def _of_each(function):
+    """What is known of the files of several recordings, from what is known of those of one."""
+
+    def together(recordings: Sequence[int] | None = None) -> dict[str, str]:
+        parts = [function(f"{RECORDINGS}/{number}") for number in _numbers(recordings)]
+        return {file: digest for part in parts for file, digest in part.items()}
+
+    return together
+
+
+TESTBED = Dataset(
+    name=RECORDINGS,
+    description="a real inference service on loopback, broken on purpose: telemetry, logs, states, feedback, faults",
+    licence="MIT, as the workbench",
+    citation="stability.testbed; data/README.md says how it was made",
+    labels="faults with all their times, root entity and root metrics; harmless events that look like them",
+    origin="stability testbed record, data/testbed",
+    load=_recorded,
+    files=_of_each(_files),
+    digests=_of_each(_digests),
+    fetch=lambda recordings=None: home() / "data" / RECORDINGS,
+)

@@ -32,7 +32,6 @@ _PLAIN = {
     "process_open_fds": ("sum", ""),
     "process_threads": ("sum", ""),
     "http_server_active_requests": ("sum", _SERVERS),
-    "http_server_dropped_total": ("sum", _SERVERS),
     "model_queue_depth": ("sum", _MODELS),
     "model_batch_size": ("avg", _MODELS),
     "model_predictions_total": ("sum", _MODELS),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, generate_latest
 
 LOOPBACK = "127.0.0.1"
 WATCHED = "/v1/"  # what is measured, and what a bad network reaches; health, metrics and controls are not
@@ -33,7 +33,6 @@ DURATION = Histogram(
 )
 ACTIVE = Gauge("http_server_active_requests", "Requests being answered.")
 THREADS = Gauge("process_threads", "Threads of the process.")
-DROPPED = Counter("http_server_dropped", "Requests whose caller left before the answer.")
 
 
 @dataclass
@@ -146,9 +145,6 @@ class _Measured:
             self.service.log.error("out of memory while answering %s", scope["path"])
             await send({"type": "http.response.start", "status": 503, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
-        except asyncio.CancelledError:
-            DROPPED.inc()
-            raise
         finally:
             ACTIVE.dec()
             DURATION.labels(str(status)).observe(time.perf_counter() - begun)
