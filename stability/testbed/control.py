@@ -94,7 +94,7 @@ def down(folder: Path) -> list[str]:
     return clean_up(folder)
 
 
-def ask(folder: Path, path: str, body: dict | None = None, method: str = "POST", **query: object) -> dict:
+def ask(folder: Path, path: str, /, body: dict | None = None, method: str = "POST", **query: object) -> dict:
     """Ask the supervisor for something.
 
     Parameters
