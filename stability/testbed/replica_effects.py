@@ -6,6 +6,8 @@ __all__ = ["replica_effects"]
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 DESCRIPTORS = 192  # most of them that may be open in the process
 LEAK = 430 << 20  # bytes at an intensity of 1: more than the process may take
-CHUNK = 1 << 20  # bytes that are lost at once, as small objects
+CHUNK = 1 << 20  # bytes that are lost with one list
+AT_ONCE = 8  # lists in one look at how strong it is
 FULL = 1.35  # of the disk, the descriptors and the pool at an intensity of 1: full after three quarters of the time
 HARMLESS = 0.4  # of what the twin takes: cache, clients, copy
 EXPIRE = 3.0  # s after which all blocks expire, again and again
@@ -32,16 +35,23 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
     def memory(most: int) -> Doing:
         @asynccontextmanager
         async def grow(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-            kept: list[object] = []
+            kept: list[list[None]] = []  # each one's references lie in a block of their own, which can be given back
 
             def act(level: float) -> None:
-                with contextlib.suppress(MemoryError):  # it stays full until its end
-                    kept.extend(_objects() for _ in range(min(int(level * most) // CHUNK - len(kept), 8)))
+                piece = CHUNK
+                for _ in range(AT_ONCE):
+                    if len(kept) * CHUNK >= level * most:
+                        return
+                    try:
+                        kept.append([None] * (piece // 8))  # the garbage collector walks through all of them
+                    except MemoryError:  # it stays full until its end
+                        piece //= 2
 
             try:
                 yield act
             finally:
                 kept.clear()
+                _give_back()
 
         return grow
 
@@ -121,6 +131,8 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
     }
 
 
-def _objects() -> list[dict[str, float]]:
-    """About `CHUNK` bytes of small objects, which the garbage collector has to walk through."""
-    return [{"request": float(k), "answer": k * 0.5} for k in range(CHUNK // 256)]
+def _give_back() -> None:
+    """Return freed memory to the system, as a process does that is restarted; glibc alone would keep most of it."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # another library for C has no such thing
+        ctypes.CDLL(None).malloc_trim(0)
