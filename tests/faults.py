@@ -2,7 +2,6 @@
 
 import ctypes
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
+from commands import CONTEXT
 
 SMALL_DISK = 24_000_000  # bytes: the store and a night fit, and a filler takes what is left
 # Heeds a file beside the workbench, so that a step can fail tonight and not tomorrow with the same parameters.
@@ -67,13 +67,6 @@ BUSY = 75
 KILLED = ("interrupted", "not run: the night was interrupted")
 
 
-def context():
-    """Processes that begin with everything imported: a night of a second should not wait for imports of five."""
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["mlflow", "mlflow.store.tracking.sqlalchemy_store", "stability.workbench.runner"])
-    return made
-
-
 def night(folder, path, fresh=False):
     """Run a night in this process, which is a child; its exit code tells the end."""
     os.environ["STABILITY_HOME"] = str(folder)
@@ -122,7 +115,6 @@ class Trial:
 
     def __init__(self, bench, rng, pause=0.2):
         self.bench, self.rng, self.pause = bench, rng, pause
-        self.context = context()
         self.count, self.length = 0, 6.0
         self.store_is_new_since = 0.0
         bench.notebook("tables.ipynb", TABLES)
@@ -153,7 +145,7 @@ class Trial:
         return self.bench.folder.parent / f"fault-{name}"
 
     def start(self):
-        process = self.context.Process(target=night, args=(self.bench.folder, self.path))
+        process = CONTEXT.Process(target=night, args=(self.bench.folder, self.path))
         process.start()
         return process
 
@@ -281,9 +273,7 @@ class Trial:
 
     def disk_full(self, moment):
         """The whole fault, its check and its recovery in a name space of its own, where a small disk is mounted."""
-        process = self.context.Process(
-            target=_on_a_small_disk, args=(self.bench.folder, moment, self.length, self.count)
-        )
+        process = CONTEXT.Process(target=_on_a_small_disk, args=(self.bench.folder, moment, self.length, self.count))
         process.start()
         process.join()
         assert process.exitcode == 0, (Path(self.bench.folder).parent / "nights.log").read_text()[-4_000:]

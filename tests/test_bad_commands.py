@@ -3,16 +3,14 @@
 import fcntl
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import pytest
 from bad_inputs import tree
 from bad_inputs.cases import text
 from workbenches import LOGS, PLAIN, Workbench
 
-STABILITY = Path(sys.executable).with_name("stability")
 WRONG, FAILED = 2, 1
 
 
@@ -42,12 +40,12 @@ def bench(tmp_path_factory, empty_store):
 
 
 def stability(bench, *arguments, **environment):
-    """Run the installed command in the workbench's folder."""
+    """Run the command line in the workbench's folder."""
     env = {**os.environ, "STABILITY_HOME": str(bench.folder), "COLUMNS": "120", **environment}
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         if name not in environment:
             env.pop(name, None)
-    return subprocess.run([STABILITY, *arguments], cwd=bench.folder, env=env, capture_output=True, text=True)
+    return commands.stability(bench.folder, *arguments, **env)
 
 
 COMMANDS = [

@@ -5,10 +5,12 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 import httpx
 import numpy as np
@@ -17,7 +19,9 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from stability.cli import app
 from stability.schema import ContractError, read_table, validate
 from stability.testbed import control, models
 from stability.testbed.effects import Effect
@@ -197,28 +201,97 @@ def processes_of(folder):
     return [running(facts) for facts in (state["supervisor"], *state["children"].values())]
 
 
-def test_what_a_killed_supervisor_leaves_is_gone_after_down(tmp_path):
-    folder = tmp_path / "testbed"
-    status = control.up(folder)
-    assert status["healthy"]
+def at_the_terminal(folder, *words, code=0):
+    """What a verb prints; an error that it means to say is raised."""
+    done = CliRunner().invoke(app, ["testbed", *words, "--home", str(folder)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def until(true, seconds=20):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(tmp_path):
+    folder, copy = tmp_path / "testbed", tmp_path / "backup"
+    assert at_the_terminal(folder, "up").count("healthy") == 5
     with pytest.raises(ContractError, match="runs already"):
-        control.up(folder)
+        at_the_terminal(folder, "up")
+    at_the_terminal(folder, "load", "--rate", "20")
+    with pytest.raises(ContractError, match="users are there already"):
+        at_the_terminal(folder, "load")
+
+    # What is at work ends by word, or by what repairs it.
+    with pytest.raises(ContractError, match="did you mean 'memory_leak'"):
+        at_the_terminal(folder, "inject", "memory_leek")
+    with pytest.raises(ContractError, match="slow_dependency befalls feature-store"):
+        at_the_terminal(folder, "inject", "slow_dependency", "--entity", "gateway")
+    at_the_terminal(folder, "inject", "slow_dependency", "--seconds", "300")
+    assert "at work: slow_dependency of feature-store" in at_the_terminal(folder, "status")
+    assert at_the_terminal(folder, "undo") == "Ended: 1.\n"
+    for mode, repair in (("bad_model_version", "rollback"), ("memory_leak", "restart")):
+        at_the_terminal(folder, "inject", mode, "--entity", "model-a", "--seconds", "300")
+        at_the_terminal(folder, "act", repair, "model-a")
+        until(lambda: "at work" not in at_the_terminal(folder, "status"))
+    ends = [(event["mode"], event["ended_by"]) for event in lines_of(folder / "events.jsonl")]
+    assert ends == [("slow_dependency", "stop"), ("bad_model_version", "repair"), ("memory_leak", "repair")]
+
+    # Its own data: what a backup holds comes back, and is served.
+    at_the_terminal(folder, "backup", str(copy))
+    told = folder / "configuration" / "model-b.json"
+    good = told.read_bytes()
+    told.write_text('{"version": "none"}')
+    with pytest.raises(ContractError, match="the configuration was not loaded"):
+        at_the_terminal(folder, "act", "reload", "model-b")
+    told.write_text(json.dumps(json.loads(good) | {"max_batch": 3}))
+    at_the_terminal(folder, "act", "reload", "model-b")
+    at_the_terminal(folder, "restore", str(copy))
+    assert told.read_bytes() == good
+    hashes = [
+        state["value"]
+        for state in lines_of(folder / "states.jsonl")
+        if state["entity"] == "model-b" and state["name"] == "config_hash"
+    ]
+    assert len(hashes) == 3
+    assert hashes[0] == hashes[2]
+    with pytest.raises(ContractError, match="no backup in"):
+        at_the_terminal(folder, "restore", str(tmp_path))
+
+    assert "model-c" not in at_the_terminal(folder, "status")
+    at_the_terminal(folder, "scale", "3")
+    assert "model-c" in at_the_terminal(folder, "status")
+    at_the_terminal(folder, "scale", "2")
+    assert "model-c" not in at_the_terminal(folder, "status")
+    at_the_terminal(folder, "act", "stop", "model-b")
+    assert re.search(r"model-b .* is stopped", at_the_terminal(folder, "status", code=1))
+    at_the_terminal(folder, "act", "start", "model-b")
+    until(lambda: control.status(folder)["healthy"])
+
     found = processes_of(folder)
-    ports = [process["port"] for process in status["processes"].values()]
+    ports = {name: process["port"] for name, process in control.status(folder)["processes"].items()}
     assert None not in found
-    answer = httpx.post(f"http://127.0.0.1:{status['processes']['gateway']['port']}/v1/predict", json={"item": 5})
+    answer = httpx.post(f"http://127.0.0.1:{ports['gateway']}/v1/predict", json={"item": 5})
     assert answer.json()["label"] in range(CLASSES)
     os.kill(found[0].pid, signal.SIGKILL)
-    control.down(folder)
+    assert "The testbed is down." in at_the_terminal(folder, "down")
     _, alive = psutil.wait_procs(found, timeout=30)
     assert not alive
     assert not folder.exists()
-    for port in ports:
+    for port in ports.values():
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://127.0.0.1:{port}/healthz")
     with pytest.raises(ContractError, match="stability testbed up"):
         control.status(folder)
-    assert control.down(folder) == []
+    assert at_the_terminal(folder, "down") == "The testbed is down.\n"
 
 
 def test_a_short_recording_is_the_contracts_tables(tmp_path):
