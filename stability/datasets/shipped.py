@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["SAMPLE", "SIMULATED", "TESTBED"]
+__all__ = ["SAMPLE", "SIMULATED", "SUMS", "TESTBED", "behind"]
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -89,7 +89,7 @@ def _recorded(recordings: Sequence[int] | None = None) -> dict[str, pd.DataFrame
     """
     numbers = _numbers(recordings)
     found = {number: _load(f"{RECORDINGS}/{number}") for number in numbers}
-    tables = {name: _behind(name, [found[number][name] for number in numbers]) for name in found[numbers[0]]}
+    tables = behind(list(found.values()))
     spans = []
     for number in numbers:
         panel = found[number]["telemetry"]
@@ -99,11 +99,30 @@ def _recorded(recordings: Sequence[int] | None = None) -> dict[str, pd.DataFrame
     return tables | {"parts": validate(pd.DataFrame(spans), "parts")}
 
 
-def _behind(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
-    if name == "topology":
-        return tables[0]
-    indexed = tables[0].index.names != [None]
-    return validate(pd.concat(tables, ignore_index=not indexed).sort_index(), name)
+def behind(pieces: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Put the tables of recordings, or of the segments of one, behind each other in time; all have one topology.
+
+    Parameters
+    ----------
+    pieces : sequence of mappings
+        Tables by the name of their contract, the same in each.
+
+    Returns
+    -------
+    dict of str to DataFrame
+
+    Raises
+    ------
+    ContractError
+        As `schema.validate`, such as of two pieces that overlap.
+    """
+    tables = {}
+    for name, first in pieces[0].items():
+        parts = [first] if name == "topology" else [piece[name] for piece in pieces]
+        keyed = first.index.names != [None]
+        table = pd.concat(parts, ignore_index=not keyed)
+        tables[name] = validate(table.sort_index() if keyed else table, name)
+    return tables
 
 
 def _of_each(function):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["EDGES", "fault_records", "join", "segment_tables", "shifted"]
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from stability import records
+from stability.datasets.shipped import SUMS, behind
+from stability.datasets.sources import checksum
 from stability.schema import empty, read_table, validate, write_table
 from stability.telemetry import is_counter
 from stability.testbed.modes import FAILURE_MODES, REPLICAS
@@ -26,7 +27,6 @@ EDGES = (
 )
 ALARM = 5  # bad seconds in a row after which somebody is called
 BEFORE, DEVIATIONS, LASTING = 60, 3.0, 3  # s that tell what is usual, deviations from it, and seconds: then one knows
-SUMS = "SHA256SUMS"
 FACTS = "recording.json"
 
 
@@ -279,15 +279,10 @@ def join(folder: Path, segments: Sequence[Path], same: Mapping) -> None:
         Plan and seed.
     """
     names = sorted(path.stem for path in segments[0].glob("*.parquet"))
-    for name in names:
-        parts = [read_table(segment / f"{name}.parquet", name) for segment in segments]
-        if name == "topology":
-            parts = parts[:1]
-        indexed = parts[0].index.names != [None]
-        table = pd.concat(parts, ignore_index=not indexed)
-        write_table(table.sort_index() if indexed else table, folder / f"{name}.parquet", name)
+    pieces = [{name: read_table(segment / f"{name}.parquet", name) for name in names} for segment in segments]
+    for name, table in behind(pieces).items():
+        write_table(table, folder / f"{name}.parquet", name)
     facts = [json.loads((segment / "facts.json").read_text(encoding="utf-8")) for segment in segments]
     (folder / FACTS).write_text(json.dumps({**same, "segments": facts}, indent=1) + "\n", encoding="utf-8")
     files = [*(f"{name}.parquet" for name in names), FACTS]
-    sums = [f"{hashlib.sha256((folder / file).read_bytes()).hexdigest()}  {file}" for file in files]
-    (folder / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
+    (folder / SUMS).write_text("".join(f"{checksum(folder / file)}  {file}\n" for file in files), encoding="utf-8")
