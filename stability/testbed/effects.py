@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Effect", "Effects", "common_effects"]
+__all__ = ["Doing", "Effect", "Effects", "common_effects", "setting"]
 
 import asyncio
 import contextlib
@@ -106,6 +106,19 @@ class Effects:
             self.at_work.pop(name, None)
 
 
+def setting(put: Callable[[float], None]) -> Doing:
+    """Make an effect that is one value, put as the level says, and 0 at its end."""
+
+    @asynccontextmanager
+    async def hold(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
+        try:
+            yield put
+        finally:
+            put(0.0)
+
+    return hold
+
+
 def common_effects(service: Service) -> dict[str, Doing]:
     """Effects that any process knows: threads, link, loop, metrics and clock."""
 
@@ -121,26 +134,6 @@ def common_effects(service: Service) -> dict[str, Doing]:
             over.set()
 
     @asynccontextmanager
-    async def network_loss(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-        def act(level: float) -> None:
-            service.link.delay, service.link.loss = DELAY * level, min(LOSS * level, 0.9)
-
-        try:
-            yield act
-        finally:
-            service.link.delay = service.link.loss = 0.0
-
-    def slow(delay: float) -> Doing:
-        @asynccontextmanager
-        async def answer_late(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-            try:
-                yield lambda level: setattr(service.link, "delay", delay * level)
-            finally:
-                service.link.delay = 0.0
-
-        return answer_late
-
-    @asynccontextmanager
     async def event_loop_stall(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
         last = [time.monotonic()]
 
@@ -151,29 +144,17 @@ def common_effects(service: Service) -> dict[str, Doing]:
 
         yield act
 
-    @asynccontextmanager
-    async def sensor_gap(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-        service.blind = True
-        try:
-            yield lambda level: None
-        finally:
-            service.blind = False
-
-    @asynccontextmanager
-    async def clock_skew(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-        try:
-            yield lambda level: setattr(service.lines, "skew", SKEW * level)
-        finally:
-            service.lines.skew = 0.0
+    def lose(level: float) -> None:
+        service.link.delay, service.link.loss = DELAY * level, min(LOSS * level, 0.9)
 
     return {
         "cpu_saturation": cpu_saturation,
-        "network_loss": network_loss,
-        "slow_dependency": slow(SLOW),
-        "index_rebuild": slow(REBUILD),
+        "network_loss": setting(lose),
+        "slow_dependency": setting(lambda level: setattr(service.link, "delay", SLOW * level)),
+        "index_rebuild": setting(lambda level: setattr(service.link, "delay", REBUILD * level)),
         "event_loop_stall": event_loop_stall,
-        "sensor_gap": sensor_gap,
-        "clock_skew": clock_skew,
+        "sensor_gap": setting(lambda level: setattr(service, "blind", level > 0)),
+        "clock_skew": setting(lambda level: setattr(service.lines, "skew", SKEW * level)),
     }
 
 

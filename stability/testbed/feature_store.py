@@ -5,8 +5,6 @@ from __future__ import annotations
 __all__ = ["Store", "main"]
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from fastapi import HTTPException
 from fastapi.responses import Response
 from prometheus_client import Gauge
 
-from stability.testbed.effects import Effect, Effects, common_effects
+from stability.testbed.effects import Effects, common_effects, setting
 from stability.testbed.observations import BLOCK, build, medians
 from stability.testbed.service import Service, arguments, serve
 from stability.testbed.task import ITEMS, item_features
@@ -75,14 +73,8 @@ def application(service: Service, store: Store) -> None:
     async def block(number: int) -> Response:
         return Response(store.block(number).tobytes(), media_type="application/octet-stream")
 
-    @asynccontextmanager
-    async def stale_features(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-        try:
-            yield lambda level: setattr(store, "stale", min(0.6 * level, 1.0))
-        finally:
-            store.stale = 0.0
-
-    Effects(service, common_effects(service) | {"stale_features": stale_features})
+    stale = setting(lambda level: setattr(store, "stale", min(0.6 * level, 1.0)))
+    Effects(service, common_effects(service) | {"stale_features": stale})
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from stability.testbed.effects import Doing, Effect
+from stability.testbed.effects import Doing, Effect, setting
 from stability.testbed.task import ITEMS
 
 if TYPE_CHECKING:
@@ -92,13 +92,6 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
         return grow
 
     @asynccontextmanager
-    async def connection_pool_exhaustion(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
-        try:
-            yield lambda level: server.pool.leak(round(level * FULL * server.pool.size))
-        finally:
-            server.pool.leak(0)
-
-    @asynccontextmanager
     async def cache_stampede(effect: Effect) -> AsyncIterator[Callable[[float], None]]:
         async def herd() -> None:
             while True:
@@ -125,7 +118,7 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
         "idle_clients": descriptors(HARMLESS),
         "disk_full": disk(FULL),
         "backup": disk(HARMLESS),
-        "connection_pool_exhaustion": connection_pool_exhaustion,
+        "connection_pool_exhaustion": setting(lambda level: server.pool.leak(round(level * FULL * server.pool.size))),
         "cache_stampede": cache_stampede,
         "cache_warm_up": cache_warm_up,
     }
