@@ -1,24 +1,48 @@
 """How hard a recording is: what the simplest rule finds of each failure mode, and what shows before users feel it.
 
-`python -m stability.testbed.card data/testbed/1 data/testbed/2` prints the table of the data card: the rule is fitted
-on the first recording and judged on the second.
+`python -m stability.testbed.card data/testbed/1 data/testbed/2 --picture data/testbed/day.png` prints the tables of the
+data card and draws a day: the rule is fitted on the first recording and judged on the second.
 """
 
 from __future__ import annotations
 
-__all__ = ["LASTING", "SIGMAS", "clean_seconds", "difficulty", "false_alarms", "three_sigma"]
+__all__ = [
+    "LASTING",
+    "SIGMAS",
+    "clean_seconds",
+    "difficulty",
+    "eventful_day",
+    "false_alarms",
+    "plot_day",
+    "three_sigma",
+]
 
-import sys
+import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Patch
 
+from stability.plotting import PALETTE
+from stability.plotting.series import draw_line
+from stability.plotting.style import RC, canvas, explain, label_values, time_axis
 from stability.schema import read_table
 from stability.telemetry import is_counter, rate
 
 SIGMAS, LASTING = 3.0, 3  # deviations, and seconds in a row for which a metric must be away
 BEFORE = pd.Timedelta(seconds=60)  # what is usual just before a cause
+LENGTH = pd.Timedelta(seconds=600)  # of a day of the users
+SHOWN = (
+    ("users", "service_latency_seconds_p95"),
+    ("users", "service_availability_ratio"),
+    ("model-a", "process_resident_memory_bytes"),
+    ("model-a", "model_prediction_quality_ratio"),
+    ("model-b", "process_open_fds"),
+    ("feature-store", "http_server_request_duration_seconds_p99"),
+)
 AFTER = pd.Timedelta(seconds=10)  # after the end of a cause its traces are not counted as clean
 
 
@@ -127,11 +151,68 @@ def false_alarms(panel: pd.DataFrame, faults: pd.DataFrame, history: pd.DataFram
     return float(begins.sum() / clean.sum() * 3600)
 
 
+def eventful_day(tables: Mapping[str, pd.DataFrame], length: pd.Timedelta = LENGTH) -> pd.Timestamp:
+    """The begin of the day with the most kinds of events, of those that lie side by side from the first moment on."""
+    first = tables["telemetry"].index.get_level_values("timestamp").min()
+    begins = pd.concat([tables["faults"]["cause_start"], tables["benign"]["start"]])
+    kinds = pd.concat([tables["faults"]["failure_mode"], tables["benign"]["kind"]])
+    days = ((begins - first) // length).dropna()
+    return first + int(kinds.groupby(days).nunique().idxmax()) * length
+
+
+def plot_day(tables: Mapping[str, pd.DataFrame], start: pd.Timestamp, length: pd.Timedelta = LENGTH) -> np.ndarray:
+    """Draw some of a recording's metrics over a stretch of time, with everything that befell the service.
+
+    Parameters
+    ----------
+    tables : mapping
+        telemetry, faults, benign.
+    start, length : Timestamp, Timedelta
+        What to draw.
+
+    Returns
+    -------
+    array of Axes, shape (metrics,)
+        x: time in UTC; y: the metric's unit.
+    """
+    end, panel = start + length, _rates(tables["telemetry"])
+    figure, grid = canvas(len(SHOWN), 1, height=1.05)
+    axes = grid[:, 0]
+    for ax, (entity, metric) in zip(axes, SHOWN, strict=True):
+        draw_line(ax, panel.loc[entity, metric][start:end])
+        ax.set_title(f"{metric} of {entity}", fontsize=9, pad=2)
+        label_values(ax, metric)
+    faults = tables["faults"]
+    faults = faults[faults["entity"] == faults["root_entity"]]
+    spans = [(f.cause_start, f.cause_end, f.failure_mode, "red") for f in faults.itertuples()]
+    spans += [(b.start, b.end, b.kind, "grey") for b in tables["benign"].itertuples()]
+    for begun, over, name, colour in spans:
+        if begun < end and over > start:
+            for ax in axes:
+                ax.axvspan(max(begun, start), min(over, end), color=PALETTE[colour], alpha=0.18, linewidth=0)
+            place = max(begun, start)
+            axes[0].annotate(
+                name.replace("_", " "), (place, 1.28), xycoords=("data", "axes fraction"), rotation=20, fontsize=7
+            )
+    axes[0].set_xlim(start, end)
+    time_axis(axes[-1])
+    explain(
+        figure,
+        {name: Patch(color=PALETTE[colour], alpha=0.3) for name, colour in (("fault", "red"), ("harmless", "grey"))},
+    )
+    return axes
+
+
 def main() -> None:
-    """Print the tables of the data card."""
+    """Print the tables of the data card, and draw a day."""
+    parser = argparse.ArgumentParser(prog="python -m stability.testbed.card", description=__doc__.splitlines()[0])
+    parser.add_argument("train", type=Path, help="folder of the recording that the rule is fitted on")
+    parser.add_argument("test", type=Path, help="folder of the one that it is judged on")
+    parser.add_argument("--picture", type=Path, help="where to draw the day of the second with most kinds of events")
+    told = parser.parse_args()
     train, test = (
-        {name: read_table(Path(folder) / f"{name}.parquet", name) for name in ("telemetry", "faults", "benign")}
-        for folder in sys.argv[1:3]
+        {name: read_table(folder / f"{name}.parquet", name) for name in ("telemetry", "faults", "benign")}
+        for folder in (told.train, told.test)
     )
     history = train["telemetry"][clean_seconds(train["telemetry"], train["faults"]).to_numpy()]
     table = difficulty(test["telemetry"], test["faults"], history)
@@ -140,6 +221,9 @@ def main() -> None:
     print(f"\nfalse alarms of the rule an hour and entity: {alarms:.1f}")
     print(f"clean share of the seconds: {clean_seconds(test['telemetry'], test['faults']).mean():.3f}")
     print(f"harmless events: {len(test['benign'])}")
+    if told.picture:
+        with matplotlib.rc_context(RC):
+            plot_day(test, eventful_day(test))[0].figure.savefig(told.picture, dpi=110)
 
 
 if __name__ == "__main__":
