@@ -1,13 +1,334 @@
-"""What every detector does alike: check what it is given, and say what shaped it."""
+"""What every detector does alike: learn from history, judge a panel, judge live, say why, be kept on disk."""
 
 from __future__ import annotations
 
-__all__ = ["before", "check_panel", "check_scores", "fitted_on", "runs"]
+__all__ = ["Detector", "Judged", "Rows", "check_scores", "fitted_on", "runs"]
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
-from stability.schema import ContractError, nearest, validate
+from stability.schema import ContractError, nearest, validate, written_whole
+
+LARGEST = np.finfo("float64").max  # a score is never inf: tables refuse it, and a maximum over metrics drowns in it
+
+
+class Rows(NamedTuple):
+    """Rows of a panel as arrays, those of an entity together and in time's order.
+
+    Parameters
+    ----------
+    values : array of float64, shape (n, metrics), row-major
+        NaN where missing; never infinite.
+    times : array of int64, shape (n,)
+        Microseconds since 1970.
+    starts : array of int64, shape (entities + 1,)
+        Position of each entity's first row; the last number is n.
+    entities : Index of str, shape (entities,)
+        Their names.
+    """
+
+    values: np.ndarray
+    times: np.ndarray
+    starts: np.ndarray
+    entities: pd.Index
+
+
+class Judged(NamedTuple):
+    """What is said of live rows: `score`, shape (n,), and what each metric adds to it, `parts`, shape (n, metrics)."""
+
+    score: np.ndarray
+    parts: np.ndarray
+
+
+class Detector(BaseEstimator):
+    """A detector; what follows is the same for all of them, and a new one writes three short methods.
+
+    `fit(history)` learns, `score(panel)` gives one number a row (higher is more anomalous, NaN where nothing can be
+    judged), `score_metrics(panel)` a number for each value, `contributions(panel)` each metric's share of a row's
+    score. `update(values, times)` judges rows as they come, with the numbers that `score` gives for the same rows.
+    `save(path)` and `load(path)` keep it, without pickle.
+
+    A detector is causal by construction: `score` hands each entity's rows in time's order to `_walk`, which sees the
+    state that the rows before left, and nothing else. Rows of an entity that all come after its history go on from
+    the end of it; otherwise the entity starts anew, because the history would hold the future of some rows.
+
+    To write one
+    ------------
+    `_learn(rows)`
+        What history teaches: arrays by name, the first axis over entities. An entity without history gets the fleet's
+        median of them.
+    `_begin(entities, metrics)`
+        The state before the first row: arrays by name, the first axis over entities.
+    `_walk(rows, learnt, state)`
+        The parts of each row's score, shape (n, metrics), NaN where a value cannot be judged. `state` is changed in
+        place.
+    `_combine(parts)`, where a row's score is not the largest of its parts.
+
+    Attributes
+    ----------
+    metrics_ : list of str
+        Columns of the history.
+    entities_ : Index
+        Entities of the history.
+    learnt_ : dict of arrays
+        As `_learn` gave them.
+    fitted_on_ : dict
+        ``{"entities": [...], "until": ISO time}``.
+    name : str
+        Its column in `scores`, and what the registry knows it by.
+    tolerance : float
+        How far live scores may lie from those of a panel, as a share.
+    """
+
+    name = ""
+    tolerance = 1e-9
+    own: tuple[str, ...] = ()  # what is learnt of an entity and says nothing of one without history: NaN there
+
+    def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
+        return {}
+
+    def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
+        return {}
+
+    def _walk(self, rows: Rows, learnt: dict[str, np.ndarray], state: dict[str, np.ndarray]) -> np.ndarray:
+        raise NotImplementedError
+
+    def _combine(self, parts: np.ndarray) -> np.ndarray:
+        return _highest(parts)
+
+    # ---- a panel -------------------------------------------------------------------------------------------------
+    def fit(self, history: pd.DataFrame) -> Detector:
+        """Learn from telemetry that comes before the rows that are to be judged.
+
+        Parameters
+        ----------
+        history : DataFrame of float64, (entity, timestamp) x metrics
+
+        Returns
+        -------
+        Detector
+            Itself.
+
+        Raises
+        ------
+        ContractError
+            When `history` is no panel, has no rows, or too few for what is to be learnt.
+        """
+        history = validate(history, "telemetry")
+        fitted, metrics = fitted_on(history), list(history.columns)
+        rows = _rows(history)
+        learnt = self._learn(rows)
+        self.metrics_, self.entities_, self.learnt_ = metrics, rows.entities, learnt
+        self._last = rows.times[rows.starts[1:] - 1]
+        self._state = self._begin(len(rows.entities), len(metrics))
+        if self._state:
+            self._walk(rows, learnt, self._state)
+        self.fitted_on_ = fitted
+        self._live: dict[str, Any] | None = None
+        return self
+
+    def score(self, panel: pd.DataFrame) -> pd.Series:
+        """Score each row.
+
+        Parameters
+        ----------
+        panel : DataFrame of float64, (entity, timestamp) x metrics
+            Telemetry with columns known to `fit`; a fitted column that is missing here counts as absent.
+
+        Returns
+        -------
+        Series of float64 over the panel's index
+            Higher is more anomalous; NaN where the row cannot be judged.
+
+        Raises
+        ------
+        ContractError
+            When `panel` is no panel or has a column that the history did not have, or `fit` was not called.
+        """
+        panel, parts = self._judge(panel)
+        return pd.Series(self._combine(parts), index=panel.index, name=self.name)
+
+    def score_metrics(self, panel: pd.DataFrame) -> pd.DataFrame:
+        """Say what each value adds to its row's score; shaped like `panel`, NaN where it cannot be judged."""
+        panel, parts = self._judge(panel)
+        places = [self.metrics_.index(name) for name in panel.columns]
+        return pd.DataFrame(parts[:, places], index=panel.index, columns=panel.columns)
+
+    def contributions(self, panel: pd.DataFrame) -> pd.DataFrame:
+        """Say which metrics a row's score comes from: shares, which sum to 1 in each row that has a score above 0."""
+        parts = self.score_metrics(panel).fillna(0.0)
+        total = parts.sum(axis=1)
+        return parts.div(total.where(total > 0), axis=0)
+
+    def _judge(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+        panel, rows, learnt, state = self._before(panel)
+        return panel, _bounded(self._walk(rows, learnt, state))
+
+    def _before(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, Rows, dict, dict]:
+        """A panel in contract form and as arrays, with what was learnt of its entities and the state before it."""
+        panel = self._checked(panel)
+        rows = _rows(panel.reindex(columns=self.metrics_))
+        slots = self.entities_.get_indexer(rows.entities)
+        goes_on = (slots >= 0) & (self._last[slots] < rows.times[rows.starts[:-1]])
+        state = self._begin(len(rows.entities), len(self.metrics_))
+        for key, kept in self._state.items():
+            state[key][goes_on] = kept[slots[goes_on]]
+        return panel, rows, self._learnt_of(slots), state
+
+    def _checked(self, panel: pd.DataFrame) -> pd.DataFrame:
+        if not hasattr(self, "fitted_on_"):
+            raise ContractError(f"{type(self).__name__} has no history yet", remedy="call fit(history) first")
+        panel = validate(panel, "telemetry")
+        for name in panel.columns.difference(self.metrics_):
+            remedy = nearest(name, self.metrics_)
+            raise ContractError(file="panel", column=name, expected="a metric of the history", remedy=remedy)
+        return panel
+
+    def _learnt_of(self, slots: np.ndarray) -> dict[str, np.ndarray]:
+        """What was learnt of each entity; of one without history (-1) the middle of the fleet."""
+        if np.array_equal(slots, np.arange(len(self.entities_))):
+            return self.learnt_
+        return {key: _gathered(values, slots, key not in self.own) for key, values in self.learnt_.items()}
+
+    # ---- live ----------------------------------------------------------------------------------------------------
+    def update(self, values: np.ndarray, times: np.ndarray, entities: pd.Index | None = None) -> Judged:
+        """Judge one new row of each of some entities, and remember it.
+
+        Parameters
+        ----------
+        values : array of float64, shape (n, metrics)
+            In the order of `metrics_`; NaN where missing.
+        times : array of datetime64 or of int64 (microseconds since 1970), shape (n,)
+            Later than what was judged of the entity before.
+        entities : Index of str, shape (n,), optional
+            Whose rows they are, none twice; those of the history, in its order, without it. A new one starts anew.
+
+        Returns
+        -------
+        Judged
+            Score and parts, as `score` and `score_metrics` give them for a panel with these rows.
+
+        Raises
+        ------
+        ContractError
+            For shapes that do not fit, an infinite value, an entity twice, or a row that does not come after the one
+            before.
+        """
+        if self._live is None:
+            state = {key: kept.copy() for key, kept in self._state.items()}
+            self._live = {"entities": self.entities_, "last": self._last.copy(), "state": state}
+        live = self._live
+        slots = self._slots(entities)
+        values = np.ascontiguousarray(values, dtype="float64")
+        moments = np.asarray(times)
+        if moments.dtype.kind == "M":
+            moments = moments.astype("datetime64[us]").astype("int64")
+        if values.shape != (len(slots), len(self.metrics_)) or moments.shape != (len(slots),):
+            expected = f"values ({len(slots)}, {len(self.metrics_)}) and times ({len(slots)},)"
+            raise ContractError(file="rows", expected=expected, got=f"{values.shape} and {moments.shape}")
+        if np.isinf(values).any():
+            raise ContractError(file="rows", expected="finite values, or NaN", got="an infinite one")
+        if (late := moments <= live["last"][slots]).any():
+            whose = live["entities"][slots[late][0]]
+            raise ContractError(file="rows", expected="a row after the one before", got=f"one of {whose} that is not")
+        whole = len(slots) == len(live["entities"]) and bool((slots == np.arange(len(slots))).all())
+        state = live["state"] if whole else {key: kept[slots] for key, kept in live["state"].items()}
+        rows = Rows(values, moments, np.arange(len(slots) + 1), live["entities"][slots])
+        parts = _bounded(self._walk(rows, self._learnt_of(np.where(slots < len(self.entities_), slots, -1)), state))
+        if not whole:
+            for key, kept in state.items():
+                live["state"][key][slots] = kept
+        live["last"][slots] = moments
+        return Judged(self._combine(parts), parts)
+
+    def _slots(self, entities: pd.Index | None) -> np.ndarray:
+        """Places of entities in the live state; a new one gets a place."""
+        live = self._live
+        if entities is None:
+            return np.arange(len(self.entities_))
+        names = pd.Index(entities)
+        if not names.is_unique:
+            raise ContractError(file="rows", expected="one row an entity", got=f"two of {names[names.duplicated()][0]}")
+        slots = live["entities"].get_indexer(names)
+        if (new := slots < 0).any():
+            fresh = self._begin(int(new.sum()), len(self.metrics_))
+            live["entities"] = live["entities"].append(names[new])
+            live["state"] = {key: np.concatenate([kept, fresh[key]]) for key, kept in live["state"].items()}
+            live["last"] = np.concatenate([live["last"], np.full(new.sum(), np.iinfo("int64").min)])
+            slots = live["entities"].get_indexer(names)
+        return slots
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+    def save(self, path: str | Path) -> Path:
+        """Write everything that it knows to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file; numpy's `.npz` of plain arrays, and one of text with settings and names. Nothing in it is code.
+
+        Returns
+        -------
+        Path
+        """
+        self._checked(pd.DataFrame(columns=self.metrics_, index=_no_rows(), dtype="float64"))
+        live = self._live or {"entities": self.entities_, "last": self._last, "state": self._state}
+        said = {"detector": self.name, "kind": type(self).__name__, "settings": self.get_params(deep=False)}
+        said |= {"metrics": self.metrics_, "entities": list(self.entities_), "live_entities": list(live["entities"])}
+        said |= {"fitted_on": self.fitted_on_, "live": self._live is not None}
+        arrays = {f"learnt.{key}": kept for key, kept in self.learnt_.items()}
+        arrays |= {f"state.{key}": kept for key, kept in self._state.items()}
+        arrays |= {f"live.{key}": kept for key, kept in live["state"].items()} if self._live else {}
+        arrays |= {"last": self._last, "live_last": live["last"], "said": np.array(json.dumps(said))}
+        with written_whole(Path(path)) as file:
+            np.savez(file, **arrays)
+        return Path(path)
+
+    def _restore(self, said: dict, arrays: dict[str, np.ndarray]) -> Detector:
+        def group(prefix: str) -> dict[str, np.ndarray]:
+            return {key.removeprefix(prefix): kept for key, kept in arrays.items() if key.startswith(prefix)}
+
+        self.metrics_, self.entities_ = said["metrics"], pd.Index(said["entities"], dtype="str")
+        self.learnt_, self._state, self._last = group("learnt."), group("state."), arrays["last"]
+        self.fitted_on_ = said["fitted_on"]
+        live = {"entities": pd.Index(said["live_entities"], dtype="str"), "last": arrays["live_last"]}
+        self._live = {**live, "state": group("live.")} if said["live"] else None
+        return self
+
+
+def _rows(panel: pd.DataFrame) -> Rows:
+    entities, starts = runs(panel.index)
+    times = panel.index.get_level_values("timestamp").as_unit("us").asi8
+    return Rows(np.array(panel, dtype="float64", order="C"), times, starts, entities)
+
+
+def _no_rows() -> pd.MultiIndex:
+    stamps = pd.DatetimeIndex([], tz="UTC").as_unit("us")
+    return pd.MultiIndex.from_arrays([pd.Index([], dtype="str"), stamps], names=["entity", "timestamp"])
+
+
+def _gathered(values: np.ndarray, slots: np.ndarray, shared: bool) -> np.ndarray:
+    taken = values[np.maximum(slots, 0)]
+    if (slots < 0).any():
+        middle = pd.DataFrame(values.reshape(len(values), -1)).median().to_numpy().reshape(values.shape[1:])
+        taken[slots < 0] = middle if shared else np.nan
+    return taken
+
+
+def _bounded(parts: np.ndarray) -> np.ndarray:
+    return np.minimum(parts, LARGEST)
+
+
+def _highest(parts: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(parts).all(axis=1) if parts.shape[1] else np.zeros(len(parts), dtype=bool)
+    highest = np.full(len(parts), np.nan)
+    highest[known] = np.nanmax(parts[known], axis=1)
+    return highest
 
 
 def fitted_on(history: pd.DataFrame) -> dict:
@@ -32,57 +353,6 @@ def fitted_on(history: pd.DataFrame) -> dict:
         raise ContractError(file="history", expected="rows", got="none", remedy="give telemetry from before the test")
     entities, stamps = (history.index.get_level_values(level) for level in ("entity", "timestamp"))
     return {"entities": list(entities.unique()), "until": stamps.max().isoformat()}
-
-
-def before(panel: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Take the rows of a history from which a panel goes on.
-
-    Parameters
-    ----------
-    panel, history : DataFrame, (entity, timestamp) x metrics
-        In contract form.
-
-    Returns
-    -------
-    DataFrame
-        The history of the entities whose rows in the panel all come after it; of another one it would hold the future
-        of some rows.
-    """
-    first, last = (
-        frame.index.to_frame()["timestamp"].groupby(level="entity", sort=False).agg(how)
-        for frame, how in ((panel, "min"), (history, "max"))
-    )
-    later = first.index[np.asarray(last.reindex(first.index) < first)]
-    return history[history.index.get_level_values("entity").isin(later)]
-
-
-def check_panel(detector, panel: pd.DataFrame) -> pd.DataFrame:
-    """Bring a panel into contract form, and refuse one that the detector cannot know how to judge.
-
-    Parameters
-    ----------
-    detector
-        Any of `DETECTORS`; fitted, with its `metrics_`.
-    panel : DataFrame, (entity, timestamp) x metrics
-        What is to be judged.
-
-    Returns
-    -------
-    DataFrame
-        The panel in contract form.
-
-    Raises
-    ------
-    ContractError
-        When the detector is not fitted, the panel is none, or a column was not in the history.
-    """
-    if not hasattr(detector, "fitted_on_"):
-        raise ContractError(f"{type(detector).__name__} has no history yet", remedy="call fit(history) first")
-    panel = validate(panel, "telemetry")
-    for name in panel.columns.difference(detector.metrics_):
-        remedy = nearest(name, detector.metrics_)
-        raise ContractError(file="panel", column=name, expected="a metric of the history", remedy=remedy)
-    return panel
 
 
 def check_scores(scores: pd.Series) -> pd.Series:

@@ -10,17 +10,14 @@ import numba
 import numpy as np
 import pandas as pd
 
-from stability.detection.manner import check_panel, fitted_on, runs
-from stability.schema import ContractError, nearest, validate
+from stability.detection.manner import Detector, Rows
+from stability.schema import ContractError, nearest
 
 VARIANTS = ("global", "windowed", "recursive")
 ROUNDING = 1e-9  # a deviation below this share of the mean is what rounding leaves of a constant
-LARGEST = np.finfo(
-    "float64"
-).max  # a score is never inf: tables refuse it, and a maximum over metrics would drown in it
 
 
-class MeanShift:
+class MeanShift(Detector):
     r"""Score each value by its distance from the mean of its past, in deviations of that past.
 
     .. math:: s_{t+1} = |x_{t+1} - \mu_t| / \sigma_t
@@ -85,6 +82,8 @@ class MeanShift:
     [6.0, 0.0]
     """
 
+    own = ("mean", "deviation")
+
     def __init__(
         self,
         *,
@@ -109,78 +108,56 @@ class MeanShift:
         self.variant, self.window, self.forgetting = variant, window, forgetting
         self.warmup, self.floor = warmup, floor
 
-    def fit(self, history: pd.DataFrame) -> MeanShift:
-        """Learn each entity's and metric's mean, deviation and, for the moving variants, where its history ended.
+    @property
+    def name(self) -> str:
+        """Its column in `scores`."""
+        return f"mean_shift_{self.variant}"
 
-        Parameters
-        ----------
-        history : DataFrame of float64, (entity, timestamp) x metrics
-            Telemetry from before the rows that are to be judged.
+    @property
+    def mean_(self) -> pd.DataFrame:
+        """Means of the history."""
+        return pd.DataFrame(self.learnt_["mean"], self.entities_, self.metrics_)
 
-        Returns
-        -------
-        MeanShift
-            Itself.
+    @property
+    def deviation_(self) -> pd.DataFrame:
+        """Deviations of the history."""
+        return pd.DataFrame(self.learnt_["deviation"], self.entities_, self.metrics_)
 
-        Raises
-        ------
-        ContractError
-            When `history` is no panel, has no rows, or not a single entity has `warmup` values of any metric.
-        """
-        history = validate(history, "telemetry")
-        fitted = fitted_on(history)
-        groups = history.groupby(level="entity", sort=False)
-        count = groups.count()
-        if not (count >= self.warmup).to_numpy().any():
+    def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
+        count, mean, deviation = _moments(rows.values, rows.starts)
+        if not (count >= self.warmup).any():
             raise ContractError(
                 file="history",
                 expected=f"at least {self.warmup} values of one metric of one entity",
-                got=f"at most {0 if count.empty else int(count.to_numpy().max(initial=0))}",
+                got=f"at most {int(count.max(initial=0))}",
                 remedy="give a longer history or a smaller warmup",
             )
-        enough = count >= self.warmup
-        self.metrics_ = list(history.columns)
-        self.mean_ = groups.mean().where(enough)
-        deviation = groups.std(ddof=0).where(enough)
-        self.deviation_ = deviation.where(deviation.isna() | (deviation > ROUNDING * self.mean_.abs()), 0.0)
-        scale = self.deviation_.where(self.deviation_ != 0, self.mean_.abs()).where(lambda s: s != 0, 1.0)
-        self._smallest = self.floor * scale
-        entities, starts = runs(history.index)
-        last = history.index.get_level_values("timestamp")[starts[1:] - 1]
-        self._last = pd.Series(last, index=entities)
-        if self.variant != "global":
-            start = self._empty_state(len(entities), len(self.metrics_))
-            self._state = self._walk(_values(history), starts, start)[2]
-        self.fitted_on_ = fitted
-        return self
+        mean, deviation = (np.where(count >= self.warmup, part, np.nan) for part in (mean, deviation))
+        deviation = np.where(deviation <= ROUNDING * np.abs(mean), 0.0, deviation)
+        scale = np.where(deviation != 0, deviation, np.abs(mean))
+        return {"mean": mean, "deviation": deviation, "smallest": self.floor * np.where(scale != 0, scale, 1.0)}
 
-    def score(self, panel: pd.DataFrame) -> pd.Series:
-        """Score each row by its most deviating metric.
+    def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
+        if self.variant == "global":
+            return {}
+        if self.variant == "windowed":  # the last rows, oldest first
+            return {"window": np.full((entities, self.window, metrics), np.nan)}
+        return {"moments": np.zeros((entities, 4, metrics))}  # count of values, their weight, mean and variance
 
-        Parameters
-        ----------
-        panel : DataFrame of float64, (entity, timestamp) x metrics
-            Telemetry with columns known to `fit`; a fitted column that is missing here counts as absent.
-
-        Returns
-        -------
-        Series of float64 over the panel's index, in deviations
-            Higher is more anomalous. NaN where no metric can be judged: the value is missing, fewer than `warmup`
-            values lie before it, or (``global``) the entity has no history.
-
-        Raises
-        ------
-        ContractError
-            When `panel` is no panel or has a column that the history did not have, or `fit` was not called.
-        """
-        return self.score_metrics(panel).max(axis=1).rename(f"mean_shift_{self.variant}")
-
-    def score_metrics(self, panel: pd.DataFrame) -> pd.DataFrame:
-        """Score each value; as `score`, with a column for each metric."""
-        panel = check_panel(self, panel)
-        mean, deviation = self._expected(panel)
+    def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
+        mean, deviation = self._expected(rows, learnt, state)
         with np.errstate(over="ignore"):
-            return ((panel - mean).abs() / deviation).clip(upper=LARGEST)
+            return np.abs(rows.values - mean) / deviation
+
+    def _expected(self, rows: Rows, learnt, state) -> tuple[np.ndarray, np.ndarray]:
+        sizes = np.diff(rows.starts)
+        if self.variant == "global":
+            mean, deviation = (np.repeat(learnt[part], sizes, axis=0) for part in ("mean", "deviation"))
+        elif self.variant == "windowed":
+            mean, deviation = _walk_windowed(rows.values, rows.starts, state["window"], self.warmup)
+        else:
+            mean, deviation = _walk_recursive(rows.values, rows.starts, state["moments"], self.warmup, self.forgetting)
+        return mean, np.maximum(deviation, np.repeat(learnt["smallest"], sizes, axis=0))
 
     def expected(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Say what each value was expected to be, just before it came.
@@ -195,7 +172,12 @@ class MeanShift:
         mean, deviation : DataFrames of float64, shaped like `panel`, in the metric's unit
             The row t + 1 holds mu and sigma of t (sigma never below the floor); NaN where unknown.
         """
-        return self._expected(check_panel(self, panel))
+        panel, rows, learnt, state = self._before(panel)
+        places = [self.metrics_.index(name) for name in panel.columns]
+        mean, deviation = (
+            pd.DataFrame(part[:, places], panel.index, panel.columns) for part in self._expected(rows, learnt, state)
+        )
+        return mean, deviation
 
     def excess(self, panel: pd.DataFrame, k: float) -> pd.DataFrame:
         """Compute the seed method's d: by how much, in the metric's own unit, a value leaves mean ± k deviations.
@@ -214,70 +196,37 @@ class MeanShift:
         """
         return (self.score_metrics(panel) - k) * self.expected(panel)[1]
 
-    def _expected(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        columns = list(panel.columns)
-        entities, starts = runs(panel.index)
-        sizes = np.diff(starts)
-        if self.variant == "global":
-            mean, deviation = (
-                np.repeat(part.reindex(index=entities, columns=columns).to_numpy(), sizes, axis=0)
-                for part in (self.mean_, self.deviation_)
-            )
-        else:
-            mean, deviation, _ = self._walk(_values(panel), starts, self._state_before(panel, entities, starts))
-        # An entity without history has no scale of its own: the middle one of its fleet serves as the floor.
-        smallest = self._smallest.reindex(entities).fillna(self._smallest.median())[columns]
-        deviation = np.maximum(deviation, np.repeat(smallest.to_numpy(), sizes, axis=0))
-        mean, deviation = (pd.DataFrame(part, panel.index, panel.columns) for part in (mean, deviation))
-        return mean, deviation
 
-    def _state_before(self, panel: pd.DataFrame, entities: pd.Index, starts: np.ndarray) -> np.ndarray:
-        """The state at the end of the history for the entities that go on from there, an empty one for the others."""
-        state = self._empty_state(len(entities), panel.shape[1])
-        first = panel.index.get_level_values("timestamp")[starts[:-1]]
-        goes_on = np.asarray(self._last.reindex(entities) < pd.Series(first, index=entities))
-        places = [self.metrics_.index(name) for name in panel.columns]
-        state[:, goes_on] = self._state[:, self._last.index.get_indexer(entities[goes_on])][:, :, places]
-        return state
-
-    def _empty_state(self, entities: int, metrics: int) -> np.ndarray:
-        """The last `window` rows, oldest first; or the count of values, their weight, their mean and variance."""
-        if self.variant == "windowed":
-            return np.full((self.window, entities, metrics), np.nan)
-        return np.zeros((4, entities, metrics))
-
-    def _walk(self, values: np.ndarray, starts: np.ndarray, state: np.ndarray):
-        if self.variant == "windowed":
-            return _walk_windowed(values, starts, state, self.warmup)
-        return _walk_recursive(values, starts, state, self.warmup, self.forgetting)
-
-
-def _values(panel: pd.DataFrame) -> np.ndarray:
-    """A row-major, writable copy: one kind of array, so that numba compiles each kernel once."""
-    return np.array(panel, dtype="float64", order="C")
+def _moments(values: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean and deviation of each entity's values; two passes, so that nothing cancels."""
+    there, at = ~np.isnan(values), starts[:-1]
+    count = np.add.reduceat(there, at, axis=0, dtype="int64")
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean = np.add.reduceat(np.where(there, values, 0.0), at, axis=0) / count
+        gaps = np.where(there, values - np.repeat(mean, np.diff(starts), axis=0), 0.0)
+        return count, mean, np.sqrt(np.add.reduceat(gaps**2, at, axis=0) / count)
 
 
 @numba.njit(cache=True)
 def _walk_recursive(values, starts, state, warmup, forgetting):
-    """Mean and deviation just before each row, and the state after the last row of each entity."""
+    """Mean and deviation just before each row; `state` becomes that after the last row of each entity."""
     mean = np.full(values.shape, np.nan)
     deviation = np.full(values.shape, np.nan)
-    state = state.copy()
     for e in range(starts.size - 1):
         for i in range(starts[e], starts[e + 1]):
             for m in range(values.shape[1]):
-                if state[0, e, m] >= warmup:
-                    mean[i, m] = state[2, e, m]
-                    deviation[i, m] = np.sqrt(state[3, e, m])
+                if state[e, 0, m] >= warmup:
+                    mean[i, m] = state[e, 2, m]
+                    deviation[i, m] = np.sqrt(state[e, 3, m])
                 if np.isnan(values[i, m]):  # absence tells nothing and ages nothing
                     continue
-                state[0, e, m] += 1
-                state[1, e, m] = forgetting * state[1, e, m] + 1
-                gain = 1 / state[1, e, m]
-                error = values[i, m] - state[2, e, m]
-                state[2, e, m] += gain * error
-                state[3, e, m] = (1 - gain) * (state[3, e, m] + gain * error * error)
-    return mean, deviation, state
+                state[e, 0, m] += 1
+                state[e, 1, m] = forgetting * state[e, 1, m] + 1
+                gain = 1 / state[e, 1, m]
+                error = values[i, m] - state[e, 2, m]
+                state[e, 2, m] += gain * error
+                state[e, 3, m] = (1 - gain) * (state[e, 3, m] + gain * error * error)
+    return mean, deviation
 
 
 @numba.njit(cache=True)
@@ -290,8 +239,8 @@ def _walk_windowed(values, starts, state, warmup):
     """
     mean = np.full(values.shape, np.nan)
     deviation = np.full(values.shape, np.nan)
-    window = state.shape[0]
-    after = np.empty_like(state)
+    window = state.shape[1]
+    after = np.empty_like(state[0])
     ends = np.empty((window, 3))
     for e in range(starts.size - 1):
         begin, size = starts[e], starts[e + 1] - starts[e]
@@ -301,7 +250,7 @@ def _walk_windowed(values, starts, state, warmup):
                 if i % window == 0:
                     head = (0.0, 0.0, 0.0)
                     for j in range(window - 1, -1, -1):
-                        x = state[j, e, m] if i == 0 else values[begin + i - window + j, m]
+                        x = state[e, j, m] if i == 0 else values[begin + i - window + j, m]
                         head = _merged(head, (0.0 if np.isnan(x) else 1.0, x, 0.0))
                         ends[j, 0], ends[j, 1], ends[j, 2] = head
                     head = (0.0, 0.0, 0.0)
@@ -314,8 +263,9 @@ def _walk_windowed(values, starts, state, warmup):
                 head = _merged(head, (0.0 if np.isnan(x) else 1.0, x, 0.0))
             for j in range(window):
                 row = size - window + j
-                after[j, e, m] = values[begin + row, m] if row >= 0 else state[window + row, e, m]
-    return mean, deviation, after
+                after[j, m] = values[begin + row, m] if row >= 0 else state[e, window + row, m]
+        state[e] = after
+    return mean, deviation
 
 
 @numba.njit(cache=True)

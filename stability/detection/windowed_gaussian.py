@@ -8,15 +8,14 @@ import math
 
 import numba
 import numpy as np
-import pandas as pd
 
-from stability.detection.manner import before, check_panel, fitted_on, runs
-from stability.schema import ContractError, validate
+from stability.detection.manner import Detector, Rows
+from stability.schema import ContractError
 
 SMALLEST = 1e-6  # Numenta's deviation in place of exactly 0
 
 
-class WindowedGaussian:
+class WindowedGaussian(Detector):
     r"""Score each value by how far out it lies in a normal distribution fitted to the values before it.
 
     .. math:: s_t = 1 - Q(|x_t - \mu| / \sigma), \quad Q(z) = \tfrac{1}{2}\,\mathrm{erfc}(z / \sqrt{2})
@@ -67,45 +66,20 @@ class WindowedGaussian:
     [0.0, 1.0, 0.5, 0.993]
     """
 
+    name = "windowed_gaussian"
+
     def __init__(self, *, window: int = 6400, step: int = 100, decimals: int | None = 12):
         _check(window, step)
         self.window, self.step, self.decimals = window, step, decimals
 
-    def fit(self, history: pd.DataFrame) -> WindowedGaussian:
-        """Remember the history (a panel, entity and timestamp by metrics): it fills the windows before a later one."""
-        history = validate(history, "telemetry")
-        self.metrics_, self.fitted_on_ = list(history.columns), fitted_on(history)
-        self._history = history
-        return self
+    def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
+        moments = np.zeros((entities, 4, metrics))  # count, mean, sum of squared distances, deviation
+        moments[:, 3] = 1.0
+        return {"moments": moments, "window": np.zeros((entities, metrics, self.window))}
 
-    def score(self, panel: pd.DataFrame) -> pd.Series:
-        """Score each row by its least probable metric.
-
-        Parameters
-        ----------
-        panel : DataFrame of float64, (entity, timestamp) x metrics
-            Telemetry with columns known to `fit`.
-
-        Returns
-        -------
-        Series of float64 over the panel's index, from 0 to 1
-            Higher is more anomalous; NaN where no metric has a value.
-
-        Raises
-        ------
-        ContractError
-            When `panel` is no panel or has a column that the history did not have, or `fit` was not called.
-        """
-        return self.score_metrics(panel).max(axis=1).rename("windowed_gaussian")
-
-    def score_metrics(self, panel: pd.DataFrame) -> pd.DataFrame:
-        """Score each value; as `score`, with a column for each metric."""
-        panel = check_panel(self, panel)
-        whole = pd.concat([before(panel, self._history)[panel.columns], panel]).sort_index()
-        starts = runs(whole.index)[1]
-        scores = _walk(np.array(whole, dtype="float64", order="C"), starts, self.window, self.step)
-        framed = pd.DataFrame(_rounded(scores, self.decimals), whole.index, whole.columns)
-        return framed if len(whole) == len(panel) else framed.reindex(panel.index)
+    def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
+        scores = _walk(rows.values, rows.starts, state["moments"], state["window"], self.step)
+        return _rounded(scores, self.decimals)
 
 
 def gaussian_tail(values: np.ndarray, window: int = 6400, step: int = 100, decimals: int | None = 12) -> np.ndarray:
@@ -135,7 +109,9 @@ def gaussian_tail(values: np.ndarray, window: int = 6400, step: int = 100, decim
     """
     _check(window, step)
     column = np.array(values, dtype="float64", order="C").reshape(-1, 1)
-    return _rounded(_walk(column, np.array([0, len(column)]), window, step)[:, 0], decimals)
+    state = WindowedGaussian(window=window, step=step)._begin(1, 1)
+    scores = _walk(column, np.array([0, len(column)]), state["moments"], state["window"], step)
+    return _rounded(scores[:, 0], decimals)
 
 
 def _check(window: int, step: int) -> None:
@@ -149,13 +125,14 @@ def _rounded(scores: np.ndarray, decimals: int | None) -> np.ndarray:
 
 
 @numba.njit(cache=True)
-def _walk(values, starts, window, step):
-    """Scores of all metrics (columns) of all entities (runs of rows between `starts`)."""
+def _walk(values, starts, moments, windows, step):
+    """Scores of all metrics (columns) of all entities (runs of rows between `starts`); the state goes on in place."""
     scores = np.full(values.shape, np.nan)
-    held = np.empty(window)  # the last full window and, from its oldest place on, what has come since
+    window = windows.shape[2]
     for e in range(starts.size - 1):
         for m in range(values.shape[1]):
-            count, mean, squares, deviation = 0, 0.0, 0.0, 1.0
+            held = windows[e, m]  # the last full window and, from its oldest place on, what has come since
+            count, mean, squares, deviation = moments[e, :, m]
             for i in range(starts[e], starts[e + 1]):
                 x = values[i, m]
                 if np.isnan(x):
@@ -163,7 +140,7 @@ def _walk(values, starts, window, step):
                 mirrored = x if x >= mean else 2 * mean - x
                 tail = 0.5 * math.erfc((mirrored - mean) / deviation / math.sqrt(2.0))
                 scores[i, m] = 1.0 - tail if count > 0 else 0.0
-                held[count % window] = x
+                held[int(count) % window] = x
                 count += 1
                 if count <= window:
                     gap = x - mean
@@ -177,4 +154,5 @@ def _walk(values, starts, window, step):
                     continue
                 if deviation == 0.0:
                     deviation = SMALLEST
+            moments[e, 0, m], moments[e, 1, m], moments[e, 2, m], moments[e, 3, m] = count, mean, squares, deviation
     return scores

@@ -4,7 +4,7 @@ from stability.schema.coercion import coerce_column
 from stability.schema.declarations import load_yaml
 from stability.schema.errors import ContractError, nearest, one_of
 from stability.schema.registry import Metric, base_name, home, metric, metric_registry
-from stability.schema.store import FittedOn, read_metadata, read_table, refuse_overlap, write_table
+from stability.schema.store import FittedOn, read_metadata, read_table, refuse_overlap, write_table, written_whole
 from stability.schema.tables import TABLES, Table
 from stability.schema.validation import empty, validate
 
@@ -28,4 +28,5 @@ __all__ = [
     "refuse_overlap",
     "validate",
     "write_table",
+    "written_whole",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["FittedOn", "read_metadata", "read_table", "refuse_overlap", "write_table"]
+__all__ = ["FittedOn", "read_metadata", "read_table", "refuse_overlap", "write_table", "written_whole"]
 
+import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import BinaryIO, TypedDict
 
 import pandas as pd
 import pyarrow as pa
@@ -81,19 +82,26 @@ def write_table(
         ) from error
     text = json.dumps(notes, sort_keys=True, allow_nan=False).encode()
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), KEY: text})
+    with written_whole(path) as file:
+        pq.write_table(arrow, file, compression="zstd", write_page_checksum=True)
+    return path
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written: readers see the old one or the whole new one, also after a crash; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A hidden name in the same folder: a rename is atomic only within one file system.
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
-            pq.write_table(arrow, file, compression="zstd", write_page_checksum=True)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
-    return path
 
 
 def read_table(path: str | os.PathLike, table: str | None = None) -> pd.DataFrame:

@@ -1,0 +1,61 @@
+"""Every detector by name; a new one is a class in a file of its own and a line here."""
+
+from __future__ import annotations
+
+__all__ = ["DETECTORS", "load"]
+
+import json
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from stability.detection.baselines import Difference, Random
+from stability.detection.manner import Detector
+from stability.detection.mean_shift import MeanShift
+from stability.detection.windowed_gaussian import WindowedGaussian
+from stability.schema import ContractError, one_of
+
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "mean_shift_global": partial(MeanShift, variant="global"),
+    "mean_shift_windowed": partial(MeanShift, variant="windowed"),
+    "mean_shift_recursive": partial(MeanShift, variant="recursive"),
+    "windowed_gaussian": WindowedGaussian,
+    "difference": Difference,
+    "random": Random,
+}
+"""Name of the detector's column in `scores` and of the detector in `alarms` -> what makes one with settings."""
+
+
+def load(path: str | Path) -> Detector:
+    """Read a detector that `Detector.save` wrote, as it was: fitted, and in the middle of its live work.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Detector
+
+    Raises
+    ------
+    ContractError
+        When the file is missing, is none of a detector, or names one that is not registered. Nothing in it is run.
+    """
+    path = Path(path)
+    expected = "a file that a detector's save() wrote"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        said = json.loads(str(arrays.pop("said")))
+        name, settings = said["detector"], said["settings"]
+    except FileNotFoundError:
+        raise ContractError(file=path, expected=expected, got="no file") from None
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise ContractError(file=path, expected=expected, got=f"{type(error).__name__}: {error}") from None
+    made = DETECTORS[one_of(name, DETECTORS, "detector")](**settings)
+    return made._restore(said, arrays)
