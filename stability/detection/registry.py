@@ -15,6 +15,7 @@ import numpy as np
 from stability.detection.baselines import Difference, Random
 from stability.detection.manner import Detector
 from stability.detection.mean_shift import MeanShift
+from stability.detection.novelty import Novelty
 from stability.detection.windowed_gaussian import WindowedGaussian
 from stability.schema import ContractError, one_of
 
@@ -23,6 +24,7 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "mean_shift_windowed": partial(MeanShift, variant="windowed"),
     "mean_shift_recursive": partial(MeanShift, variant="recursive"),
     "windowed_gaussian": WindowedGaussian,
+    "novelty": Novelty,
     "difference": Difference,
     "random": Random,
 }
