@@ -33,7 +33,7 @@ class Novelty(Detector):
 
     Each metric is looked at through channels, none of which sees the future: how far the value, and the mean of the
     last 8 and 32, lie above or below a slow mean; the change from the value before; the deviation of the last 8 and
-    32; the difference to one season ago, and the mean of the last 12 such differences. For a channel's value
+    32; the difference to the nearest of the values one, two, ... seasons ago, and the mean of the last 12 of these. For a channel's value
     :math:`v` and the :math:`K` largest events :math:`t_1 \ge \dots \ge t_K` of its past, which lie at least `apart`
     rows from each other,
 
@@ -56,6 +56,9 @@ class Novelty(Detector):
         Rows of the slow mean.
     season : float
         Seconds after which values are expected to repeat; 0 without a season.
+    seasons : int
+        Past seasons of which the one that was nearest at this place counts: 8 days hold a week, so that a Sunday, or
+        a holiday that is like one, is nothing new.
 
     Notes
     -----
@@ -86,19 +89,23 @@ class Novelty(Detector):
     name = "novelty"
 
     def __init__(
-        self, *, known: int = 4, apart: int = 12, warmup: int = 200, memory: int = 4000, season: float = 86_400.0
+        self,
+        *,
+        known: int = 4,
+        apart: int = 12,
+        warmup: int = 200,
+        memory: int = 4000,
+        season: float = 86_400.0,
+        seasons: int = 8,
     ):
-        for name, value, least in (
-            ("known", known, 1),
-            ("apart", apart, 0),
-            ("warmup", warmup, 1),
-            ("memory", memory, 1),
-        ):
-            if value < least:
-                raise ContractError(column=name, expected=f"a whole number from {least} up", got=value)
+        numbers = {"known": known, "apart": apart, "warmup": warmup, "memory": memory, "seasons": seasons}
+        for name, value in numbers.items():
+            if value < (name != "apart"):
+                raise ContractError(column=name, expected="a whole number from 1 up", got=value)
         if not 0 <= season < float("inf"):
             raise ContractError(column="season", expected="seconds, or 0 without a season", got=season)
-        self.known, self.apart, self.warmup, self.memory, self.season = known, apart, warmup, memory, season
+        self.known, self.apart, self.warmup, self.memory = known, apart, warmup, memory
+        self.season, self.seasons = season, seasons
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
         """How long a slot of the season is, in microseconds: the usual step, or more where there would be too many."""
@@ -114,7 +121,7 @@ class Novelty(Detector):
             "centre": np.zeros(series),
             "size": np.zeros(series),
             "recent": np.zeros((*series, LONG)),
-            "season": np.full((*series, slots), np.nan, dtype="float32"),
+            "season": np.full((*series, slots, self.seasons), np.nan, dtype="float32"),
             "season_at": np.full((entities, slots), np.iinfo("int64").min),
             "away": np.full((*series, DAILY + 1), np.nan),
             "top": np.zeros((*series, len(CHANNELS), self.known)),
@@ -149,6 +156,7 @@ def _walk(
     scores = np.full(values.shape, np.nan)
     channels = np.zeros(top.shape[2])
     found = np.zeros(top.shape[2])
+    reach = (seasonal.shape[3] + 0.5) * season
     for e in range(starts.size - 1):
         slots = int(season / slot[e] + 0.5) if slot[e] > 0 else 0
         slots = min(slots, seasonal_at.shape[1])
@@ -157,19 +165,25 @@ def _walk(
             if slots > 1:
                 place = int(np.floor(times[i] / slot[e] + 0.5)) % slots
                 age = times[i] - seasonal_at[e, place]
-                ago = seasonal_at[e, place] > np.iinfo(np.int64).min and 0.5 * season < age < 1.5 * season
+                ago = seasonal_at[e, place] > np.iinfo(np.int64).min and 0.5 * season < age < reach
             for m in range(values.shape[1]):
                 x = values[i, m]
                 if np.isnan(x):
-                    if slots > 1:
-                        seasonal[e, m, place] = np.nan
                     continue
                 _look(x, count[e, m], centre[e, m], recent[e, m], channels)
                 channels[10], channels[11] = 0.0, 0.0
-                if ago and not np.isnan(seasonal[e, m, place]):
-                    _look_back(x - seasonal[e, m, place], away[e, m], channels)
+                if ago:
+                    gap = np.nan
+                    for j in range(seasonal.shape[3]):
+                        g = x - seasonal[e, m, place, j]
+                        if not np.isnan(g) and not abs(g) >= abs(gap):
+                            gap = g
+                    if not np.isnan(gap):
+                        _look_back(gap, away[e, m], channels)
                 if slots > 1:
-                    seasonal[e, m, place] = x
+                    for j in range(seasonal.shape[3] - 1, 0, -1):
+                        seasonal[e, m, place, j] = seasonal[e, m, place, j - 1]
+                    seasonal[e, m, place, 0] = x
                 judged = count[e, m] >= warmup
                 least = FLOOR * size[e, m]
                 for c in range(channels.size):
