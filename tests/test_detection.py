@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stability.detection import DETECTORS
+from stability.detection import DETECTORS, load
 from stability.schema import ContractError, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -109,6 +109,94 @@ def test_another_future_changes_no_score_either(name, frame, until):
 
 
 @every_detector
+@few
+@given(frame=panels)
+def test_rows_that_come_live_get_the_numbers_of_the_panel(name, frame):
+    history, later = split(frame)
+    detector = DETECTORS[name]().fit(history)
+    scores, parts = detector.score(later), detector.score_metrics(later)
+    by_moment = later.reset_index().groupby("timestamp", sort=True)
+    for moment, rows in by_moment:
+        values = rows[detector.metrics_].to_numpy()
+        times = np.full(len(rows), np.datetime64(moment.tz_localize(None), "us"))
+        said = detector.update(values, times, pd.Index(rows["entity"]))
+        wanted = scores.xs(moment, level="timestamp")[rows["entity"]].to_numpy()
+        np.testing.assert_allclose(said.score, wanted, rtol=detector.tolerance, atol=1e-12)
+        wanted = parts.xs(moment, level="timestamp").loc[rows["entity"], detector.metrics_].to_numpy()
+        np.testing.assert_allclose(said.parts, wanted, rtol=detector.tolerance, atol=1e-12)
+    pd.testing.assert_series_equal(detector.score(later), scores, check_exact=True)
+
+
+@every_detector
+def test_a_detector_goes_on_from_disk_where_it_was(name, tmp_path):
+    history, later = split(panel(["random", "gappy", "seasonal"], 14))
+    detector = DETECTORS[name]().fit(history)
+    rows = later.xs("api-1", level="entity")
+    one = pd.Index(["api-1"])
+
+    def live(judge, part):
+        return [
+            judge.update(values[None], np.array([at.tz_localize(None)], "datetime64[us]"), one).score[0]
+            for at, values in zip(part.index, part.to_numpy(), strict=True)
+        ]
+
+    live(detector, rows.iloc[:30])
+    again = load(detector.save(tmp_path / "detector.npz"))
+    assert again.get_params() == detector.get_params()
+    assert again.fitted_on_ == detector.fitted_on_
+    pd.testing.assert_series_equal(again.score(later), detector.score(later), check_exact=True)
+    assert live(again, rows.iloc[30:60]) == pytest.approx(live(detector, rows.iloc[30:60]), nan_ok=True)
+
+
+@every_detector
+@few
+@given(frame=panels)
+def test_contributions_are_shares(name, frame):
+    history, later = split(frame)
+    detector = DETECTORS[name]().fit(history)
+    shares = detector.contributions(later)
+    assert (shares.fillna(0) >= 0).to_numpy().all()
+    total = shares.sum(axis=1)[detector.score(later) > 0]
+    assert total.to_numpy() == pytest.approx(np.ones(len(total)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda v, t, e: (v[:, :1], t, e), "values"),
+        (lambda v, t, e: (np.full_like(v, np.inf), t, e), "infinite"),
+        (lambda v, t, e: (v, t - 10**12, e), "after the one before"),
+        (lambda v, t, e: (v, t, pd.Index(["db-1", "db-1"])), "two of db-1"),
+    ],
+)
+def test_live_rows_that_cannot_be_are_refused(change, said):
+    history, later = split(panel(["random", "random"], 15))
+    detector = DETECTORS["difference"]().fit(history)
+    first = later.groupby(level="entity").head(1)
+    times = first.index.get_level_values("timestamp").asi8
+    given = change(first.to_numpy(), times, first.index.get_level_values("entity"))
+    with pytest.raises(ContractError, match=said):
+        detector.update(*given)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"text"])
+def test_a_file_that_is_no_detector_is_refused(tmp_path, content):
+    path = tmp_path / "detector.npz"
+    with pytest.raises(ContractError, match="no file"):
+        load(path)
+    path.write_bytes(content)
+    with pytest.raises(ContractError, match="save"):
+        load(path)
+
+
+def test_pickled_arrays_are_refused(tmp_path):
+    path = tmp_path / "detector.npz"
+    np.savez(path, said=np.array([{"detector": "random"}], dtype=object))
+    with pytest.raises(ContractError, match="save"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", [n for n in DETECTORS if not DETECTORS[n]().of_the_fleet])
 @few
 @given(frame=panels)
 def test_entities_do_not_touch_each_other(name, frame):

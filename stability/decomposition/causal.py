@@ -172,7 +172,7 @@ class CausalDecomposition:
                 periods = [self.periods_[self.series_[series]] for series in which]
             else:
                 state, periods = stack([self._cold] * len(places)), [()] * len(places)
-            trend, seasons = run(state, np.arange(len(places)), times, values, self.clip)
+            trend, seasons, _ = run(state, np.arange(len(places)), times, values, self.clip)
             blocks.append(Block(entity, times, values, trend, season_columns(seasons, periods)))
         return components_table(list(panel.columns), blocks)
 
@@ -208,7 +208,7 @@ class CausalDecomposition:
         present = np.isfinite(values)
         for place in np.flatnonzero(present.any(axis=0)):
             self._refuse_past(self.series_[place][0], times[present[:, place].argmax()])
-        trend, seasons = run(self._state, np.arange(len(self.series_)), times, values, self.clip)
+        trend, seasons, _ = run(self._state, np.arange(len(self.series_)), times, values, self.clip)
         for place in np.flatnonzero(present.any(axis=0)):
             entity = self.series_[place][0]
             self._moments[entity] = max(self._moments[entity], int(times[present[:, place]][-1]))

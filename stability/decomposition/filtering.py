@@ -28,13 +28,13 @@ STATE = {  # the state's arrays in the order that `advance` takes them
 @numba.njit(
     "void(int64[::1], float64[:,::1], int64[::1], float64[::1], float64[::1], int64[::1], int64[::1], float64[::1],"
     "float64[:,:,::1], float64[:,::1], int64[:,::1], int64[:,::1], float64[:,::1], float64,"
-    "float64[:,::1], float64[:,:,::1])",
+    "float64[:,::1], float64[:,:,::1], float64[:,::1])",
     cache=True,
     nogil=True,
 )
 def advance(times, values, which, level, scale, last, origin, memory, knots, offset, periods, points, rates, clip,
-            trend, seasons):  # fmt: skip
-    """Predict each value, then learn from it; the state arrays are changed in place, the last two are the answer.
+            trend, seasons, spread):  # fmt: skip
+    """Predict each value, then learn from it; the state arrays are changed in place, the last three are the answer.
 
     With n times, m series, S series in the state, J seasons at most and B points of a season at most.
 
@@ -66,12 +66,15 @@ def advance(times, values, which, level, scale, last, origin, memory, knots, off
         Level before the value was seen; NaN without value or prediction.
     seasons : array of float64, shape (n, m, J)
         Each season at that time.
+    spread : array of float64, shape (n, m)
+        Scale of the residual before the value was seen; NaN before it is known.
     """
     for i in range(len(times)):
         for k in range(len(which)):
             s = which[k]
             y = values[i, k]
             trend[i, k] = math.nan
+            spread[i, k] = scale[s]
             seasons[i, k, :] = math.nan
             if not math.isfinite(y):
                 continue

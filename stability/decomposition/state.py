@@ -49,12 +49,14 @@ def run(
     trend : array of float64, shape (n, m)
     seasons : array of float64, shape (n, m, J)
         NaN without value or prediction, and where a series has no such season.
+    spread : array of float64, shape (n, m)
+        Robust deviation of the residual, as it was known before the value.
     """
-    trend = np.empty(values.shape)
+    trend, spread = np.empty(values.shape), np.empty(values.shape)
     seasons = np.empty((*values.shape, state["periods"].shape[1]))
     arrays = [state[name] for name in STATE]
-    advance(np.ascontiguousarray(times), np.array(values, order="C"), which, *arrays, clip, trend, seasons)
-    return trend, seasons
+    advance(np.ascontiguousarray(times), np.array(values, order="C"), which, *arrays, clip, trend, seasons, spread)
+    return trend, seasons, spread
 
 
 def season_columns(seasons: np.ndarray, periods: Sequence[tuple[float, ...]]) -> dict[str, np.ndarray]:

@@ -61,7 +61,7 @@ class Detector(BaseEstimator):
     ------------
     `_learn(rows)`
         What history teaches: arrays by name, the first axis over entities. An entity without history gets the fleet's
-        median of them.
+        median of them. What is no entity's own, it puts into `common_`.
     `_begin(entities, metrics)`
         The state before the first row: arrays by name, the first axis over entities.
     `_walk(rows, learnt, state)`
@@ -75,8 +75,8 @@ class Detector(BaseEstimator):
         Columns of the history.
     entities_ : Index
         Entities of the history.
-    learnt_ : dict of arrays
-        As `_learn` gave them.
+    learnt_, common_ : dict of arrays
+        As `_learn` gave them, and put them.
     fitted_on_ : dict
         ``{"entities": [...], "until": ISO time}``.
     name : str
@@ -87,6 +87,7 @@ class Detector(BaseEstimator):
 
     name = ""
     tolerance = 1e-9
+    of_the_fleet = False  # whether what is learnt of one entity shapes how others are judged
     own: tuple[str, ...] = ()  # what is learnt of an entity and says nothing of one without history: NaN there
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -94,6 +95,13 @@ class Detector(BaseEstimator):
 
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
         return {}
+
+    def _after(self, rows: Rows, learnt: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The state at the end of the history."""
+        state = self._begin(len(rows.entities), rows.values.shape[1])
+        if state:
+            self._walk(rows, learnt, state)
+        return state
 
     def _walk(self, rows: Rows, learnt: dict[str, np.ndarray], state: dict[str, np.ndarray]) -> np.ndarray:
         raise NotImplementedError
@@ -122,12 +130,11 @@ class Detector(BaseEstimator):
         history = validate(history, "telemetry")
         fitted, metrics = fitted_on(history), list(history.columns)
         rows = _rows(history)
+        self.common_: dict[str, np.ndarray] = {}
         learnt = self._learn(rows)
         self.metrics_, self.entities_, self.learnt_ = metrics, rows.entities, learnt
         self._last = rows.times[rows.starts[1:] - 1]
-        self._state = self._begin(len(rows.entities), len(metrics))
-        if self._state:
-            self._walk(rows, learnt, self._state)
+        self._state = self._after(rows, learnt)
         self.fitted_on_ = fitted
         self._live: dict[str, Any] | None = None
         return self
@@ -282,6 +289,7 @@ class Detector(BaseEstimator):
         said |= {"metrics": self.metrics_, "entities": list(self.entities_), "live_entities": list(live["entities"])}
         said |= {"fitted_on": self.fitted_on_, "live": self._live is not None}
         arrays = {f"learnt.{key}": kept for key, kept in self.learnt_.items()}
+        arrays |= {f"common.{key}": kept for key, kept in self.common_.items()}
         arrays |= {f"state.{key}": kept for key, kept in self._state.items()}
         arrays |= {f"live.{key}": kept for key, kept in live["state"].items()} if self._live else {}
         arrays |= {"last": self._last, "live_last": live["last"], "said": np.array(json.dumps(said))}
@@ -294,7 +302,8 @@ class Detector(BaseEstimator):
             return {key.removeprefix(prefix): kept for key, kept in arrays.items() if key.startswith(prefix)}
 
         self.metrics_, self.entities_ = said["metrics"], pd.Index(said["entities"], dtype="str")
-        self.learnt_, self._state, self._last = group("learnt."), group("state."), arrays["last"]
+        self.learnt_, self.common_ = group("learnt."), group("common.")
+        self._state, self._last = group("state."), arrays["last"]
         self.fitted_on_ = said["fitted_on"]
         live = {"entities": pd.Index(said["live_entities"], dtype="str"), "last": arrays["live_last"]}
         self._live = {**live, "state": group("live.")} if said["live"] else None

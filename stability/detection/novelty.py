@@ -4,12 +4,11 @@ from __future__ import annotations
 
 __all__ = ["CHANNELS", "Novelty"]
 
-import itertools
-
 import numba
 import numpy as np
 
 from stability.detection.manner import Detector, Rows
+from stability.detection.season import nearest, place_of, remember, slots_of
 from stability.schema import ContractError
 
 GROUPS = {
@@ -23,7 +22,6 @@ CHANNELS = tuple(f"{group}: {channel}" for group, channels in GROUPS.items() for
 """Names of the channels, in the order of the kernel."""
 BOUNDS = np.cumsum([0, *(len(channels) for channels in GROUPS.values())])
 SHORT, LONG, DAILY = 8, 32, 12  # values of the windows
-SLOTS = 1500  # of a season that are remembered at most
 FLOOR = 1e-6  # of the usual size of the values: what differs by less is rounding
 CAP = 3.0  # largest log ratio of one comparison, a factor of 20: a constant that moves is no infinite surprise
 
@@ -33,9 +31,9 @@ class Novelty(Detector):
 
     Each metric is looked at through channels, none of which sees the future: how far the value, and the mean of the
     last 8 and 32, lie above or below a slow mean; the change from the value before; the deviation of the last 8 and
-    32; the difference to the nearest of the values one, two, ... seasons ago, and the mean of the last 12 of these. For a channel's value
-    :math:`v` and the :math:`K` largest events :math:`t_1 \ge \dots \ge t_K` of its past, which lie at least `apart`
-    rows from each other,
+    32; the difference to the nearest of the values one, two, ... seasons ago, and the mean of the last 12 of these.
+    For a channel's value :math:`v` and the :math:`K` largest events :math:`t_1 \ge \dots \ge t_K` of its past, which
+    lie at least `apart` rows from each other,
 
     .. math:: n = \frac{1}{K} \sum_k \max(0, \log(v / t_k)).
 
@@ -108,21 +106,15 @@ class Novelty(Detector):
         self.season, self.seasons = season, seasons
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
-        """How long a slot of the season is, in microseconds: the usual step, or more where there would be too many."""
-        spans = itertools.pairwise(rows.starts)
-        steps = [np.median(np.diff(rows.times[a:b])) if b - a > 1 else np.nan for a, b in spans]
-        slot = np.maximum(np.array(steps, dtype="float64"), self.season * 1e6 / SLOTS)
-        return {"slot": slot}
+        return {"slot": slots_of(rows, self.season) if self.season else np.zeros(len(rows.entities))}
 
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
-        series, slots = (entities, metrics), SLOTS if self.season else 1
-        return {
+        series = (entities, metrics)
+        return remember(entities, metrics, self.seasons) | {
             "count": np.zeros(series),
             "centre": np.zeros(series),
             "size": np.zeros(series),
             "recent": np.zeros((*series, LONG)),
-            "season": np.full((*series, slots, self.seasons), np.nan, dtype="float32"),
-            "season_at": np.full((entities, slots), np.iinfo("int64").min),
             "away": np.full((*series, DAILY + 1), np.nan),
             "top": np.zeros((*series, len(CHANNELS), self.known)),
             "top_at": np.full((*series, len(CHANNELS), self.known), -np.inf),
@@ -133,7 +125,7 @@ class Novelty(Detector):
             rows.values,
             rows.times,
             rows.starts,
-            np.where(np.isnan(learnt["slot"]), 0.0, learnt["slot"]),
+            np.nan_to_num(learnt["slot"]),
             self.season * 1e6,
             BOUNDS,
             self.apart,
@@ -150,40 +142,25 @@ class Novelty(Detector):
 @numba.njit(cache=True)
 def _walk(
     values, times, starts, slot, season, bounds, apart, warmup, memory,
-    count, centre, size, recent, seasonal, seasonal_at, away, top, top_at,
+    seasonal, seasonal_at, count, centre, size, recent, away, top, top_at,
 ):  # fmt: skip
     """Novelty of all metrics (columns) of all entities (runs of rows between `starts`); the state goes on in place."""
     scores = np.full(values.shape, np.nan)
     channels = np.zeros(top.shape[2])
     found = np.zeros(top.shape[2])
-    reach = (seasonal.shape[3] + 0.5) * season
     for e in range(starts.size - 1):
-        slots = int(season / slot[e] + 0.5) if slot[e] > 0 else 0
-        slots = min(slots, seasonal_at.shape[1])
         for i in range(starts[e], starts[e + 1]):
-            place, ago = 0, False
-            if slots > 1:
-                place = int(np.floor(times[i] / slot[e] + 0.5)) % slots
-                age = times[i] - seasonal_at[e, place]
-                ago = seasonal_at[e, place] > np.iinfo(np.int64).min and 0.5 * season < age < reach
+            place, ago = place_of(times[i], slot[e], season, seasonal_at[e], seasonal.shape[3])
             for m in range(values.shape[1]):
                 x = values[i, m]
                 if np.isnan(x):
                     continue
                 _look(x, count[e, m], centre[e, m], recent[e, m], channels)
                 channels[10], channels[11] = 0.0, 0.0
-                if ago:
-                    gap = np.nan
-                    for j in range(seasonal.shape[3]):
-                        g = x - seasonal[e, m, place, j]
-                        if not np.isnan(g) and not abs(g) >= abs(gap):
-                            gap = g
+                if place >= 0:
+                    gap = nearest(x, seasonal[e, m, place], ago)
                     if not np.isnan(gap):
                         _look_back(gap, away[e, m], channels)
-                if slots > 1:
-                    for j in range(seasonal.shape[3] - 1, 0, -1):
-                        seasonal[e, m, place, j] = seasonal[e, m, place, j - 1]
-                    seasonal[e, m, place, 0] = x
                 judged = count[e, m] >= warmup
                 least = FLOOR * size[e, m]
                 for c in range(channels.size):
@@ -201,7 +178,7 @@ def _walk(
                 gain = 1 / min(count[e, m], memory)
                 centre[e, m] += gain * (x - centre[e, m])
                 size[e, m] += gain * (abs(x) - size[e, m])
-            if slots > 1:
+            if place >= 0:
                 seasonal_at[e, place] = times[i]
     return scores
 

@@ -13,9 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from stability.detection.baselines import Difference, Random
+from stability.detection.change import ChangePoint, Cusum
+from stability.detection.forest import Forest
 from stability.detection.manner import Detector
 from stability.detection.mean_shift import MeanShift
 from stability.detection.novelty import Novelty
+from stability.detection.profile import LeftProfile
+from stability.detection.residual import Residual, SeasonalDifference
+from stability.detection.subspace import Pca
+from stability.detection.variance import VarianceTest
 from stability.detection.windowed_gaussian import WindowedGaussian
 from stability.schema import ContractError, one_of
 
@@ -23,8 +29,18 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "mean_shift_global": partial(MeanShift, variant="global"),
     "mean_shift_windowed": partial(MeanShift, variant="windowed"),
     "mean_shift_recursive": partial(MeanShift, variant="recursive"),
-    "windowed_gaussian": WindowedGaussian,
+    "variance_f": partial(VarianceTest, test="f"),
+    "variance_levene": partial(VarianceTest, test="levene"),
+    "residual": Residual,
+    "seasonal_difference": SeasonalDifference,
+    "pca": Pca,
+    "isolation_forest": Forest,
+    "left_profile": LeftProfile,
+    "cusum": partial(Cusum, reference="history"),
+    "page_hinkley": partial(Cusum, reference="running"),
+    "change_point": ChangePoint,
     "novelty": Novelty,
+    "windowed_gaussian": WindowedGaussian,
     "difference": Difference,
     "random": Random,
 }
