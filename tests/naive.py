@@ -5,6 +5,7 @@ import math
 import statistics
 
 import numpy as np
+from scipy import stats
 
 # --- detection: mean shift, alarms ---------------------------------------------------------------------------------
 
@@ -657,3 +658,99 @@ def felt(bad, begin, end):
         if k + 1 > since and not any(bad[k : k + 5]):
             return start, max(k, since)
     return start, None
+
+
+def variance_score(values, test, window, reference):
+    """Evidence for another variance of the last values than of those before, value by value."""
+    known, scores = [], []
+    for x in values:
+        if math.isnan(x):
+            scores.append(math.nan)
+            continue
+        known.append(x)
+        if len(known) < window + reference:
+            scores.append(math.nan)
+            continue
+        new, old = np.array(known[-window:]), np.array(known[-window - reference : -window])
+        if test == "levene":
+            p = stats.levene(new, old, center="mean").pvalue
+        else:
+            ratio = new.var(ddof=1) / old.var(ddof=1)
+            law = stats.f(window - 1, reference - 1)
+            p = 2 * min(law.sf(ratio), law.cdf(ratio))
+        scores.append(max(-math.log10(min(p, 1.0)), 0.0) if p > 0 else 300.0)
+    return scores
+
+
+def cusum(values, mean, deviation, *, running=False, slack=0.5, clip=5.0):
+    """Larger of the two cumulative sums."""
+    seen, above, below, scores = [], 0.0, 0.0, []
+    for x in values:
+        if math.isnan(x):
+            scores.append(math.nan)
+            continue
+        centre = mean
+        if running:
+            centre = sum(seen) / len(seen) if seen else x
+            seen.append(x)
+        z = max(-clip, min(clip, (x - centre) / deviation))
+        above, below = max(0.0, above + z - slack), max(0.0, below - z - slack)
+        scores.append(max(above, below))
+    return scores
+
+
+def left_profile(values, deviation, window, memory):
+    """Distance of the last values from the nearest earlier ones that do not overlap them."""
+    known, scores = [], []
+    for x in values:
+        if math.isnan(x):
+            scores.append(math.nan)
+            continue
+        known.append(x)
+        n = len(known)
+        own = np.array(known[n - window :])
+        lags = [lag for lag in range(window, memory + 1) if n - lag >= window]
+        gaps = [((own - np.array(known[n - lag - window : n - lag])) ** 2).sum() for lag in lags]
+        scores.append(math.sqrt(min(gaps) / (2 * window)) / deviation if gaps else math.nan)
+    return scores
+
+
+def run_length_posterior(z, hazard, prior_weight=0.1):
+    """Adams and MacKay: P(run length) after each value; every run keeps its values and is judged from them."""
+    runs = [(1.0, [])]
+    found = []
+    for x in z:
+        judged = []
+        for p, own in runs:
+            n, mean = len(own), (sum(own) / len(own) if own else 0.0)
+            squares = sum((y - mean) ** 2 for y in own)
+            weight, degrees = prior_weight + n, 2.0 + n
+            spread = (2.0 + squares + prior_weight * n * mean**2 / weight) / degrees
+            middle, width = n * mean / weight, math.sqrt(spread * (weight + 1) / weight)
+            judged.append((p * stats.t.pdf(x, degrees, middle, width), own))
+        total = sum(p for p, _ in judged)
+        runs = [(hazard, []), *(((1 - hazard) * p / total, [*own, x]) for p, own in judged)]
+        found.append([p for p, _ in runs])
+    return found
+
+
+def novelty_of(channel, known, apart, warmup, least=0.0, cap=3.0):
+    """Mean log ratio of each value of a channel over the largest separate events before it."""
+    events, scores = [], []  # (value, at), largest first
+    for now, v in enumerate(channel):
+        top = [value for value, _ in events] + [0.0] * (known - len(events))
+        found = 0.0
+        if now >= warmup and v > least:
+            for t in top:
+                if v > t:
+                    floor = max(t, least)
+                    found += min(math.log(v / floor), cap) if floor > 0 else cap
+        scores.append(found / known if v > top[-1] else 0.0)
+        if v > top[-1]:
+            near = [k for k, (_, at) in enumerate(events) if now - at <= apart]
+            if any(v <= events[k][0] for k in near):
+                continue
+            if near:
+                del events[near[-1]]
+            events = sorted([*events, (v, now)], key=lambda event: -event[0])[:known]
+    return scores

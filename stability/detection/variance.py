@@ -69,12 +69,13 @@ class VarianceTest(Detector):
                 p = stats.f.sf(statistic, 1, a + b - 2)
             else:
                 p = 2 * np.minimum(stats.f.sf(statistic, a - 1, b - 1), stats.f.cdf(statistic, a - 1, b - 1))
-            return np.where(np.isnan(statistic), np.nan, np.clip(-np.log10(np.minimum(p, 1.0)), 0.0, MOST))
+            p = np.where(statistic < 0, 1.0, np.minimum(p, 1.0))
+            return np.where(np.isnan(statistic), np.nan, np.clip(-np.log10(p), 0.0, MOST))
 
 
 @numba.njit(cache=True)
 def _statistics(values, starts, window, levene, past, count):
-    """The test's statistic at each value, NaN before both samples are full."""
+    """The test's statistic at each value, NaN before both samples are full, -1 where both stand still."""
     found = np.full(values.shape, np.nan)
     size = past.shape[2]
     reference = size - window
@@ -110,7 +111,7 @@ def _statistics(values, starts, window, levene, past, count):
                         old2 += (gap - mean_old) ** 2
                 if not levene:
                     a, b = new2 / (window - 1), old2 / (reference - 1)
-                    found[i, m] = a / b if b > 0 else (1.0 if a == 0 else np.inf)
+                    found[i, m] = a / b if b > 0 else (-1.0 if a == 0 else np.inf)
                     continue
                 grand = (new + old) / size
                 between = window * (new / window - grand) ** 2 + reference * (old / reference - grand) ** 2
