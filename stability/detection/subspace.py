@@ -16,15 +16,21 @@ from stability.schema import ContractError
 class Pca(Detector):
     r"""Score a row by the length of what remains of it outside of the history's principal components.
 
-    Values become z by mean and deviation of the history alone, cut at `clip`; :math:`r = (I - B B^\top) z` with the
-    components B that explain a share of the variance; the score is the mean of :math:`\lVert r \rVert` over the last
-    `smooth` rows. Each entity has its own model. A metric's part of the score is its share of
-    :math:`\lVert r \rVert^2`.
+    Values become z by mean and deviation of the history alone, cut at `clip`. How many components there are to be is
+    left open: the mean over all of the numbers of components that explain between `explained[0]` and `explained[1]` of
+    the variance is taken, so that a direction counts by the share of them that leave it out,
+
+    .. math:: r = \sum_j \sqrt{w_j}\, v_j v_j^\top z, \quad
+        w_j = \min(1, \max(0, (c_{j-1} - e_0) / (e_1 - e_0)))
+
+    with the principal directions :math:`v_j` and the share :math:`c_{j-1}` that those before explain.
+    The score is the mean of :math:`\lVert r \rVert` over the last `smooth` rows. Each entity has its own model. A
+    metric's part of the score is its share of :math:`\lVert r \rVert^2`.
 
     Parameters
     ----------
-    explained : float in (0, 1)
-        Share of the variance that the components explain.
+    explained : (float, float)
+        Shares of the variance between which the number of components is not chosen.
     smooth : int
         Rows over which the score is averaged, the row itself being the last; 1 averages nothing.
     clip : float
@@ -45,9 +51,18 @@ class Pca(Detector):
 
     name = "pca"
 
-    def __init__(self, *, explained: float = 0.9, smooth: int = 1, clip: float = 20.0, floor: float = 0.01):
-        if not 0 < explained < 1:
-            raise ContractError(column="explained", expected="a share between 0 and 1", got=explained)
+    def __init__(
+        self,
+        *,
+        explained: tuple[float, float] = (0.25, 1.0),
+        smooth: int = 1,
+        clip: float = 20.0,
+        floor: float = 0.01,
+    ):
+        if not 0 <= explained[0] < explained[1] <= 1:
+            raise ContractError(
+                column="explained", expected="two shares from 0 to 1, the lower first", got=str(explained)
+            )
         if smooth < 1:
             raise ContractError(column="smooth", expected="a number of rows from 1 up", got=smooth)
         self.explained, self.smooth, self.clip, self.floor = explained, smooth, clip, floor
@@ -62,9 +77,12 @@ class Pca(Detector):
             variances, vectors = np.linalg.eigh(z.T @ z / max(len(z), 1))
             falling = np.argsort(-variances)
             share = np.cumsum(variances[falling]) / max(variances.sum(), np.finfo(float).tiny)
-            kept = vectors[:, falling[: int(np.searchsorted(share, self.explained)) + 1]]
+            low, high = self.explained
+            before = np.append(0.0, share[:-1])
+            left = np.clip((before - low) / (high - low), 0.0, 1.0)
+            turned = vectors[:, falling]
             if variances.sum() > 0:
-                rebuilt[e] = kept @ kept.T
+                rebuilt[e] = np.eye(shape[1]) - (turned * np.sqrt(left)) @ turned.T
         return {"mean": mean, "scale": scale, "rebuilt": rebuilt}
 
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
