@@ -128,16 +128,18 @@ class Detector(BaseEstimator):
             When `history` is no panel, has no rows, or too few for what is to be learnt.
         """
         history = validate(history, "telemetry")
-        fitted, metrics = fitted_on(history), list(history.columns)
-        rows = _rows(history)
-        self.common_: dict[str, np.ndarray] = {}
-        learnt = self._learn(rows)
-        self.metrics_, self.entities_, self.learnt_ = metrics, rows.entities, learnt
-        self._last = rows.times[rows.starts[1:] - 1]
-        self._state = self._after(rows, learnt)
+        fitted = fitted_on(history)
+        self._fit_rows(_rows(history), list(history.columns))
         self.fitted_on_ = fitted
-        self._live: dict[str, Any] | None = None
         return self
+
+    def _fit_rows(self, rows: Rows, metrics: list[str]) -> None:
+        self.metrics_, self.entities_ = metrics, rows.entities
+        self.common_: dict[str, np.ndarray] = {}
+        self.learnt_ = self._learn(rows)
+        self._last = rows.times[rows.starts[1:] - 1]
+        self._state = self._after(rows, self.learnt_)
+        self._live: dict[str, Any] | None = None
 
     def score(self, panel: pd.DataFrame) -> pd.Series:
         """Score each row.

@@ -14,6 +14,7 @@ import numpy as np
 
 from stability.detection.baselines import Difference, Random
 from stability.detection.change import ChangePoint, Cusum
+from stability.detection.ensemble import Ensemble
 from stability.detection.forest import Forest
 from stability.detection.manner import Detector
 from stability.detection.mean_shift import MeanShift
@@ -40,6 +41,7 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "page_hinkley": partial(Cusum, reference="running"),
     "change_point": ChangePoint,
     "novelty": Novelty,
+    "ensemble": Ensemble,
     "windowed_gaussian": WindowedGaussian,
     "difference": Difference,
     "random": Random,
