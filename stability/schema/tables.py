@@ -251,6 +251,8 @@ _ALL = (
             "metrics": _text("comma-separated, most responsible first", nullable=True),
             "score": _number("highest score inside", nullable=True),
             "threshold": _number("what the score exceeded", nullable=True),
+            "severity": _text("info, warning or critical", nullable=True),
+            "reason": _text("why it was raised, or why it was suppressed", nullable=True),
             "suppressed_by": _text("alarm or rule that silences it", nullable=True),
         },
         ordered=(("start", "end"),),

@@ -1,0 +1,333 @@
+"""One policy from scores to alarms, row by row: the same live and over a record."""
+
+from __future__ import annotations
+
+__all__ = ["AlarmPolicy", "Desk", "QuietHours"]
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import time
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from stability.schema import ContractError, empty, validate
+
+SECOND = 1_000_000  # microseconds
+LEVELS = ("info", "warning", "critical")
+
+
+@dataclass(frozen=True)
+class QuietHours:
+    """Hours in which nobody is to be called.
+
+    Parameters
+    ----------
+    begin, end : time
+        Of the day, `end` exclusive; from 22:00 to 06:00 goes over midnight.
+    zone : str
+        Their time zone.
+    days : sequence of int
+        Days of the week on which they begin, Monday being 0.
+    """
+
+    begin: time
+    end: time
+    zone: str = "UTC"
+    days: Sequence[int] = tuple(range(7))
+
+    def holds(self, moment: int) -> bool:
+        """Whether a moment, in microseconds since 1970, lies in them."""
+        local = pd.Timestamp(moment, unit="us", tz="UTC").tz_convert(ZoneInfo(self.zone))
+        now, today = local.time(), local.dayofweek
+        if self.begin <= self.end:
+            return self.begin <= now < self.end and today in self.days
+        return (now >= self.begin and today in self.days) or (now < self.end and (today - 1) % 7 in self.days)
+
+    def __str__(self) -> str:
+        """As a reason says it."""
+        return f"quiet hours {self.begin:%H:%M}-{self.end:%H:%M} {self.zone}"
+
+
+@dataclass(frozen=True)
+class AlarmPolicy:
+    """When a score becomes an alarm, when the alarm ends, and when nobody is told of it.
+
+    Parameters
+    ----------
+    threshold : float or mapping of entity to float
+        A row is flagged when its score is above; chosen from history for a wanted number of false alarms
+        (`choose_k`), never from labels.
+    clear : float in (0, 1]
+        Hysteresis: what is open goes on while scores are above this share of the threshold.
+    flagged, of : int
+        An alarm is raised when so many of the last so many judged rows are flagged.
+    minimum_duration : float
+        Seconds that it must have lasted before.
+    merge : float
+        Seconds of calm that do not end it.
+    refractory : float
+        Seconds after the end of an alarm during which further ones of the entity are suppressed,
+    stronger : float
+        unless they are so many times as high.
+    new_normal : float
+        Seconds after which what goes on is no alarm any longer but the new normal of the entity: it ends, and scores
+        up to its own level are suppressed until they have been clear once.
+    together : float
+        Seconds within which the alarms of entities that are connected in the topology are one incident: the first one
+        speaks for all.
+    quiet : sequence of QuietHours
+        What is raised in them is suppressed; what goes on after them speaks then.
+    critical : float
+        Multiple of the threshold from which an alarm is critical.
+    """
+
+    threshold: float | Mapping[str, float]
+    clear: float = 1.0
+    flagged: int = 1
+    of: int = 1
+    minimum_duration: float = 0.0
+    merge: float = 0.0
+    refractory: float = 0.0
+    stronger: float = math.inf
+    new_normal: float = math.inf
+    together: float = 0.0
+    quiet: Sequence[QuietHours] = ()
+    critical: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in ("minimum_duration", "merge", "refractory", "together"):
+            if not getattr(self, name) >= 0:
+                raise ContractError(column=name, expected="seconds, 0 or more", got=getattr(self, name))
+        if not 0 < self.clear <= 1:
+            raise ContractError(column="clear", expected="a share above 0 and at most 1", got=self.clear)
+        if not 1 <= self.flagged <= self.of:
+            raise ContractError(column="flagged", expected="from 1 to `of`", got=f"{self.flagged} of {self.of}")
+        for name, least in (("stronger", 1), ("new_normal", 0), ("critical", 1)):
+            if not getattr(self, name) > least and getattr(self, name) != least:
+                raise ContractError(column=name, expected=f"{least} or more", got=getattr(self, name))
+
+    def limit(self, entity: str) -> float:
+        """The threshold of an entity.
+
+        Raises
+        ------
+        ContractError
+            There is none.
+        """
+        if not isinstance(self.threshold, Mapping):
+            return float(self.threshold)
+        if entity not in self.threshold:
+            raise ContractError(file="threshold", expected="a threshold for every entity", got=f"none for {entity!r}")
+        return float(self.threshold[entity])
+
+
+@dataclass
+class _Alarm:
+    """An alarm of the table."""
+
+    entity: str
+    start: int
+    limit: float
+    score: float
+    reason: str
+    end: int
+    open: bool = True
+    suppressed_by: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Desk:
+    """What is known of an entity."""
+
+    limit: float
+    row: int = -1  # number of its last row
+    judged: int = -1  # number of its last judged row
+    flags: deque = field(default_factory=deque)  # numbers of the judged rows that were flagged lately
+    begun: int = 0  # moment at which what goes on began
+    hot: int = 0  # moment and number of the last row of it
+    hot_row: int = -2
+    on: bool = False  # whether something goes on
+    peak: float = -math.inf  # of it, and the largest part of each metric
+    parts: dict[str, float] = field(default_factory=dict)
+    alarm: _Alarm | None = None  # what was raised of it
+    last: _Alarm | None = None  # the last one that spoke
+    level: float = -math.inf  # the new normal
+
+
+class Desk:
+    """Where scores come in, row by row, and alarms go out.
+
+    Parameters
+    ----------
+    policy : AlarmPolicy
+        The rules.
+    detector : str
+        Whose scores they are.
+    topology : DataFrame, optional
+        The contract's table; edges count in both directions.
+    """
+
+    def __init__(self, policy: AlarmPolicy, detector: str, topology: pd.DataFrame | None = None) -> None:
+        self.policy, self.detector = policy, detector
+        self.desks: dict[str, _Desk] = {}
+        self.alarms: list[_Alarm] = []
+        self.near: dict[str, dict[str, str]] = {}
+        for source, target, kind in () if topology is None else topology[["source", "target", "kind"]].to_numpy():
+            said = f"{source} {str(kind).replace('_', ' ')} {target}"
+            self.near.setdefault(source, {})[target] = said
+            self.near.setdefault(target, {})[source] = said
+
+    def update(
+        self,
+        moments: Iterable[int],
+        entities: Iterable[str],
+        scores: Iterable[float],
+        parts: Iterable[Mapping[str, float]] | None = None,
+    ) -> list[str]:
+        """Take rows in time's order, and say which alarms were raised.
+
+        Parameters
+        ----------
+        moments : iterable of int
+            Microseconds since 1970.
+        entities, scores : iterables of str and float
+            NaN is not judged.
+        parts : iterable of mappings of metric to float, optional
+            What each metric adds to the score.
+
+        Returns
+        -------
+        list of str
+            Ids of the alarms that were raised and are not suppressed.
+        """
+        known = len(self.alarms)
+        given = parts if parts is not None else ({} for _ in iter(int, 1))
+        for moment, entity, score, own in zip(moments, entities, scores, given, strict=False):
+            self._row(entity, int(moment), float(score), own)
+        return [self._id(alarm) for alarm in self.alarms[known:] if not alarm.suppressed_by]
+
+    def table(self) -> pd.DataFrame:
+        """All alarms so far, as the contract's table; `end` is missing while one goes on."""
+        if not self.alarms:
+            return empty("alarms")
+        rows = [
+            {
+                "alarm_id": self._id(alarm),
+                "entity": alarm.entity,
+                "start": _stamp(alarm.start),
+                "end": pd.NaT if alarm.open else _stamp(alarm.end),
+                "detector": self.detector,
+                "metrics": ",".join(sorted(alarm.parts, key=lambda name: -alarm.parts[name])),
+                "score": alarm.score,
+                "threshold": alarm.limit,
+                "severity": self._severity(alarm),
+                "reason": alarm.reason,
+                "suppressed_by": alarm.suppressed_by,
+            }
+            for alarm in sorted(self.alarms, key=lambda alarm: (alarm.entity, alarm.start))
+        ]
+        return validate(pd.DataFrame(rows).set_index("alarm_id"), "alarms")
+
+    def close(self) -> None:
+        """End what goes on: there are no more rows."""
+        for desk in self.desks.values():
+            self._end(desk)
+
+    def _id(self, alarm: _Alarm) -> str:
+        return f"{self.detector}/{alarm.entity}/{_stamp(alarm.start).isoformat()}"
+
+    def _severity(self, alarm: _Alarm) -> str:
+        if alarm.suppressed_by:
+            return LEVELS[0]
+        return LEVELS[2] if alarm.limit > 0 and alarm.score >= self.policy.critical * alarm.limit else LEVELS[1]
+
+    def _row(self, entity: str, moment: int, score: float, parts: Mapping[str, float]) -> None:
+        policy = self.policy
+        desk = self.desks.get(entity)
+        if desk is None:
+            desk = self.desks[entity] = _Desk(policy.limit(entity))
+        desk.row += 1
+        hot = not math.isnan(score) and score > max(policy.clear * desk.limit, desk.level)
+        if desk.on and moment - desk.hot > policy.merge * SECOND and not (hot and desk.row - desk.hot_row == 1):
+            self._end(desk)
+        if math.isnan(score):
+            return
+        desk.judged += 1
+        if score <= policy.clear * desk.limit:
+            desk.level = -math.inf
+        flagged = hot and score > desk.limit
+        if flagged:
+            desk.flags.append(desk.judged)
+        while desk.flags and desk.flags[0] <= desk.judged - policy.of:
+            desk.flags.popleft()
+        if not hot or not (desk.on or flagged):
+            return
+        if not desk.on:
+            desk.on, desk.begun, desk.peak, desk.parts = True, moment, score, {}
+        desk.hot, desk.hot_row = moment, desk.row
+        desk.peak = max(desk.peak, score)
+        for metric, part in parts.items():
+            if part > desk.parts.get(metric, 0.0):
+                desk.parts[metric] = float(part)
+        alarm = desk.alarm
+        if alarm is not None:
+            alarm.end, alarm.score, alarm.parts = moment, desk.peak, dict(desk.parts)
+            if alarm.suppressed_by.startswith("quiet") and not self._quiet(moment):
+                self._end(desk, keep=True)
+                self._raise(entity, desk, moment, score)
+            elif moment - alarm.start >= policy.new_normal * SECOND:
+                alarm.reason += f"; ended after {policy.new_normal:g} s as the new normal"
+                desk.level = desk.peak
+                self._end(desk)
+        elif flagged and len(desk.flags) >= policy.flagged:
+            if moment - desk.begun >= policy.minimum_duration * SECOND:
+                self._raise(entity, desk, moment, score)
+
+    def _raise(self, entity: str, desk: _Desk, moment: int, score: float) -> None:
+        policy = self.policy
+        reason = f"{score:.3g} is above {desk.limit:.3g}"
+        if policy.of > 1:
+            reason += f" in {len(desk.flags)} of the last {policy.of} rows"
+        if policy.minimum_duration:
+            reason += f" since {(moment - desk.begun) / SECOND:g} s"
+        by, why = self._silenced(entity, desk, moment, score)
+        alarm = _Alarm(entity, moment, desk.limit, desk.peak, reason + why, moment, True, by, dict(desk.parts))
+        self.alarms.append(alarm)
+        desk.alarm = alarm
+        if not by:
+            desk.last = alarm
+
+    def _silenced(self, entity: str, desk: _Desk, moment: int, score: float) -> tuple[str, str]:
+        """Who or what suppresses an alarm that is about to be raised, and the words for it."""
+        policy, last = self.policy, desk.last
+        if quiet := self._quiet(moment):
+            return "quiet hours", f"; suppressed in {quiet}"
+        if last is not None and policy.refractory and moment <= last.end + policy.refractory * SECOND:
+            if score <= policy.stronger * last.score:
+                since = (moment - last.end) / SECOND
+                return self._id(last), f"; suppressed {since:g} s after the last alarm of {entity}"
+        if policy.together:
+            for other, said in self.near.get(entity, {}).items():
+                speaking = self.desks[other].last if other in self.desks else None
+                if speaking is not None and moment <= speaking.end + policy.together * SECOND:
+                    return self._id(speaking), f"; of the incident of {other}: {said}"
+        return "", ""
+
+    def _quiet(self, moment: int) -> QuietHours | None:
+        return next((quiet for quiet in self.policy.quiet if quiet.holds(moment)), None)
+
+    def _end(self, desk: _Desk, keep: bool = False) -> None:
+        if desk.alarm is not None:
+            desk.alarm.open = False
+        desk.alarm = None
+        if not keep:
+            desk.on = False
+
+
+def _stamp(moment: int) -> pd.Timestamp:
+    return pd.Timestamp(moment, unit="us", tz="UTC").as_unit("us")
