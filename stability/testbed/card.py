@@ -221,9 +221,8 @@ def main() -> None:
     alarms = false_alarms(test["telemetry"], test["faults"], history)
     print(f"\nfalse alarms of the rule an hour and entity: {alarms:.1f}")
     calm = [clean_seconds(test["telemetry"], test["faults"], after).mean() for after in (pd.Timedelta(0), AFTER)]
-    print(
-        f"share of the seconds without a fault: {calm[0]:.3f}; and without the {AFTER.seconds} s after one: {calm[1]:.3f}"
-    )
+    print(f"share of the seconds without a fault: {calm[0]:.3f}")
+    print(f"and without the {AFTER.seconds} s after one: {calm[1]:.3f}")
     print(f"harmless events: {len(test['benign'])}")
     if told.picture:
         with matplotlib.rc_context(RC):
