@@ -28,7 +28,7 @@ from matplotlib.patches import Patch
 
 from stability.plotting import PALETTE
 from stability.plotting.series import draw_line
-from stability.plotting.style import RC, canvas, explain, label_values, time_axis
+from stability.plotting.style import RC, canvas, label_values, time_axis
 from stability.schema import read_table
 from stability.telemetry import is_counter, rate
 
@@ -73,7 +73,7 @@ def _rates(panel: pd.DataFrame) -> pd.DataFrame:
     return panel.drop(columns=counters).join(rate(panel[counters])) if counters else panel
 
 
-def clean_seconds(panel: pd.DataFrame, faults: pd.DataFrame) -> pd.Series:
+def clean_seconds(panel: pd.DataFrame, faults: pd.DataFrame, after: pd.Timedelta = AFTER) -> pd.Series:
     """Mark the rows at which no fault is at work anywhere.
 
     Parameters
@@ -82,6 +82,8 @@ def clean_seconds(panel: pd.DataFrame, faults: pd.DataFrame) -> pd.Series:
         Telemetry.
     faults : DataFrame
         The contract's table.
+    after : Timedelta
+        How long a fault's traces last.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def clean_seconds(panel: pd.DataFrame, faults: pd.DataFrame) -> pd.Series:
     stamps = panel.index.get_level_values("timestamp")
     clean = pd.Series(True, panel.index)
     for fault in faults.dropna(subset=["cause_start"]).itertuples():
-        clean &= (stamps < fault.cause_start) | (stamps > fault.cause_end + AFTER)
+        clean &= (stamps < fault.cause_start) | (stamps > fault.cause_end + after)
     return clean
 
 
@@ -184,22 +186,21 @@ def plot_day(tables: Mapping[str, pd.DataFrame], start: pd.Timestamp, length: pd
         label_values(ax, metric)
     faults = tables["faults"]
     faults = faults[faults["entity"] == faults["root_entity"]]
-    spans = [(f.cause_start, f.cause_end, f.failure_mode, "red") for f in faults.itertuples()]
+    spans = [(f.cause_start, f.cause_end, f.failure_mode, "orange") for f in faults.itertuples()]
     spans += [(b.start, b.end, b.kind, "grey") for b in tables["benign"].itertuples()]
     for begun, over, name, colour in spans:
         if begun < end and over > start:
             for ax in axes:
-                ax.axvspan(max(begun, start), min(over, end), color=PALETTE[colour], alpha=0.18, linewidth=0)
+                ax.axvspan(max(begun, start), min(over, end), color=PALETTE[colour], alpha=0.25, linewidth=0)
             place = max(begun, start)
             axes[0].annotate(
                 name.replace("_", " "), (place, 1.28), xycoords=("data", "axes fraction"), rotation=20, fontsize=7
             )
     axes[0].set_xlim(start, end)
     time_axis(axes[-1])
-    explain(
-        figure,
-        {name: Patch(color=PALETTE[colour], alpha=0.3) for name, colour in (("fault", "red"), ("harmless", "grey"))},
-    )
+    kinds = {"fault": "orange", "harmless": "grey"}
+    handles = [Patch(color=PALETTE[colour], alpha=0.3, label=name) for name, colour in kinds.items()]
+    figure.legend(handles=handles, loc="lower left", ncols=2)
     return axes
 
 
@@ -219,7 +220,9 @@ def main() -> None:
     print(table.round(2).to_string())
     alarms = false_alarms(test["telemetry"], test["faults"], history)
     print(f"\nfalse alarms of the rule an hour and entity: {alarms:.1f}")
-    print(f"clean share of the seconds: {clean_seconds(test['telemetry'], test['faults']).mean():.3f}")
+    calm = [clean_seconds(test["telemetry"], test["faults"], after).mean() for after in (pd.Timedelta(0), AFTER)]
+    print(f"share of the seconds without a fault: {calm[0]:.3f}")
+    print(f"and without the {AFTER.seconds} s after one: {calm[1]:.3f}")
     print(f"harmless events: {len(test['benign'])}")
     if told.picture:
         with matplotlib.rc_context(RC):
