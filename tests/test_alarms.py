@@ -1,5 +1,7 @@
 """From scores to alarms: against a slow twin, and each rule by itself."""
 
+import datetime as dt
+
 import naive
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stability.detection import episodes, raise_alarms
+from stability.detection import AlarmPolicy, Desk, QuietHours, episodes, incidents, raise_alarms
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -106,12 +108,109 @@ def test_each_entity_may_have_its_own_threshold():
         raise_alarms(scores, pd.Series({"a": 1.0}))
 
 
-def test_metrics_are_named_by_their_highest_score():
+def test_metrics_are_named_by_their_largest_part():
     scores = minutes(0, 3, 5, 0)
     by_metric = pd.DataFrame({"low": 1.0, "later": [0, 0, 5, 0], "first": [0, 3, 2, 0]}, index=scores.index)
     assert raise_alarms(scores, 2.0, score_metrics=by_metric)["metrics"].tolist() == ["later,first"]
-    # A detector whose row score is no maximum may exceed the threshold where no metric does.
-    assert raise_alarms(scores, 2.0, score_metrics=by_metric / 10)["metrics"].tolist() == ["later"]
+
+
+def test_n_of_m_rows_raise():
+    scores = minutes(2, 0, 0, 2, 0, 2, 0, 2, 2, 0)
+    assert spans(raise_alarms(scores, 1.0, flagged=3, of=5, merge=120)) == [(420, 480, 2.0, False)]
+    assert "in 3 of the last 5 rows" in raise_alarms(scores, 1.0, flagged=3, of=5, merge=120)["reason"].iloc[0]
+    assert raise_alarms(scores, 1.0, flagged=5, of=5).empty
+
+
+def test_hysteresis_holds_an_alarm_open_and_opens_none():
+    scores = minutes(1.5, 3, 1.5, 1.5, 0.5, 1.5, 3)
+    assert spans(raise_alarms(scores, 2.0, clear=0.5)) == [(60, 180, 3.0, False), (360, 360, 3.0, False)]
+
+
+def test_a_stronger_one_is_not_kept_quiet():
+    scores = minutes(2, 0, 2.5, 0, 9, 0)
+    alarms = raise_alarms(scores, 1.0, refractory=600, stronger=2.0)
+    assert (alarms["suppressed_by"] == "").tolist() == [True, False, True]
+    assert "after the last alarm of web-1" in alarms["reason"].iloc[1]
+
+
+def test_what_lasts_becomes_the_new_normal_and_more_than_that_is_news():
+    scores = minutes(0, *[3] * 20, 5, 3, 3, 0, 3, 0)
+    alarms = raise_alarms(scores, 1.0, new_normal=600)
+    assert spans(alarms) == [(60, 660, 3.0, False), (1260, 1260, 5.0, False), (1500, 1500, 3.0, False)]
+    assert "new normal" in alarms["reason"].iloc[0]
+
+
+def test_quiet_hours_suppress_and_what_goes_on_speaks_afterwards():
+    quiet = QuietHours(dt.time(22), dt.time(0, 5), "UTC")
+    alarms = raise_alarms(minutes(*[2] * 10, 0, 2), 1.0, quiet=[quiet])
+    assert alarms["suppressed_by"].tolist() == ["quiet hours", "", ""]
+    assert alarms["start"].dt.minute.tolist() == [0, 5, 11]
+    assert "quiet hours 22:00-00:05 UTC" in alarms["reason"].iloc[0]
+
+
+def test_quiet_hours_over_midnight_belong_to_the_day_on_which_they_begin():
+    friday = QuietHours(dt.time(22), dt.time(6), "Asia/Shanghai", days=[4])
+    moments = pd.to_datetime(
+        ["2026-01-02 21:59", "2026-01-02 22:00", "2026-01-03 05:59", "2026-01-03 06:00", "2026-01-03 23:00"]
+    ).tz_localize("Asia/Shanghai")
+    held = [friday.holds(round(moment.timestamp() * 1e6)) for moment in moments]
+    assert held == [False, True, True, False, False]
+
+
+CALLS = pd.DataFrame({"source": ["web", "web"], "target": ["api", "shop"], "kind": ["calls", "calls"]})
+
+
+def test_connected_entities_are_one_incident_and_the_first_speaks():
+    scores = pd.concat(
+        [minutes(0, 2, 2, 0, entity="api"), minutes(0, 0, 2, 0, entity="web"), minutes(0, 0, 2, 0, entity="alone")]
+    )
+    alarms = raise_alarms(scores, 1.0, topology=CALLS, together=60)
+    by = alarms.reset_index().set_index("entity")["suppressed_by"]
+    assert by["api"] == by["alone"] == ""
+    assert by["web"].startswith("mean_shift/api/")
+    assert "web calls api" in alarms["reason"][alarms["entity"] == "web"].iloc[0]
+    found = incidents(alarms)
+    assert sorted(found["entities"]) == ["alone", "api,web"]
+    assert incidents(empty("alarms")).empty
+
+
+def test_severity_follows_the_score_and_silence():
+    alarms = raise_alarms(minutes(2, 0, 7, 0, 0, 0, 2), 2.0 - 1e-9, critical=3.0, refractory=60)
+    assert alarms["severity"].tolist() == ["warning", "critical", "warning"]
+    assert raise_alarms(minutes(2, 0, 2), 1.0, refractory=600)["severity"].tolist() == ["warning", "info"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.0, 0.8, 2.0, 3.0, 9.0, np.nan]), min_size=2, max_size=60),
+    rules=st.fixed_dictionaries(
+        {},
+        optional={
+            "merge": st.sampled_from([60.0, 180.0]),
+            "flagged": st.just(2),
+            "of": st.sampled_from([2, 4]),
+            "clear": st.just(0.5),
+            "refractory": st.just(240.0),
+            "stronger": st.just(2.0),
+            "new_normal": st.sampled_from([120.0, 300.0]),
+            "together": st.just(120.0),
+            "quiet": st.just((QuietHours(dt.time(0, 10), dt.time(0, 20)),)),
+        },
+    ),
+)
+def test_rows_that_come_live_raise_the_same_alarms(values, rules):
+    rules = rules | ({"of": max(rules.get("of", 2), 2)} if "flagged" in rules else {})
+    half = len(values) // 2
+    scores = pd.concat([minutes(*values, entity="api"), minutes(*values[half:], *values[:half], entity="web")])
+    batch = raise_alarms(scores, 1.0, topology=CALLS, **rules)
+    desk = Desk(AlarmPolicy(1.0, **rules), "mean_shift", CALLS)
+    live = []
+    for moment, rows in scores.groupby(level="timestamp"):
+        entities = rows.index.get_level_values("entity")
+        live += desk.update([round(moment.timestamp() * 1e6)] * len(rows), entities, rows)
+    desk.close()
+    pd.testing.assert_frame_equal(desk.table(), batch)
+    assert sorted(live) == sorted(batch.index[batch["suppressed_by"] == ""])
 
 
 def test_ids_tell_detector_entity_and_start_and_do_not_change():
@@ -127,7 +226,10 @@ def test_episodes_number_the_runs():
     assert episodes(minutes(2, 2, 0, 2, np.nan, 2), 1.0, merge=120).tolist() == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("wrong", [{"merge": -1.0}, {"minimum_duration": np.nan}, {"refractory": -0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"merge": -1.0}, {"minimum_duration": np.nan}, {"refractory": -0.1}, {"clear": 0}, {"flagged": 2}, {"mege": 3}],
+)
 def test_impossible_times_are_refused(wrong):
     with pytest.raises(ContractError, match=next(iter(wrong))):
         raise_alarms(minutes(1.0), 1.0, **wrong)

@@ -1,6 +1,6 @@
 """Anomaly scores, thresholds from history, and alarms; `Detector` says what every detector can do."""
 
-from stability.detection.alarms import episodes, raise_alarms
+from stability.detection.alarms import episodes, incidents, raise_alarms
 from stability.detection.baselines import Difference, Random
 from stability.detection.calibration import (
     Tail,
@@ -12,15 +12,19 @@ from stability.detection.calibration import (
 )
 from stability.detection.manner import Detector, Judged
 from stability.detection.mean_shift import MeanShift
+from stability.detection.policy import AlarmPolicy, Desk, QuietHours
 from stability.detection.registry import DETECTORS, load
 from stability.detection.windowed_gaussian import WindowedGaussian
 
 __all__ = [
     "DETECTORS",
+    "AlarmPolicy",
+    "Desk",
     "Detector",
     "Difference",
     "Judged",
     "MeanShift",
+    "QuietHours",
     "Random",
     "Tail",
     "WindowedGaussian",
@@ -30,6 +34,7 @@ __all__ = [
     "fit_tail",
     "gaussian_alarms_per_day",
     "held_back_scores",
+    "incidents",
     "load",
     "raise_alarms",
 ]

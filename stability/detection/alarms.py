@@ -1,17 +1,22 @@
-"""From scores to alarms: rows above a threshold become intervals with a cause, a peak and a reason to keep quiet."""
+"""From the scores of a record to alarms, and the runs of rows above a threshold."""
 
 from __future__ import annotations
 
-__all__ = ["episodes", "raise_alarms"]
+__all__ = ["episodes", "incidents", "raise_alarms"]
 
 import math
 import numbers
+from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 
 from stability.detection.manner import check_scores
-from stability.schema import ContractError, empty, validate
+from stability.detection.policy import AlarmPolicy, Desk
+from stability.schema import ContractError, empty, one_of, validate
+
+RULES = [rule.name for rule in fields(AlarmPolicy) if rule.name != "threshold"]
 
 
 def raise_alarms(
@@ -19,9 +24,8 @@ def raise_alarms(
     threshold: float | pd.Series,
     *,
     score_metrics: pd.DataFrame | None = None,
-    merge: float = 0.0,
-    minimum_duration: float = 0.0,
-    refractory: float = 0.0,
+    topology: pd.DataFrame | None = None,
+    **rules,
 ) -> pd.DataFrame:
     """Turn scores into alarms, each as early as it could have been raised live.
 
@@ -33,27 +37,25 @@ def raise_alarms(
         A row is flagged when its score is above; in the score's unit.
     score_metrics : DataFrame of float64, (entity, timestamp) x metrics, optional
         The same detector's score of each metric; says which metrics an alarm is about.
-    merge : float
-        Seconds. A flagged row belongs to the alarm of the flagged row before it when no more time than this lies
-        between the two, or when it is the very next row.
-    minimum_duration : float
-        Seconds that an alarm must have lasted before it is raised; its `start` is that later moment.
-    refractory : float
-        Seconds after the end of an alarm during which further ones of the same entity are suppressed.
+    topology : DataFrame, optional
+        The contract's table, for `together`.
+    **rules
+        Of `AlarmPolicy`: merge, minimum_duration, flagged, of, clear, refractory, stronger, new_normal, together,
+        quiet, critical.
 
     Returns
     -------
     DataFrame, one row an alarm
         The `alarms` table of the contract. `start` is the moment of raising, so that nothing later has shaped it; `end`
-        (the last flagged row), `score` (the highest one of the whole run) and `metrics` (those that exceeded the
-        threshold, highest peak first) are known once the alarm is over. A suppressed alarm stays in the table and
-        names the alarm that silenced it in `suppressed_by`, which is empty otherwise. The id is made of detector,
-        entity and start: equal scores give equal ids.
+        (the last row of it), `score` (the highest one of the whole run) and `metrics` (those with a good part in it,
+        the largest first) are known once the alarm is over. A suppressed alarm stays in the table, names the alarm or
+        rule that silenced it in `suppressed_by`, and says why in `reason`. The id is made of detector, entity and
+        start: equal scores give equal ids.
 
     Raises
     ------
     ContractError
-        When `scores` is no scores table or has no name, a time is negative, or an entity has no threshold.
+        When `scores` is no scores table or has no name, a rule is impossible, or an entity has no threshold.
 
     Examples
     --------
@@ -66,26 +68,70 @@ def raise_alarms(
     0  web-1 2026-01-01 00:01:00+00:00 2026-01-01 00:02:00+00:00    5.0
     1  web-1 2026-01-01 00:05:00+00:00 2026-01-01 00:05:00+00:00    6.0
     """
-    for name, seconds in (("merge", merge), ("minimum_duration", minimum_duration), ("refractory", refractory)):
-        if not seconds >= 0:
-            raise ContractError(column=name, expected="seconds, 0 or more", got=seconds)
+    for name in rules:
+        one_of(name, RULES, "rule")
     scores = check_scores(scores)
     limits = _limits(scores, threshold)
-    flagged = _flagged_rows(scores, limits, merge)
-    if flagged.empty:
-        return empty("alarms")
-    elapsed = flagged["timestamp"] - flagged.groupby("episode")["timestamp"].transform("min")
-    raised = flagged[elapsed >= pd.Timedelta(seconds=minimum_duration)].groupby("episode")
-    alarms = raised.agg(entity=("entity", "first"), start=("timestamp", "first"), threshold=("limit", "first"))
-    over = flagged.groupby("episode").agg(end=("timestamp", "last"), score=("score", "max"))
-    alarms = alarms.join(over)
+    policy = AlarmPolicy(threshold.to_dict() if isinstance(threshold, pd.Series) else float(threshold), **rules)
+    desk = Desk(policy, scores.name, topology)
+    entities, stamps = (scores.index.get_level_values(level) for level in ("entity", "timestamp"))
+    values, moments = scores.to_numpy(), stamps.as_unit("us").asi8
+    numbers = pd.DataFrame({"row": 1, "judged": ~np.isnan(values)}, index=entities).groupby(level=0).cumsum() - 1
+    warm = np.flatnonzero(values > policy.clear * limits)
+    warm = warm[np.argsort(moments[warm], kind="stable")]
+    parts = _parts(scores.index[warm], score_metrics)
+    rows = zip(entities[warm], numbers["row"].iloc[warm], numbers["judged"].iloc[warm], strict=True)
+    for (entity, row, judged), moment, score, own in zip(rows, moments[warm], values[warm], parts, strict=True):
+        desk.row(entity, int(row), int(judged), int(moment), float(score), own)
+    desk.close()
+    return desk.table()
+
+
+def incidents(alarms: pd.DataFrame) -> pd.DataFrame:
+    """Put the alarms that one speaks for together.
+
+    Parameters
+    ----------
+    alarms : DataFrame
+        The contract's table.
+
+    Returns
+    -------
+    DataFrame
+        The contract's `incidents`, named after the alarm that speaks. An alarm that a rule suppressed, such as quiet
+        hours, is an incident of its own.
+
+    Examples
+    --------
+    >>> index = pd.MultiIndex.from_product(
+    ...     [["api", "db"], pd.date_range("2026-01-01", periods=4, freq="min", tz="UTC", unit="us")],
+    ...     names=["entity", "timestamp"])
+    >>> scores = pd.Series([0.0, 0, 9, 0, 0, 9, 0, 0], index=index, name="novelty")
+    >>> calls = pd.DataFrame({"source": ["api"], "target": ["db"], "kind": ["calls"]})
+    >>> incidents(raise_alarms(scores, 1.0, topology=calls, together=120))["entities"].tolist()
+    ['db,api']
+    """
     if alarms.empty:
-        return empty("alarms")
-    alarms["detector"] = scores.name
-    alarms["metrics"] = "" if score_metrics is None else _responsible(flagged, score_metrics).reindex(alarms.index)
-    alarms["alarm_id"] = [f"{scores.name}/{a.entity}/{a.start.isoformat()}" for a in alarms.itertuples()]
-    alarms["suppressed_by"] = _suppressed(alarms, pd.Timedelta(seconds=refractory))
-    return validate(alarms.set_index("alarm_id"), "alarms")
+        return empty("incidents")
+    speaker = alarms["suppressed_by"].where(alarms["suppressed_by"].isin(alarms.index), "")
+    first = pd.Series(alarms.index, index=alarms.index).where(speaker == "", speaker)
+    while not (then := first.map(first)).equals(first):
+        first = then
+    rows = []
+    for name, part in alarms.sort_values("start", kind="stable").groupby(first, sort=False):
+        end = pd.NaT if part["end"].isna().any() else part["end"].max()
+        row = {"incident_id": f"incident/{name}", "alarm_ids": ",".join(part.index), "start": part["start"].min()}
+        rows.append(row | {"end": end, "entities": ",".join(dict.fromkeys(part["entity"]))})
+    return validate(pd.DataFrame(rows).set_index("incident_id"), "incidents")
+
+
+def _parts(index: pd.MultiIndex, score_metrics: pd.DataFrame | None) -> Iterator[dict[str, float]]:
+    """What each metric adds to the score of each of some rows."""
+    if score_metrics is None:
+        return iter([{}] * len(index))
+    names = list(score_metrics.columns)
+    values = np.nan_to_num(score_metrics.reindex(index).to_numpy("float64"))
+    return ({names[place]: row[place] for place in np.flatnonzero(row > 0)} for row in values)
 
 
 def episodes(scores: pd.Series, threshold: float | pd.Series, *, merge: float = 0.0) -> pd.Series:
@@ -129,27 +175,3 @@ def _flagged_rows(scores: pd.Series, limits: np.ndarray, merge: float) -> pd.Dat
     same_entity = (rows["entity"] == rows["entity"].shift()).to_numpy()
     rows["episode"] = np.cumsum(~(same_entity & (next_row | soon))) - 1
     return rows
-
-
-def _responsible(flagged: pd.DataFrame, score_metrics: pd.DataFrame) -> pd.Series:
-    """The metrics of each run, highest peak first: those above the limit, or the highest alone where none is."""
-    peaks = score_metrics.reindex(flagged.index).groupby(flagged["episode"]).max()
-    limits = flagged.groupby("episode")["limit"].first()
-
-    def names(peak: pd.Series) -> str:
-        ranked = peak.dropna().sort_values(ascending=False, kind="stable")
-        return ",".join(
-            ranked[ranked > limits[peak.name]].index if (ranked > limits[peak.name]).any() else ranked.index[:1]
-        )
-
-    return peaks.apply(names, axis=1)
-
-
-def _suppressed(alarms: pd.DataFrame, refractory: pd.Timedelta) -> list[str]:
-    """The alarm that silences each one, or nothing; alarms come ordered by entity and start."""
-    by, speaking = [], None
-    for alarm in alarms.itertuples():
-        quiet = speaking is not None and speaking.entity == alarm.entity and alarm.start <= speaking.end + refractory
-        by.append(speaking.alarm_id if quiet and refractory > pd.Timedelta(0) else "")
-        speaking = speaking if by[-1] else alarm
-    return by

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["AlarmPolicy", "Desk", "QuietHours"]
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ import pandas as pd
 from stability.schema import ContractError, empty, validate
 
 SECOND = 1_000_000  # microseconds
+RESPONSIBLE = 0.3  # of the largest part of a metric: what has so much is named, too
+QUIET = "quiet hours"  # what suppresses an alarm that nobody is to be called for
 LEVELS = ("info", "warning", "critical")
 
 
@@ -147,6 +150,7 @@ class _Desk:
     limit: float
     row: int = -1  # number of its last row
     judged: int = -1  # number of its last judged row
+    warm: int = -1  # number of the last judged row that was above the threshold's clear share
     flags: deque = field(default_factory=deque)  # numbers of the judged rows that were flagged lately
     begun: int = 0  # moment at which what goes on began
     hot: int = 0  # moment and number of the last row of it
@@ -206,9 +210,13 @@ class Desk:
             Ids of the alarms that were raised and are not suppressed.
         """
         known = len(self.alarms)
-        given = parts if parts is not None else ({} for _ in iter(int, 1))
+        given = parts if parts is not None else itertools.repeat({})
         for moment, entity, score, own in zip(moments, entities, scores, given, strict=False):
-            self._row(entity, int(moment), float(score), own)
+            desk = self._desk(entity)
+            desk.row += 1
+            if not math.isnan(score):
+                desk.judged += 1
+                self.row(entity, desk.row, desk.judged, int(moment), float(score), own)
         return [self._id(alarm) for alarm in self.alarms[known:] if not alarm.suppressed_by]
 
     def table(self) -> pd.DataFrame:
@@ -222,7 +230,7 @@ class Desk:
                 "start": _stamp(alarm.start),
                 "end": pd.NaT if alarm.open else _stamp(alarm.end),
                 "detector": self.detector,
-                "metrics": ",".join(sorted(alarm.parts, key=lambda name: -alarm.parts[name])),
+                "metrics": _responsible(alarm.parts),
                 "score": alarm.score,
                 "threshold": alarm.limit,
                 "severity": self._severity(alarm),
@@ -246,47 +254,55 @@ class Desk:
             return LEVELS[0]
         return LEVELS[2] if alarm.limit > 0 and alarm.score >= self.policy.critical * alarm.limit else LEVELS[1]
 
-    def _row(self, entity: str, moment: int, score: float, parts: Mapping[str, float]) -> None:
-        policy = self.policy
+    def _desk(self, entity: str) -> _Desk:
         desk = self.desks.get(entity)
         if desk is None:
-            desk = self.desks[entity] = _Desk(policy.limit(entity))
-        desk.row += 1
-        hot = not math.isnan(score) and score > max(policy.clear * desk.limit, desk.level)
-        if desk.on and moment - desk.hot > policy.merge * SECOND and not (hot and desk.row - desk.hot_row == 1):
-            self._end(desk)
-        if math.isnan(score):
-            return
-        desk.judged += 1
-        if score <= policy.clear * desk.limit:
+            desk = self.desks[entity] = _Desk(self.policy.limit(entity))
+        return desk
+
+    def row(self, entity: str, row: int, judged: int, moment: int, score: float, parts: Mapping[str, float]) -> None:
+        """Take one judged row, given its number among all rows and among the judged rows of its entity.
+
+        Rows whose score is not above the threshold's clear share may be left out: their numbers tell that they were.
+        """
+        policy, desk = self.policy, self._desk(entity)
+        calm = policy.clear * desk.limit
+        desk.row, desk.judged = row, judged
+        if score <= calm or judged - desk.warm > 1:
             desk.level = -math.inf
+        if score > calm:
+            desk.warm = judged
+        hot = score > max(calm, desk.level)
+        if desk.on and moment - desk.hot > policy.merge * SECOND and not (hot and row - desk.hot_row == 1):
+            self._end(desk)
         flagged = hot and score > desk.limit
         if flagged:
-            desk.flags.append(desk.judged)
-        while desk.flags and desk.flags[0] <= desk.judged - policy.of:
+            desk.flags.append(judged)
+        while desk.flags and desk.flags[0] <= judged - policy.of:
             desk.flags.popleft()
         if not hot or not (desk.on or flagged):
             return
         if not desk.on:
             desk.on, desk.begun, desk.peak, desk.parts = True, moment, score, {}
-        desk.hot, desk.hot_row = moment, desk.row
-        desk.peak = max(desk.peak, score)
+        desk.hot, desk.hot_row, desk.peak = moment, row, max(desk.peak, score)
         for metric, part in parts.items():
             if part > desk.parts.get(metric, 0.0):
                 desk.parts[metric] = float(part)
-        alarm = desk.alarm
-        if alarm is not None:
-            alarm.end, alarm.score, alarm.parts = moment, desk.peak, dict(desk.parts)
-            if alarm.suppressed_by.startswith("quiet") and not self._quiet(moment):
-                self._end(desk, keep=True)
-                self._raise(entity, desk, moment, score)
-            elif moment - alarm.start >= policy.new_normal * SECOND:
-                alarm.reason += f"; ended after {policy.new_normal:g} s as the new normal"
-                desk.level = desk.peak
-                self._end(desk)
-        elif flagged and len(desk.flags) >= policy.flagged:
-            if moment - desk.begun >= policy.minimum_duration * SECOND:
-                self._raise(entity, desk, moment, score)
+        if desk.alarm is not None:
+            self._go_on(entity, desk, moment, score)
+        elif flagged and len(desk.flags) >= policy.flagged and moment - desk.begun >= policy.minimum_duration * SECOND:
+            self._raise(entity, desk, moment, score)
+
+    def _go_on(self, entity: str, desk: _Desk, moment: int, score: float) -> None:
+        alarm, policy = desk.alarm, self.policy
+        alarm.end, alarm.score, alarm.parts = moment, desk.peak, dict(desk.parts)
+        if alarm.suppressed_by == QUIET and not self._quiet(moment):
+            self._end(desk, keep=True)
+            self._raise(entity, desk, moment, score)
+        elif moment - alarm.start >= policy.new_normal * SECOND:
+            alarm.reason += f"; ended after {policy.new_normal:g} s as the new normal"
+            desk.level = desk.peak
+            self._end(desk)
 
     def _raise(self, entity: str, desk: _Desk, moment: int, score: float) -> None:
         policy = self.policy
@@ -306,11 +322,11 @@ class Desk:
         """Who or what suppresses an alarm that is about to be raised, and the words for it."""
         policy, last = self.policy, desk.last
         if quiet := self._quiet(moment):
-            return "quiet hours", f"; suppressed in {quiet}"
-        if last is not None and policy.refractory and moment <= last.end + policy.refractory * SECOND:
-            if score <= policy.stronger * last.score:
-                since = (moment - last.end) / SECOND
-                return self._id(last), f"; suppressed {since:g} s after the last alarm of {entity}"
+            return QUIET, f"; suppressed in {quiet}"
+        soon = last is not None and policy.refractory > 0 and moment <= last.end + policy.refractory * SECOND
+        if soon and score <= policy.stronger * last.score:
+            since = (moment - last.end) / SECOND
+            return self._id(last), f"; suppressed {since:g} s after the last alarm of {entity}"
         if policy.together:
             for other, said in self.near.get(entity, {}).items():
                 speaking = self.desks[other].last if other in self.desks else None
@@ -327,6 +343,13 @@ class Desk:
         desk.alarm = None
         if not keep:
             desk.on = False
+
+
+def _responsible(parts: Mapping[str, float]) -> str:
+    """Names of the metrics with a good part in an alarm, largest first."""
+    most = max(parts.values(), default=0.0)
+    named = [name for name, part in parts.items() if part > 0 and part >= RESPONSIBLE * most]
+    return ",".join(sorted(named, key=lambda name: -parts[name]))
 
 
 def _stamp(moment: int) -> pd.Timestamp:
