@@ -59,6 +59,16 @@ def raise_alarms(rows, threshold, *, merge=0.0, minimum_duration=0.0, refractory
 # --- evaluation: spans, events, ranking, NAB ------------------------------------------------------------------------
 
 
+def announced(scores, rows, stronger):
+    """Scores of one entity that say something new, 0 for the others."""
+    kept = []
+    for i, score in enumerate(scores):
+        said = [(j, s) for j, s in enumerate(kept) if s > 0]
+        new = score > 0 and (not said or i - said[-1][0] >= rows or score > stronger * said[-1][1])
+        kept.append(float(score) if new else 0.0)
+    return kept
+
+
 def flags_to_intervals(rows, max_gap=None):
     """Intervals of rows (entity, seconds, flag): lists of [entity, start, end]."""
     intervals, before = [], None

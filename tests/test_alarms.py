@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stability.detection import AlarmPolicy, Desk, QuietHours, episodes, incidents, raise_alarms
+from stability.detection import AlarmPolicy, Desk, QuietHours, announced, episodes, incidents, raise_alarms
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -238,3 +238,23 @@ def test_impossible_times_are_refused(wrong):
 def test_scores_without_a_name_are_refused():
     with pytest.raises(ContractError, match="named after its detector"):
         raise_alarms(minutes(1.0, name=None), 1.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.0, 1.0, 1.5, 2.0, 5.0, np.nan]), min_size=1, max_size=40),
+    rows=st.integers(0, 6),
+    stronger=st.sampled_from([1.0, 1.4, 3.0]),
+)
+def test_what_is_announced_equals_the_slow_twin(values, rows, stronger):
+    scores = pd.concat([minutes(*values, entity="a"), minutes(*values[::-1], entity="b")])
+    twin = [*naive.announced(values, rows, stronger), *naive.announced(values[::-1], rows, stronger)]
+    assert announced(scores, rows, stronger).tolist() == twin
+    by_entity = announced(scores, pd.Series({"b": 0, "a": rows}), stronger)
+    assert by_entity.loc["a"].tolist() == twin[: len(values)]
+
+
+@pytest.mark.parametrize("wrong", [{"rows": -1, "stronger": 1.0}, {"rows": 3, "stronger": 0.5}])
+def test_impossible_announcements_are_refused(wrong):
+    with pytest.raises(ContractError, match=r"rows|stronger"):
+        announced(minutes(1.0), **wrong)

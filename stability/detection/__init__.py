@@ -1,6 +1,6 @@
 """Anomaly scores, thresholds from history, and alarms; `Detector` says what every detector can do."""
 
-from stability.detection.alarms import episodes, incidents, raise_alarms
+from stability.detection.alarms import announced, episodes, incidents, raise_alarms
 from stability.detection.baselines import Difference, Random
 from stability.detection.calibration import (
     Tail,
@@ -29,6 +29,7 @@ __all__ = [
     "Tail",
     "WindowedGaussian",
     "alarms_per_day",
+    "announced",
     "choose_k",
     "episodes",
     "fit_tail",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["episodes", "incidents", "raise_alarms"]
+__all__ = ["announced", "episodes", "incidents", "raise_alarms"]
 
 import math
 import numbers
 from collections.abc import Iterator
 from dataclasses import fields
 
+import numba
 import numpy as np
 import pandas as pd
 
-from stability.detection.manner import check_scores
+from stability.detection.manner import check_scores, runs
 from stability.detection.policy import AlarmPolicy, Desk
 from stability.schema import ContractError, empty, one_of, validate
 
@@ -132,6 +133,58 @@ def _parts(index: pd.MultiIndex, score_metrics: pd.DataFrame | None) -> Iterator
     names = list(score_metrics.columns)
     values = np.nan_to_num(score_metrics.reindex(index).to_numpy("float64"))
     return ({names[place]: row[place] for place in np.flatnonzero(row > 0)} for row in values)
+
+
+def announced(scores: pd.Series, rows: int | pd.Series, stronger: float) -> pd.Series:
+    """Keep the scores that say something new: after one that does, lower ones are 0 for some rows.
+
+    What `refractory` does to alarms, done to scores, for measures that look at every threshold: a row keeps its score
+    when none has been kept within `rows` rows before it, or when it is more than `stronger` times as high as the last
+    one that was.
+
+    Parameters
+    ----------
+    scores : Series of float64, (entity, timestamp)
+        0 or more; higher is more anomalous. NaN counts as 0.
+    rows : int or Series of int by entity
+        How long.
+    stronger : float
+        1 or more.
+
+    Returns
+    -------
+    Series of float64 over the same index
+        Causal: rows depend on earlier rows only.
+
+    Examples
+    --------
+    >>> index = pd.MultiIndex.from_product(
+    ...     [["web-1"], pd.date_range("2026-01-01", periods=6, freq="min", tz="UTC", unit="us")],
+    ...     names=["entity", "timestamp"])
+    >>> announced(pd.Series([0, 2, 3, 5, 1, 1.0], index=index, name="novelty"), 2, 2.0).tolist()
+    [0.0, 2.0, 0.0, 5.0, 0.0, 1.0]
+    """
+    if not stronger >= 1:
+        raise ContractError(column="stronger", expected="1 or more", got=stronger)
+    scores = check_scores(scores)
+    entities, starts = runs(scores.index)
+    quiet = rows.reindex(entities).to_numpy("float64") if isinstance(rows, pd.Series) else np.full(len(entities), rows)
+    if not (quiet >= 0).all():
+        raise ContractError(column="rows", expected="0 or more for every entity", got=str(quiet[~(quiet >= 0)][0]))
+    kept = _announced(np.nan_to_num(scores.to_numpy("float64")), starts, quiet.astype("float64"), stronger)
+    return pd.Series(kept, index=scores.index, name=scores.name)
+
+
+@numba.njit(cache=True)
+def _announced(scores, starts, quiet, stronger):
+    kept = np.zeros(scores.size)
+    for e in range(starts.size - 1):
+        last, level = -np.inf, 0.0
+        for i in range(starts[e], starts[e + 1]):
+            if scores[i] > 0 and (i - last >= quiet[e] or scores[i] > stronger * level):
+                kept[i] = level = scores[i]
+                last = float(i)
+    return kept
 
 
 def episodes(scores: pd.Series, threshold: float | pd.Series, *, merge: float = 0.0) -> pd.Series:

@@ -14,6 +14,7 @@ from stability.evaluation.intervals import (
 from stability.evaluation.lead_time import LeadTimes, lead_estimates, lead_times
 from stability.evaluation.matching import Matches, match_events, predicted_alarms
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
+from stability.evaluation.nab_folds import NabHeldOut, nab_held_out
 from stability.evaluation.pairs import Difference, holm, paired_difference
 from stability.evaluation.probabilities import BrierParts, brier_parts, brier_score, log_score
 from stability.evaluation.ranges import range_estimates, range_scores
@@ -30,6 +31,7 @@ __all__ = [
     "Estimate",
     "LeadTimes",
     "Matches",
+    "NabHeldOut",
     "NabProfile",
     "NabScore",
     "NotEnoughEvidence",
@@ -55,6 +57,7 @@ __all__ = [
     "lead_times",
     "log_score",
     "match_events",
+    "nab_held_out",
     "nab_interval",
     "nab_score",
     "observed_spans",

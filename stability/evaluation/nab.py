@@ -24,7 +24,7 @@ Source: Lavin and Ahmad (2015), doi 10.1109/ICMLA.2015.141; github.com/numenta/N
 
 from __future__ import annotations
 
-__all__ = ["NAB_PROFILES", "NabProfile", "NabScore", "nab_interval", "nab_score"]
+__all__ = ["NAB_PROFILES", "NabProfile", "NabScore", "NabSteps", "nab_interval", "nab_score", "nab_steps", "profile_of"]
 
 import math
 from typing import NamedTuple
@@ -129,7 +129,7 @@ def nab_score(
     >>> round(result.value, 2), result.threshold, result.hits, result.false_alarm_rows
     (94.5, 1.0, 1, 1)
     """
-    return _score(_steps(scores, windows), _profile(profile), threshold)
+    return _score(nab_steps(scores, windows), profile_of(profile), threshold)
 
 
 def nab_interval(
@@ -178,8 +178,8 @@ def nab_interval(
     >>> [round(x, 1) for x in nab_interval(scores, windows)]
     [50.0, 16.7, 83.3]
     """
-    weights = _profile(profile)
-    steps = _steps(scores, windows)
+    weights = profile_of(profile)
+    steps = nab_steps(scores, windows)
     gains = steps.gains(weights)
     count = steps.files["windows"].to_numpy()
     value = _score(steps, weights, threshold).value
@@ -196,7 +196,7 @@ def nab_interval(
     return percentile_estimate(value, np.concatenate(drawn), confidence)
 
 
-class _Steps(NamedTuple):
+class NabSteps(NamedTuple):
     """How the corpus's raw score changes as the threshold falls: one step a flagged row that changes it.
 
     All profiles share the steps; a window's share of a step is what its earliest flagged row gains over the former.
@@ -214,7 +214,7 @@ class _Steps(NamedTuple):
         return np.where(self.hit < 0, profile.fp * self.worth, profile.tp * self.worth + profile.fn * (self.hit > 0))
 
 
-def _score(steps: _Steps, weights: NabProfile, threshold: float | None) -> NabScore:
+def _score(steps: NabSteps, weights: NabProfile, threshold: float | None) -> NabScore:
     gains = steps.gains(weights)
     if threshold is None:
         totals = np.cumsum(gains)[steps.last]
@@ -234,7 +234,8 @@ def _score(steps: _Steps, weights: NabProfile, threshold: float | None) -> NabSc
     return NabScore(float(value), chosen, raw, int(hits.sum()), int(count.sum()), int(false.sum()), files)
 
 
-def _steps(scores: pd.Series, windows: pd.DataFrame) -> _Steps:
+def nab_steps(scores: pd.Series, windows: pd.DataFrame) -> NabSteps:
+    """Find how the raw score of a corpus changes as the threshold falls; arguments and errors as of `nab_score`."""
     codes, times, entities = index_arrays(scores.index)
     spans = span_arrays(windows, "windows", entities)
     values = scores.to_numpy(dtype=float)
@@ -255,7 +256,7 @@ def _steps(scores: pd.Series, windows: pd.DataFrame) -> _Steps:
     falling = np.argsort(-score, kind="stable")
     score = score[falling]
     last = np.append(score[1:] != score[:-1], True)[: len(score)]
-    return _Steps(score, entity[falling], worth[falling], hit[falling], last, files)
+    return NabSteps(score, entity[falling], worth[falling], hit[falling], last, files)
 
 
 def _file_steps(times, scores, windows: Spans, entity: str):
@@ -319,7 +320,8 @@ def _best_gains(gains, entity, last, counts):
     return best
 
 
-def _profile(profile: str | NabProfile) -> NabProfile:
+def profile_of(profile: str | NabProfile) -> NabProfile:
+    """Take a profile by its name; weights are returned as they are."""
     if isinstance(profile, NabProfile):
         return profile
     if profile not in NAB_PROFILES:
