@@ -38,6 +38,12 @@ def test_halves_and_labels_are_those_of_the_origin(smd):
     assert smd["faults"].drop(columns="impact_start").select_dtypes("datetimetz").isna().all(axis=None)
 
 
+def test_the_machines_that_are_here_are_those_with_all_their_files(smd, data_mirror):
+    found = sorted(path.stem for path in (data_mirror / "smd" / "ServerMachineDataset" / "test").iterdir())
+    assert set(MACHINES) <= set(found)
+    assert sorted(datasets.load("smd", machines="here")["telemetry"].index.unique("entity")) == found
+
+
 def test_row_by_row_as_in_the_files(smd, data_mirror):
     """One machine in plain Python: values, stamps, labels, responsible dimensions."""
     folder = data_mirror / "smd" / "ServerMachineDataset"

@@ -18,8 +18,10 @@ from stability.schema import ContractError
 COMMIT = "7fb0e0acf89ea49908896bcc9f9e80fcfff6baf4"
 SOURCE = Source("smd", f"https://raw.githubusercontent.com/NetManAIOps/OmniAnomaly/{COMMIT}/")
 FOLDER = "ServerMachineDataset"
+FOLDERS = ("train", "test", "test_label", "interpretation_label")
 STANDARD = ("machine-1-6", "machine-1-7", "machine-2-1", "machine-3-3")
 HALVES = ("both", "train", "test")
+HERE = "here"  # the machines whose files are all there
 COLUMNS = [f"dimension_{k:02d}" for k in range(1, 39)]
 START, STEP = pd.Timestamp("2000-01-01", tz="UTC"), pd.Timedelta("1min")
 
@@ -30,7 +32,7 @@ def load(machines: str | Iterable[str] = STANDARD, half: str = "both") -> dict[s
     Parameters
     ----------
     machines : str or list of str
-        Names or patterns, `machine-1-1` to `machine-3-11`; `*` is all 28.
+        Names or patterns, `machine-1-1` to `machine-3-11`; `*` is all 28, and `here` those that need no download.
     half : {'both', 'train', 'test'}
         The train half has no labels, and nobody says that it is free of anomalies. Stamps do not depend on this option.
 
@@ -64,14 +66,21 @@ def load(machines: str | Iterable[str] = STANDARD, half: str = "both") -> dict[s
 
 def _chosen(machines: str | Iterable[str]) -> list[str]:
     known = [Path(file).stem for file in SOURCE.registry if f"{FOLDER}/train/" in file]
-    return choose("machines", machines, sorted(known, key=lambda name: list(map(int, name.split("-")[1:]))), "smd")
+    known.sort(key=lambda name: list(map(int, name.split("-")[1:])))
+    if machines == HERE:
+        machines = [name for name in known if all(SOURCE.path(file).is_file() for file in _of(name))]
+    return choose("machines", machines, known, "smd")
+
+
+def _of(machine: str, folders: Iterable[str] = FOLDERS) -> list[str]:
+    return [f"{FOLDER}/{folder}/{machine}.txt" for folder in folders]
 
 
 def _files(machines: str | Iterable[str] = STANDARD, half: str = "both") -> list[str]:
     # The train half is always read, since its length says where the test half begins.
     one_of("half", half, HALVES, "smd")
-    folders = ["train"] if half == "train" else ["train", "test", "test_label", "interpretation_label"]
-    return [f"{FOLDER}/{folder}/{machine}.txt" for machine in _chosen(machines) for folder in folders]
+    folders = FOLDERS[:1] if half == "train" else FOLDERS
+    return [file for machine in _chosen(machines) for file in _of(machine, folders)]
 
 
 def _machine(machine: str, half: str) -> dict[str, pd.DataFrame]:

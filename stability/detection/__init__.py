@@ -3,9 +3,11 @@
 from stability.detection.alarms import announced, episodes, incidents, raise_alarms
 from stability.detection.baselines import Difference, Random
 from stability.detection.calibration import (
+    Chosen,
     Tail,
     alarms_per_day,
     choose_k,
+    choose_threshold,
     fit_tail,
     gaussian_alarms_per_day,
     held_back_scores,
@@ -19,6 +21,7 @@ from stability.detection.windowed_gaussian import WindowedGaussian
 __all__ = [
     "DETECTORS",
     "AlarmPolicy",
+    "Chosen",
     "Desk",
     "Detector",
     "Difference",
@@ -31,6 +34,7 @@ __all__ = [
     "alarms_per_day",
     "announced",
     "choose_k",
+    "choose_threshold",
     "episodes",
     "fit_tail",
     "gaussian_alarms_per_day",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 __all__ = [
     "METHODS",
+    "Chosen",
     "Tail",
     "alarms_per_day",
     "choose_k",
+    "choose_threshold",
     "fit_tail",
     "gaussian_alarms_per_day",
     "held_back_scores",
@@ -47,6 +49,13 @@ class Tail(NamedTuple):
         if abs(self.shape) < 1e-9:  # the limit: an exponential tail
             return -self.scale * math.log(probability)
         return self.scale / self.shape * (probability**-self.shape - 1)
+
+
+class Chosen(NamedTuple):
+    """A threshold, and how it was chosen: ``quantile`` or ``tail`` as in `choose_k`, or ``highest``."""
+
+    threshold: float
+    method: str
 
 
 def held_back_scores(detector, history: pd.DataFrame, *, share: float = 0.5) -> pd.DataFrame:
@@ -168,6 +177,49 @@ def choose_k(
         said = f"at least {1 / EXTRAPOLATION:g} alarms to be expected in the history"
         _too_short(said, f"{wanted:.3g}", days, 1 / EXTRAPOLATION / wanted)
     return start + fit_tail(peaks - start).exceeded_with(wanted / len(peaks))
+
+
+def choose_threshold(scores: pd.Series, *, false_alarms_per_day: float, merge: float = 0.0) -> Chosen:
+    """Choose the threshold for a wanted number of false alarms by the way that assumes least and that history allows.
+
+    That is the quantile where the history holds enough alarms of so rare a kind, else a fitted tail, else the highest
+    score of the history: then the rate is only known to be below three in the length of the history (with 95 %
+    confidence, the rule of three).
+
+    Parameters
+    ----------
+    scores, false_alarms_per_day, merge
+        As in `choose_k`.
+
+    Returns
+    -------
+    Chosen
+
+    Raises
+    ------
+    NotEnoughEvidence
+        With fewer than two scores.
+    ContractError
+        As `choose_k`.
+
+    Examples
+    --------
+    >>> index = pd.MultiIndex.from_product(
+    ...     [["web-1"], pd.date_range("2026-01-01", periods=2000, freq="min", tz="UTC", unit="us")],
+    ...     names=["entity", "timestamp"])
+    >>> noise = pd.Series(np.abs(np.random.default_rng(0).normal(size=2000)), index=index, name="z")
+    >>> [choose_threshold(noise, false_alarms_per_day=n).method for n in (10, 1, 0.01)]
+    ['quantile', 'tail', 'highest']
+    """
+    for method in ("quantile", "tail"):
+        try:
+            return Chosen(
+                choose_k(scores, false_alarms_per_day=false_alarms_per_day, method=method, merge=merge), method
+            )
+        except NotEnoughEvidence:
+            if scores.notna().sum() < 2:
+                raise
+    return Chosen(float(scores.max()), "highest")
 
 
 def alarms_per_day(scores: pd.Series, thresholds: np.ndarray, *, merge: float = 0.0) -> np.ndarray:

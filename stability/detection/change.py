@@ -28,7 +28,8 @@ class Cusum(Detector):
     ----------
     reference : {"history", "running"}
         Where the mean comes from: the history for ever (Page's CUSUM), or all values so far, those of the history
-        included (Page-Hinkley), which in the end takes a new level for normal.
+        included (Page-Hinkley), which in the end takes a new level for normal. A value moves this mean as far as its
+        cut z, so that no outlier carries it away.
     slack : float
         :math:`\kappa`, in deviations: half of the smallest shift that is of interest.
     clip : float
@@ -147,9 +148,10 @@ def _cusum(values, starts, mean, scale, running, slack, clip, sums, seen):
                 centre = mean[e, m]
                 if running:
                     centre = seen[e, m, 1] if seen[e, m, 0] > 0 else x
-                    seen[e, m, 0] += 1
-                    seen[e, m, 1] += (x - seen[e, m, 1]) / seen[e, m, 0]
                 z = min(max((x - centre) / scale[e, m], -clip), clip)
+                if running:
+                    seen[e, m, 0] += 1
+                    seen[e, m, 1] = centre + z * scale[e, m] / seen[e, m, 0]
                 sums[e, m, 0] = max(0.0, sums[e, m, 0] + z - slack)
                 sums[e, m, 1] = max(0.0, sums[e, m, 1] - z - slack)
                 scores[i, m] = max(sums[e, m, 0], sums[e, m, 1])

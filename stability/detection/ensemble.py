@@ -49,6 +49,7 @@ class Ensemble(Detector):
     """
 
     name = "ensemble"
+    of_the_fleet = True  # the scales are made of the scores of all entities
 
     def __init__(self, *, members: Sequence[str] = tuple(MEMBERS), held_back: float = 0.5):
         if not members:

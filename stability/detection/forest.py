@@ -39,7 +39,9 @@ class Forest(Detector):
 
     Notes
     -----
-    A missing value counts as the mean. A row without any value is not judged.
+    A missing value counts as the mean. A row without any value is not judged. What lies outside of history falls into
+    the leaf of its extremes, and a metric that stood still in history is never cut: the forest is blind to how far away
+    a value is, and to what began to move.
 
     References
     ----------

@@ -72,10 +72,11 @@ def load(path: str | Path) -> Detector:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         said = json.loads(str(arrays.pop("said")))
-        name, settings = said["detector"], said["settings"]
+        name = said["detector"]
+        settings = {key: tuple(v) if isinstance(v, list) else v for key, v in said["settings"].items()}
     except FileNotFoundError:
         raise ContractError(file=path, expected=expected, got="no file") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ContractError(file=path, expected=expected, got=f"{type(error).__name__}: {error}") from None
     made = DETECTORS[one_of(name, DETECTORS, "detector")](**settings)
     return made._restore(said, arrays)

@@ -12,6 +12,8 @@ import numpy as np
 from stability.detection.manner import Detector, Rows
 from stability.schema import ContractError
 
+NOTHING = 1e-9  # share of the variance below which a direction is rounding
+
 
 class Pca(Detector):
     r"""Score a row by the length of what remains of it outside of the history's principal components.
@@ -25,7 +27,8 @@ class Pca(Detector):
 
     with the principal directions :math:`v_j` and the share :math:`c_{j-1}` that those before explain.
     The score is the mean of :math:`\lVert r \rVert` over the last `smooth` rows. Each entity has its own model. A
-    metric's part of the score is its share of :math:`\lVert r \rVert^2`.
+    metric's part of the score is its share of :math:`\lVert r \rVert^2`. Where one metric alone moved in history,
+    nothing of it can be rebuilt, and r is z.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ class Pca(Detector):
             before = np.append(0.0, share[:-1])
             left = np.clip((before - low) / (high - low), 0.0, 1.0)
             turned = vectors[:, falling]
-            if variances.sum() > 0:
+            if (variances > NOTHING * variances.sum()).sum() > 1:  # one metric cannot be rebuilt from the others
                 rebuilt[e] = np.eye(shape[1]) - (turned * np.sqrt(left)) @ turned.T
         return {"mean": mean, "scale": scale, "rebuilt": rebuilt}
 

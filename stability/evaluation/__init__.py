@@ -20,6 +20,7 @@ from stability.evaluation.probabilities import BrierParts, brier_parts, brier_sc
 from stability.evaluation.ranges import range_estimates, range_scores
 from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
 from stability.evaluation.resampling import bootstrap_interval, resample_counts, resampling_units
+from stability.evaluation.responsible import responsible_hits
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
 from stability.evaluation.vus import find_length, vus_pr, vus_roc, vus_scores
 
@@ -71,6 +72,7 @@ __all__ = [
     "reliability_curve",
     "resample_counts",
     "resampling_units",
+    "responsible_hits",
     "vus_pr",
     "vus_roc",
     "vus_scores",
