@@ -702,8 +702,8 @@ def cusum(values, mean, deviation, *, running=False, slack=0.5, clip=5.0):
         centre = mean
         if running:
             centre = sum(seen) / len(seen) if seen else x
-            seen.append(x)
         z = max(-clip, min(clip, (x - centre) / deviation))
+        seen.append(centre + z * deviation)
         above, below = max(0.0, above + z - slack), max(0.0, below - z - slack)
         scores.append(max(above, below))
     return scores

@@ -8,8 +8,18 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from series import panel
 
-from stability.detection import AlarmPolicy, Desk, QuietHours, announced, episodes, incidents, raise_alarms
+from stability.detection import (
+    AlarmPolicy,
+    Desk,
+    QuietHours,
+    alarm_contributions,
+    announced,
+    episodes,
+    incidents,
+    raise_alarms,
+)
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -258,3 +268,14 @@ def test_what_is_announced_equals_the_slow_twin(values, rows, stronger):
 def test_impossible_announcements_are_refused(wrong):
     with pytest.raises(ContractError, match=r"rows|stronger"):
         announced(minutes(1.0), **wrong)
+
+
+def test_contributions_are_shares_of_the_alarms_rows_and_values_at_their_height():
+    score_metrics = panel([0, 0, 4, 6, 0.0], [0, 1, 2, 0, 9.0])
+    measured = panel([10, 11, 12, 13, 14.0], [20, 21, 22, 23, 24.0])
+    alarms = raise_alarms(pd.Series([0, 0, 6, 6, 0.0], score_metrics.index, name="pca"), 5.0)
+    found = alarm_contributions(alarms, score_metrics, measured, expected=measured - 1).droplevel("alarm_id")
+    assert found["share"].to_dict() == pytest.approx({"m0": 10 / 12, "m1": 2 / 12})
+    assert found["value"].to_dict() == {"m0": 13, "m1": 22}
+    assert found["expected"].to_dict() == {"m0": 12, "m1": 21}
+    assert alarm_contributions(alarms.iloc[:0], score_metrics, measured).empty

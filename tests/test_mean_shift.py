@@ -293,9 +293,9 @@ def test_more_alarms_than_the_sampling_can_have_are_refused():
 def test_scores_held_back_are_of_rows_that_the_detector_has_not_seen():
     history = pd.concat([noise(400, seed=6, entity="a"), noise(300, seed=7, entity="b")])
     detector = MeanShift(variant="global")
-    scores = held_back_scores(detector, history)["metric_0"]
+    scores = held_back_scores(detector, history)
     assert scores.groupby(level="entity").size().tolist() == [200, 150]
     assert not hasattr(detector, "fitted_on_")
     alone = noise(400, seed=6, entity="a")
-    own = MeanShift(variant="global").fit(alone.iloc[:200]).score_metrics(alone.iloc[200:])["metric_0"]
+    own = MeanShift(variant="global").fit(alone.iloc[:200]).score(alone.iloc[200:])
     pd.testing.assert_series_equal(scores.loc[["a"]], own)

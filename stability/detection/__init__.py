@@ -1,6 +1,6 @@
 """Anomaly scores, thresholds from history, and alarms; `Detector` says what every detector can do."""
 
-from stability.detection.alarms import announced, episodes, incidents, raise_alarms
+from stability.detection.alarms import alarm_contributions, announced, episodes, incidents, raise_alarms
 from stability.detection.baselines import Difference, Random
 from stability.detection.calibration import (
     Chosen,
@@ -31,6 +31,7 @@ __all__ = [
     "Random",
     "Tail",
     "WindowedGaussian",
+    "alarm_contributions",
     "alarms_per_day",
     "announced",
     "choose_k",

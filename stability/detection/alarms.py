@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["announced", "episodes", "incidents", "raise_alarms"]
+__all__ = ["alarm_contributions", "announced", "episodes", "incidents", "raise_alarms"]
 
 import math
 import numbers
@@ -86,6 +86,53 @@ def raise_alarms(
         desk.row(entity, int(row), int(judged), int(moment), float(score), own)
     desk.close()
     return desk.table()
+
+
+def alarm_contributions(
+    alarms: pd.DataFrame, score_metrics: pd.DataFrame, panel: pd.DataFrame, expected: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Say which metrics each alarm comes from, with what was measured at its height.
+
+    Parameters
+    ----------
+    alarms : DataFrame
+        The contract's table.
+    score_metrics, panel : DataFrame of float64, (entity, timestamp) x metrics
+        Parts of the detector's score, and telemetry.
+    expected : DataFrame of float64, shaped like `panel`, optional
+        What was expected.
+
+    Returns
+    -------
+    DataFrame
+        The contract's `contributions`: of each alarm the metrics with a part in it. `share` is of the parts' sum over
+        the alarm's rows; `value` and `expected` are those of the row with the metric's largest part.
+
+    Examples
+    --------
+    >>> index = pd.MultiIndex.from_product(
+    ...     [["web-1"], pd.date_range("2026-01-01", periods=3, freq="min", tz="UTC", unit="us")],
+    ...     names=["entity", "timestamp"])
+    >>> parts = pd.DataFrame({"cpu": [0.0, 6.0, 0.0], "queue": [0.0, 2.0, 0.0]}, index=index)
+    >>> alarms = raise_alarms(parts.sum(axis=1).rename("pca"), 5.0, score_metrics=parts)
+    >>> alarm_contributions(alarms, parts, parts * 10).droplevel("alarm_id")[["share", "value"]]
+            share  value
+    metric
+    cpu      0.75   60.0
+    queue    0.25   20.0
+    """
+    rows = []
+    for name, alarm in alarms.iterrows():
+        own = (alarm["entity"], slice(alarm["start"], None if pd.isna(alarm["end"]) else alarm["end"]))
+        parts = score_metrics.loc[own, :].fillna(0.0)
+        total = parts.sum()
+        for metric, share in (total[total > 0] / total.sum()).sort_values(ascending=False, kind="stable").items():
+            height = parts[metric].idxmax()
+            row = {"alarm_id": name, "metric": metric, "share": share, "value": panel.loc[height, metric]}
+            rows.append(row | {"expected": np.nan if expected is None else expected.loc[height, metric]})
+    if not rows:
+        return empty("contributions")
+    return validate(pd.DataFrame(rows).set_index(["alarm_id", "metric"]), "contributions")
 
 
 def incidents(alarms: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from stability.detection.alarms import episodes
-from stability.detection.manner import check_scores
+from stability.detection.manner import Detector, check_scores
 from stability.evaluation import NotEnoughEvidence, observed_spans
 from stability.schema import ContractError, nearest, validate
 
@@ -58,15 +58,15 @@ class Chosen(NamedTuple):
     method: str
 
 
-def held_back_scores(detector, history: pd.DataFrame, *, share: float = 0.5) -> pd.DataFrame:
+def held_back_scores(detector: Detector, history: pd.DataFrame, *, share: float = 0.5) -> pd.Series:
     """Score the later part of a history with a detector that has seen only the earlier part.
 
     A threshold chosen on rows that the detector was fitted on is too low; this gives `choose_k` rows that are new.
 
     Parameters
     ----------
-    detector
-        Any of `DETECTORS`; a copy is fitted, it stays as it is.
+    detector : Detector
+        A copy is fitted, it stays as it is.
     history : DataFrame of float64, (entity, timestamp) x metrics
         Telemetry from before the rows that are to be judged.
     share : float
@@ -74,8 +74,8 @@ def held_back_scores(detector, history: pd.DataFrame, *, share: float = 0.5) -> 
 
     Returns
     -------
-    DataFrame of float64, (entity, timestamp) x metrics
-        `score_metrics` of the rest of the rows; the detector's score of a row is its maximum.
+    Series of float64, (entity, timestamp)
+        Scores of the rest of the rows.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def held_back_scores(detector, history: pd.DataFrame, *, share: float = 0.5) -> 
     history = validate(history, "telemetry")
     groups = history.groupby(level="entity")
     learnt = groups.cumcount() < share * groups[history.columns[0]].transform("size")
-    return copy.copy(detector).fit(history[learnt]).score_metrics(history[~learnt])
+    return copy.copy(detector).fit(history[learnt]).score(history[~learnt])
 
 
 def choose_k(

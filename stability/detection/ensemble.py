@@ -41,6 +41,8 @@ class Ensemble(Detector):
         Names in `MEMBERS`.
     held_back : float in (0, 1)
         Share of each entity's rows on which the scales are made.
+    season : float
+        Of the members that look for what repeats, in s; 0 without.
 
     References
     ----------
@@ -51,18 +53,21 @@ class Ensemble(Detector):
     name = "ensemble"
     of_the_fleet = True  # the scales are made of the scores of all entities
 
-    def __init__(self, *, members: Sequence[str] = tuple(MEMBERS), held_back: float = 0.5):
+    def __init__(self, *, members: Sequence[str] = tuple(MEMBERS), held_back: float = 0.5, season: float = 86_400.0):
         if not members:
             raise ContractError(column="members", expected="one or more", got="none")
         for member in members:
             one_of(member, MEMBERS, "member")
         if not 0 < held_back < 1:
             raise ContractError(column="held_back", expected="a share between 0 and 1", got=held_back)
-        self.members, self.held_back = members, held_back
+        self.members, self.held_back, self.season = members, held_back, season
+
+    def _member(self, name: str) -> Detector:
+        return MEMBERS[name](season=self.season) if name == "novelty" else MEMBERS[name]()
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
         early, late = _parted(rows, 1 - self.held_back)
-        self._parts = {name: MEMBERS[name]() for name in self.members}
+        self._parts = {name: self._member(name) for name in self.members}
         learnt: dict[str, np.ndarray] = {}
         for name, member in self._parts.items():
             member._fit_rows(early, self.metrics_)
@@ -107,7 +112,7 @@ class Ensemble(Detector):
 
     def _restore(self, said: dict, arrays: dict[str, np.ndarray]) -> Detector:
         super()._restore(said, arrays)
-        self._parts = {name: MEMBERS[name]() for name in self.members}
+        self._parts = {name: self._member(name) for name in self.members}
         for name, member in self._parts.items():
             member.metrics_, member.entities_ = self.metrics_, self.entities_
             member.learnt_, member.common_ = _of(self.learnt_, name), _of(self.common_, f"{name}.common")

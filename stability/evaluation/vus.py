@@ -22,7 +22,7 @@ evaluation/basic_metrics.py at 8763009, version 'opt'.
 
 from __future__ import annotations
 
-__all__ = ["find_length", "vus_pr", "vus_roc", "vus_scores"]
+__all__ = ["find_length", "vus_interval", "vus_pr", "vus_roc", "vus_scores"]
 
 from collections.abc import Mapping
 
@@ -30,8 +30,9 @@ import numba
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.intervals import NotEnoughEvidence
+from stability.evaluation.intervals import Estimate, NotEnoughEvidence, percentile_estimate
 from stability.evaluation.ranking import rankable, require_labels, same_index
+from stability.evaluation.resampling import generator, require_count, require_units
 from stability.evaluation.spans import index_arrays, require_order
 from stability.schema import ContractError, nearest
 
@@ -187,6 +188,70 @@ def vus_scores(scores: pd.Series, labels: pd.Series, window: int | Mapping[str, 
         rows.append((*volumes, marked[own].mean(), width, after - first))
     columns = {"vus_pr": float, "vus_roc": float, "base_rate": float, "window": "int64", "rows": "int64"}
     return pd.DataFrame(rows, index=entities.rename("entity"), columns=list(columns)).astype(columns)
+
+
+def vus_interval(
+    scores: pd.Series,
+    labels: pd.Series,
+    window: int | Mapping[str, int] | pd.Series,
+    *,
+    block: int,
+    resamples: int = 500,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Give the mean VUS-PR over entities, with an interval for few of them: blocks of each one's rows drawn again.
+
+    With many entities draw these (`vus_scores`, `bootstrap_interval`); what a few would say cannot be drawn from them,
+    so the interval is for these entities, over time.
+
+    Parameters
+    ----------
+    scores, labels, window
+        As in `vus_scores`.
+    block : int
+        Rows that are drawn together: longer than an anomaly and its aftermath.
+    resamples, confidence, seed
+        As in `bootstrap_interval`.
+
+    Returns
+    -------
+    Estimate
+        Entities of which all rows, or none, are anomalous are left out, in a drawing too.
+
+    Raises
+    ------
+    NotEnoughEvidence
+        With no entity that can be judged, or one with fewer than `MIN_UNITS` blocks.
+    ContractError
+        As `vus_scores`.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=400, freq="min", tz="UTC", unit="us")
+    >>> labels = pd.Series(np.arange(400) % 80 < 9, index=stamps)
+    >>> noise = np.random.default_rng(0).normal(size=400)
+    >>> [round(x, 2) for x in vus_interval(labels + noise, labels, 10, block=40, resamples=200)]
+    [0.41, 0.21, 0.56]
+    """
+    require_count(block, "block")
+    whole = vus_scores(scores, labels, window)
+    judged = whole.index[whole["vus_pr"].notna()]
+    if judged.empty:
+        raise NotEnoughEvidence("No entity has both anomalous rows and others: nothing can be ranked.")
+    codes, _, entities = index_arrays(scores.index)
+    values, marked = scores.to_numpy(dtype=float), labels.to_numpy(dtype=bool)
+    rng, drawn = generator(seed), np.full((resamples, len(judged)), np.nan)
+    for place, entity in enumerate(judged):
+        rows = np.flatnonzero(codes == entities.get_loc(entity))
+        require_units(len(rows) // block, "blocks")
+        for i in range(resamples):
+            starts = rng.integers(0, len(rows) - block + 1, size=-(-len(rows) // block))
+            own = rows[(starts[:, None] + np.arange(block)).ravel()[: len(rows)]]
+            if 0 < marked[own].sum() < len(own):
+                drawn[i, place] = _volumes(values[own], marked[own], int(whole.loc[entity, "window"]))[0]
+    known = ~np.isnan(drawn).all(axis=1)
+    return percentile_estimate(float(whole.loc[judged, "vus_pr"].mean()), np.nanmean(drawn[known], axis=1), confidence)
 
 
 def _widths(window, entities: pd.Index) -> list:

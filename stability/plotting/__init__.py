@@ -1,7 +1,7 @@
 """Every figure: takes frames, returns matplotlib Axes; one palette, units on every axis, time in UTC."""
 
 from stability.plotting.decomposition import plot_components, plot_residuals, plot_season, plot_strength
-from stability.plotting.detection import plot_band, plot_comparison, plot_detection, plot_false_alarm_rate
+from stability.plotting.detection import plot_band, plot_budgets, plot_comparison, plot_detection, plot_false_alarm_rate
 from stability.plotting.faults import mark_faults
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
 from stability.plotting.logs import plot_log_counts
@@ -16,6 +16,7 @@ __all__ = [
     "PALETTE",
     "mark_faults",
     "plot_band",
+    "plot_budgets",
     "plot_comparison",
     "plot_components",
     "plot_correlation",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["plot_band", "plot_comparison", "plot_detection", "plot_false_alarm_rate"]
+__all__ = ["plot_band", "plot_budgets", "plot_comparison", "plot_detection", "plot_false_alarm_rate"]
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from stability.plotting.style import PALETTE, canvas, label_values, time_axis, times_of
+from stability.plotting.style import COLOURS, PALETTE, canvas, label_values, time_axis, times_of
 
 VALUE, ALARM, TRUTH = PALETTE["blue"], PALETTE["vermillion"], PALETTE["green"]
 ROOM = 0.35  # of the values' range that a band may use above and below them: a huge band must not flatten its values
@@ -170,6 +170,51 @@ def plot_false_alarm_rate(
     ax.set_ylim(lowest, positive.max() * 2)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_major_formatter("{x:g}")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def plot_budgets(costs: Mapping[str, pd.DataFrame], *, marked: str = "", chosen: float | None = None) -> Axes:
+    """Draw what each budget of false alarms buys: events found against false alarms, both as they came.
+
+    Parameters
+    ----------
+    costs : mapping of detector to DataFrame of float64, index budget
+        Columns `false_alarms_per_day` and `recall`, on the part that was judged.
+    marked : str
+        The detector to stand out.
+    chosen : float, optional
+        The budget in use; its point on each line is filled.
+
+    Returns
+    -------
+    Axes
+        x: false alarms per entity-day, logarithmic above 0.1; y: share of the events that were found.
+    """
+    ax = canvas(height=3.2)[1][0, 0]
+    others = iter(COLOURS[i % len(COLOURS)] for i in range(len(costs) + 1) if COLOURS[i % len(COLOURS)] != ALARM)
+    for name, cost in costs.items():
+        colour = ALARM if name == marked else next(others)
+        cost = cost.sort_index()
+        ax.plot(
+            cost["false_alarms_per_day"],
+            cost["recall"],
+            "o-",
+            color=colour,
+            label=name,
+            linewidth=1.8 if name == marked else 1.0,
+            markersize=4,
+            markerfacecolor="white",
+        )
+        if chosen in cost.index:
+            ax.plot(*cost.loc[chosen, ["false_alarms_per_day", "recall"]], "o", color=colour, markersize=8)
+    highest = max([1.0, *(cost["false_alarms_per_day"].max() for cost in costs.values())])
+    ax.set_xscale("symlog", linthresh=0.1)
+    ax.set(xlim=(0, 1.3 * highest), ylim=(0, 1.03))
+    ticks = [0, *(10.0 ** np.arange(-1, np.ceil(np.log10(highest)) + 1))]
+    ax.set_xticks([tick for tick in ticks if tick <= 1.3 * highest], [f"{t:g}" for t in ticks if t <= 1.3 * highest])
+    ax.minorticks_off()
+    ax.set(xlabel="false alarms per entity-day, as they came", ylabel="share of events found")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
