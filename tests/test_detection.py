@@ -1,12 +1,15 @@
 """The manner that every registered detector keeps, whatever it computes."""
 
 import copy
+import re
+from inspect import signature
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from workbenches import CHECKOUT
 
 from stability.detection import DETECTORS, load
 from stability.schema import ContractError, validate
@@ -332,6 +335,23 @@ def test_a_single_entity_frame_needs_no_entity_level(name):
     frame = pd.DataFrame({"cpu_ratio": values("random", 13)}, index=stamps)
     scores = DETECTORS[name]().fit(frame.iloc[:HISTORY]).score(frame.iloc[HISTORY:])
     assert scores.index.equals(validate(frame.iloc[HISTORY:], "telemetry").index)
+
+
+def test_the_example_of_the_contributors_page_keeps_the_manner(monkeypatch, tmp_path):
+    """Its code is run as it stands there, and put through the tests above."""
+    page = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    module, line = re.findall(r"```python\n# stability/detection/.+?\n(.+?)```", page, flags=re.DOTALL)
+    made = {}
+    exec(module, made)
+    name, kind = re.fullmatch(r'"(\w+)": (\w+),\n', line).groups()
+    monkeypatch.setitem(DETECTORS, name, made[kind])
+    tests = [
+        test for key, test in globals().items() if key.startswith("test_") and "name" in signature(test).parameters
+    ]
+    assert len(tests) >= 15
+    for test in tests:
+        more = {"tmp_path": tmp_path, "kind": "random"}
+        test(name=name, **{key: more[key] for key in more if key in signature(test).parameters})
 
 
 def test_names_fit_the_tables():
