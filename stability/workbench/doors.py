@@ -71,7 +71,8 @@ def lock() -> None:
     with locked(home() / "runs" / ".lock.lock"), tempfile.TemporaryDirectory() as folder:
         resolved = Path(folder) / "lock.txt"
         command = [tool("uv"), "pip", "compile", "--quiet", "--python-version", "3.11"]
-        command += ["--extra", "dev", "--extra", "benchmarks", "--upgrade", "--no-annotate", "--no-header", "pyproject.toml", "-o", str(resolved)]
+        command += ["--extra", "dev", "--extra", "benchmarks", "--upgrade"]
+        command += ["--no-annotate", "--no-header", "pyproject.toml", "-o", str(resolved)]
         subprocess.run(command, cwd=home(), check=True)
         text = portable(resolved.read_text(encoding="utf-8"))
         temporary = target.with_name(".requirements.lock.part")
