@@ -32,7 +32,7 @@ from stability.datasets.sources import Dataset
 from stability.schema import TABLES, ContractError, nearest
 
 _ALL = (
-    *(shipped.SIMULATED, shipped.SAMPLE, nab.NAB, smd.SMD, petshop.PETSHOP, causrca.CAUSRCA, cmapss.CMAPSS),
+    *(shipped.TESTBED, shipped.SIMULATED, shipped.SAMPLE, nab.NAB, smd.SMD, petshop.PETSHOP, causrca.CAUSRCA, cmapss.CMAPSS),
     *(azure_pdm.AZURE_PDM, ai4i.AI4I, user.FILES, live.PROMETHEUS, live.SQL, snapshots.SNAPSHOT),
 )
 DATASETS: dict[str, Dataset] = {d.name: d for d in _ALL}
