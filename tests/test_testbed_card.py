@@ -1,11 +1,20 @@
 """How hard a recording is: the rule of the data card, on panels whose answer is known."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from stability.schema import validate
-from stability.testbed.card import clean_seconds, difficulty, false_alarms, three_sigma
+from stability.testbed.card import (
+    SHOWN,
+    clean_seconds,
+    difficulty,
+    eventful_day,
+    false_alarms,
+    plot_day,
+    three_sigma,
+)
 
 BEGIN = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -69,3 +78,23 @@ def test_alarms_outside_of_faults_are_false():
     assert (~clean).sum() == 2 * 3 * 71  # both entities, three faults, from cause to ten seconds after it
     alarms = false_alarms(seen, FAULTS, panel(2000)) * clean.sum() / 3600
     assert alarms == pytest.approx(1.0)
+
+
+def test_the_day_with_most_kinds_of_events_is_drawn_with_all_their_names():
+    stamps = pd.date_range(BEGIN, periods=1800, freq="s").as_unit("us")
+    frames = {
+        entity: pd.DataFrame({m: np.linspace(0, 1, len(stamps)) for e, m in SHOWN if e == entity}, index=stamps)
+        for entity, _ in SHOWN
+    }
+    telemetry = validate(pd.concat(frames, names=["entity", "timestamp"]), "telemetry")
+    event = {"entity": "a", "start": BEGIN + pd.Timedelta("11min"), "end": BEGIN + pd.Timedelta("12min")}
+    benign = validate(pd.DataFrame([{"event_id": "b1", "kind": "cache_warm_up", **event}]), "benign")
+    faults = pd.DataFrame([fault("f1", 100, 130, 160), fault("f2", 900, 930, 960), fault("f3", 1300, 1310, 1330)])
+    tables = {"telemetry": telemetry, "faults": validate(faults, "faults"), "benign": benign}
+    start = eventful_day(tables)
+    assert start == BEGIN + pd.Timedelta("10min")
+    axes = plot_day(tables, start)
+    assert [ax.get_title() for ax in axes] == [f"{metric} of {entity}" for entity, metric in SHOWN]
+    assert {text.get_text() for text in axes[0].texts} == {"memory leak", "cache warm up"}
+    assert all(ax.get_ylabel() for ax in axes)
+    plt.close("all")
