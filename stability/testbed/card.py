@@ -39,7 +39,7 @@ LENGTH = pd.Timedelta(seconds=600)  # of a day of the users
 SHOWN = (
     ("users", "service_latency_seconds_p95"),
     ("users", "service_availability_ratio"),
-    ("model-a", "process_resident_memory_bytes"),
+    ("model-b", "process_resident_memory_bytes"),
     ("model-a", "model_prediction_quality_ratio"),
     ("model-b", "process_open_fds"),
     ("feature-store", "http_server_request_duration_seconds_p99"),
