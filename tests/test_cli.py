@@ -85,7 +85,7 @@ def test_dry_run_prints_the_plan_and_runs_nothing(workbench):
 def test_data_verbs(data_mirror):
     done = stability("data", "list")
     assert done.returncode == 0, done.stderr
-    for word in ("nab", "simulated", "sample"):
+    for word in ("testbed", "nab", "simulated", "sample"):
         assert word in done.stdout
     assert stability("data", "check", "sample").returncode == 0
     unknown = stability("data", "check", "smple")

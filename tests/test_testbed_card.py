@@ -4,11 +4,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from workbenches import CHECKOUT
 
-from stability.schema import validate
+from stability.schema import read_table, validate
 from stability.testbed.card import (
     SHOWN,
     clean_seconds,
+    data_card,
     difficulty,
     eventful_day,
     false_alarms,
@@ -78,6 +80,28 @@ def test_alarms_outside_of_faults_are_false():
     assert (~clean).sum() == 2 * 3 * 71  # both entities, three faults, from cause to ten seconds after it
     alarms = false_alarms(seen, FAULTS, panel(2000)) * clean.sum() / 3600
     assert alarms == pytest.approx(1.0)
+
+
+def test_the_card_counts_the_recordings_and_judges_those_after_the_first():
+    event = {"entity": "a", "start": BEGIN + pd.Timedelta("11min"), "end": BEGIN + pd.Timedelta("12min")}
+    benign = validate(pd.DataFrame([{"event_id": "b1", "kind": "cache_warm_up", **event}]), "benign")
+    train = {"telemetry": panel(2000), "faults": FAULTS, "benign": benign}
+    test = {"telemetry": panel(600, jumps=JUMPS), "faults": FAULTS, "benign": benign.iloc[:0]}
+    lines = data_card({"1": train, "2": test}).splitlines()
+    assert [line.split(" | ")[:4] for line in lines[2:4]] == [["| 1", "3", "1", "90.8 %"], ["| 2", "3", "0", "69.5 %"]]
+    assert "| memory_leak | 2 | 2 | 100 % | 50 % | 16 s |" in lines
+    assert "| disk_full | 1 | 0 | 0 % | - | - |" in lines
+
+
+def test_the_card_of_the_recordings_that_ship_says_what_is_in_them():
+    folder = CHECKOUT / "data" / "testbed"
+    recordings = {
+        number.name: {name: read_table(number / f"{name}.parquet", name) for name in ("telemetry", "faults", "benign")}
+        for number in sorted(folder.iterdir())
+        if number.is_dir()
+    }
+    assert len(recordings) >= 2
+    assert data_card(recordings) in (CHECKOUT / "data" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_day_with_most_kinds_of_events_is_drawn_with_all_their_names():

@@ -32,8 +32,8 @@ from stability.datasets.sources import Dataset
 from stability.schema import TABLES, ContractError, nearest
 
 _ALL = (
-    *(shipped.SIMULATED, shipped.SAMPLE, nab.NAB, smd.SMD, petshop.PETSHOP, causrca.CAUSRCA, cmapss.CMAPSS),
-    *(azure_pdm.AZURE_PDM, ai4i.AI4I, user.FILES, live.PROMETHEUS, live.SQL, snapshots.SNAPSHOT),
+    *(shipped.TESTBED, shipped.SIMULATED, shipped.SAMPLE, nab.NAB, smd.SMD, petshop.PETSHOP, causrca.CAUSRCA),
+    *(cmapss.CMAPSS, azure_pdm.AZURE_PDM, ai4i.AI4I, user.FILES, live.PROMETHEUS, live.SQL, snapshots.SNAPSHOT),
 )
 DATASETS: dict[str, Dataset] = {d.name: d for d in _ALL}
 # What moves, each with the look at it that needs no reading of it all; a run reads a snapshot.
@@ -47,8 +47,8 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()
-    ['simulated', 'sample', 'nab', 'smd', 'petshop', 'causrca', 'cmapss', 'azure_pdm', 'ai4i', 'files', 'prometheus',
-     'sql', 'snapshot']
+    ['testbed', 'simulated', 'sample', 'nab', 'smd', 'petshop', 'causrca', 'cmapss', 'azure_pdm', 'ai4i', 'files',
+     'prometheus', 'sql', 'snapshot']
     """
     return list(DATASETS)
 

@@ -1,7 +1,7 @@
 """How hard a recording is: what the simplest rule finds of each failure mode, and what shows before users feel it.
 
 `python -m stability.testbed.card data/testbed/1 data/testbed/2 --picture data/testbed/day.png` prints the tables of the
-data card and draws a day: the rule is fitted on the first recording and judged on the second.
+data card and draws a day: the rule is fitted on the clean time of the first recording and judged on all.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ __all__ = [
     "LASTING",
     "SIGMAS",
     "clean_seconds",
+    "data_card",
     "difficulty",
     "eventful_day",
     "false_alarms",
@@ -38,7 +39,7 @@ LENGTH = pd.Timedelta(seconds=600)  # of a day of the users
 SHOWN = (
     ("users", "service_latency_seconds_p95"),
     ("users", "service_availability_ratio"),
-    ("model-a", "process_resident_memory_bytes"),
+    ("model-b", "process_resident_memory_bytes"),
     ("model-a", "model_prediction_quality_ratio"),
     ("model-b", "process_open_fds"),
     ("feature-store", "http_server_request_duration_seconds_p99"),
@@ -117,6 +118,11 @@ def difficulty(panel: pd.DataFrame, faults: pd.DataFrame, history: pd.DataFrame)
         entity was away from the minute before the cause before anybody felt it), `seconds` (median from cause to
         impact of the felt).
     """
+    return _by_mode(_judged(panel, faults, history))
+
+
+def _judged(panel: pd.DataFrame, faults: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """A row a fault: was it found, did it show before it was felt, and how long until then."""
     roots = faults[faults["root_entity"] == faults["entity"]]
     first = faults.dropna(subset=["impact_start"]).groupby(["root_entity", "cause_start"])["impact_start"].min()
     away, rows = three_sigma(panel, history), []
@@ -132,8 +138,11 @@ def difficulty(panel: pd.DataFrame, faults: pd.DataFrame, history: pd.DataFrame)
             early = float(three_sigma(until, usual).loc[fault.root_entity][fault.cause_start :].to_numpy().any())
         since = np.nan if felt is pd.NaT else (felt - fault.cause_start).total_seconds()
         rows.append((fault.failure_mode, float(found), early, since))
-    table = pd.DataFrame(rows, columns=["failure_mode", "found", "early", "seconds"])
-    modes = table.groupby("failure_mode")
+    return pd.DataFrame(rows, columns=["failure_mode", "found", "early", "seconds"])
+
+
+def _by_mode(judged: pd.DataFrame) -> pd.DataFrame:
+    modes = judged.groupby("failure_mode")
     return pd.DataFrame(
         {
             "faults": modes.size(),
@@ -204,29 +213,60 @@ def plot_day(tables: Mapping[str, pd.DataFrame], start: pd.Timestamp, length: pd
     return axes
 
 
+def data_card(recordings: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
+    """Say how hard recordings are, as the tables of the data card in Markdown.
+
+    Parameters
+    ----------
+    recordings : mapping
+        telemetry, faults and benign of each, by its name; the rule is fitted on the clean time of the first.
+
+    Returns
+    -------
+    str
+        A table with a row a recording, and one with a row a failure mode, of the recordings after the first.
+    """
+    panels = {name: tables["telemetry"] for name, tables in recordings.items()}
+    first = next(iter(recordings))
+    history = panels[first][clean_seconds(panels[first], recordings[first]["faults"]).to_numpy()]
+    heads = ["recording", "faults", "harmless events", "without a fault", f"and without {AFTER.seconds} s after one"]
+    rows, judged = [], []
+    for name, tables in recordings.items():
+        calm = [clean_seconds(panels[name], tables["faults"], after).mean() for after in (pd.Timedelta(0), AFTER)]
+        alarms = false_alarms(panels[name], tables["faults"], history)
+        roots = (tables["faults"]["entity"] == tables["faults"]["root_entity"]).sum()
+        rows.append([name, roots, len(tables["benign"]), *(f"{100 * share:.1f} %" for share in calm), f"{alarms:.1f}"])
+        if name != first:
+            judged.append(_judged(panels[name], tables["faults"], history))
+    table = _by_mode(pd.concat(judged))
+    modes = []
+    for row in table.itertuples():
+        felt = [f"{100 * row.early:.0f} %", f"{row.seconds:.0f} s"] if row.felt else ["-", "-"]
+        modes.append([row.Index, row.faults, row.felt, f"{100 * row.found:.0f} %", *felt])
+    of_modes = ["failure mode", "faults", "felt by users", "found", "shows before it is felt", "from cause to impact"]
+    return _markdown([*heads, "false alarms an hour and entity"], rows) + "\n\n" + _markdown(of_modes, modes)
+
+
+def _markdown(heads: list[str], rows: list[list]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
 def main() -> None:
     """Print the tables of the data card, and draw a day."""
     parser = argparse.ArgumentParser(prog="python -m stability.testbed.card", description=__doc__.splitlines()[0])
-    parser.add_argument("train", type=Path, help="folder of the recording that the rule is fitted on")
-    parser.add_argument("test", type=Path, help="folder of the one that it is judged on")
-    parser.add_argument("--picture", type=Path, help="where to draw the day of the second with most kinds of events")
+    parser.add_argument("recordings", type=Path, nargs="+", help="folders, two or more; the first is the rule's")
+    parser.add_argument("--picture", type=Path, help="where to draw the day of the last with most kinds of events")
     told = parser.parse_args()
-    train, test = (
-        {name: read_table(folder / f"{name}.parquet", name) for name in ("telemetry", "faults", "benign")}
-        for folder in (told.train, told.test)
-    )
-    history = train["telemetry"][clean_seconds(train["telemetry"], train["faults"]).to_numpy()]
-    table = difficulty(test["telemetry"], test["faults"], history)
-    print(table.round(2).to_string())
-    alarms = false_alarms(test["telemetry"], test["faults"], history)
-    print(f"\nfalse alarms of the rule an hour and entity: {alarms:.1f}")
-    calm = [clean_seconds(test["telemetry"], test["faults"], after).mean() for after in (pd.Timedelta(0), AFTER)]
-    print(f"share of the seconds without a fault: {calm[0]:.3f}")
-    print(f"and without the {AFTER.seconds} s after one: {calm[1]:.3f}")
-    print(f"harmless events: {len(test['benign'])}")
+    recordings = {
+        folder.name: {name: read_table(folder / f"{name}.parquet", name) for name in ("telemetry", "faults", "benign")}
+        for folder in told.recordings
+    }
+    print(data_card(recordings))
     if told.picture:
+        last = recordings[told.recordings[-1].name]
         with matplotlib.rc_context(RC):
-            plot_day(test, eventful_day(test))[0].figure.savefig(told.picture, dpi=110)
+            plot_day(last, eventful_day(last))[0].figure.savefig(told.picture, dpi=110)
 
 
 if __name__ == "__main__":
