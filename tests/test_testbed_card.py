@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from workbenches import CHECKOUT
 
-from stability.schema import read_table, validate
+from stability.schema import ContractError, read_table, validate
 from stability.testbed.card import (
     SHOWN,
     clean_seconds,
@@ -91,6 +91,8 @@ def test_the_card_counts_the_recordings_and_judges_those_after_the_first():
     assert [line.split(" | ")[:4] for line in lines[2:4]] == [["| 1", "3", "1", "90.8 %"], ["| 2", "3", "0", "69.5 %"]]
     assert "| memory_leak | 2 | 2 | 100 % | 50 % | 16 s |" in lines
     assert "| disk_full | 1 | 0 | 0 % | - | - |" in lines
+    with pytest.raises(ContractError, match="two recordings or more"):
+        data_card({"1": train})
 
 
 def test_the_card_of_the_recordings_that_ship_says_what_is_in_them():

@@ -1,7 +1,8 @@
 """How hard a recording is: what the simplest rule finds of each failure mode, and what shows before users feel it.
 
 `python -m stability.testbed.card data/testbed/1 data/testbed/2 --picture data/testbed/day.png` prints the tables of the
-data card and draws a day: the rule is fitted on the clean time of the first recording and judged on all.
+data card and draws a day: the rule is fitted on the clean time of the first recording and judged on
+the others.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from matplotlib.patches import Patch
 from stability.plotting import PALETTE
 from stability.plotting.series import draw_line
 from stability.plotting.style import RC, canvas, label_values, time_axis
-from stability.schema import read_table
+from stability.schema import ContractError, read_table
 from stability.telemetry import is_counter, rate
 
 SIGMAS, LASTING = 3.0, 3  # deviations, and seconds in a row for which a metric must be away
@@ -225,7 +226,15 @@ def data_card(recordings: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
     -------
     str
         A table with a row a recording, and one with a row a failure mode, of the recordings after the first.
+
+    Raises
+    ------
+    ContractError
+        With fewer than two recordings.
     """
+    if len(recordings) < 2:
+        expected = "two recordings or more, of different names: one for the rule, others to judge it on"
+        raise ContractError(column="recordings", expected=expected, got=len(recordings))
     panels = {name: tables["telemetry"] for name, tables in recordings.items()}
     first = next(iter(recordings))
     history = panels[first][clean_seconds(panels[first], recordings[first]["faults"]).to_numpy()]
