@@ -22,7 +22,7 @@ from workbenches import CHECKOUT
 from stability import datasets
 from stability.datasets.catalogue import DATASETS
 from stability.datasets.nab import increasing
-from stability.datasets.shipped import TESTBED
+from stability.datasets.shipped import TESTBED, behind
 from stability.datasets.sources import intact
 from stability.schema import TABLES, ContractError, validate, write_table
 from stability.testbed.tables import shifted
@@ -77,6 +77,18 @@ def test_recordings_lie_one_behind_the_other_each_for_its_use(recorded):
     for entity in both["telemetry"].index.unique("entity"):
         assert parts.loc[(entity, "train"), "end"] < parts.loc[(entity, "test"), "start"]
     assert len(TESTBED.digests(recordings=2)) == len(TESTBED.digests()) / 2
+
+
+def test_counters_go_on_over_a_seam_up_to_the_first_restart():
+    def piece(day, values):
+        stamps = pd.date_range(f"2026-01-{day}", periods=len(values), freq="s", tz="UTC", unit="us")
+        index = pd.MultiIndex.from_product([["web-1"], stamps], names=["entity", "timestamp"])
+        return {"telemetry": pd.DataFrame({"requests_total": values, "up": 1.0}, index=index)}
+
+    pieces = [piece("01", [5.0, 7.0, np.nan]), piece("02", [100.0, 103.0, 1.0, 2.0]), piece("03", [50.0, 51.0])]
+    joined = behind(pieces)["telemetry"]["requests_total"]
+    assert joined.dropna().tolist() == [5, 7, 10, 13, 1, 2, 3, 4]
+    assert pieces[1]["telemetry"]["requests_total"].iloc[0] == 100, "what was given stays as it is"
 
 
 def test_a_recording_that_is_altered_or_not_there_is_told(recorded):

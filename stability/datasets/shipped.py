@@ -6,12 +6,14 @@ __all__ = ["SAMPLE", "SIMULATED", "SUMS", "TESTBED", "behind"]
 
 import functools
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
 
 from stability.datasets.sources import Dataset, intact
 from stability.schema import ContractError, home, read_table, validate
+from stability.telemetry import is_counter
 
 SUMS = "SHA256SUMS"
 RECORDINGS = "testbed"
@@ -102,6 +104,10 @@ def _recorded(recordings: Sequence[int] | None = None) -> dict[str, pd.DataFrame
 def behind(pieces: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
     """Put the tables of recordings, or of the segments of one, behind each other in time; all have one topology.
 
+    The processes of a piece were just started, so that their counters hold what came before it. A counter goes on from
+    where it stood in the piece before, up to its first restart, as if its first second had been like its second: a seam
+    is no event.
+
     Parameters
     ----------
     pieces : sequence of mappings
@@ -119,10 +125,27 @@ def behind(pieces: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFra
     tables = {}
     for name, first in pieces[0].items():
         parts = [first] if name == "topology" else [piece[name] for piece in pieces]
+        if name == "telemetry":
+            parts = list(accumulate(parts, _counting_on))
         keyed = first.index.names != [None]
         table = pd.concat(parts, ignore_index=not keyed)
         tables[name] = validate(table.sort_index() if keyed else table, name)
     return tables
+
+
+def _counting_on(before: pd.DataFrame, panel: pd.DataFrame) -> pd.DataFrame:
+    panel = panel.copy()
+    for entity in before.index.unique("entity").intersection(panel.index.unique("entity")):
+        for name in filter(is_counter, panel.columns.intersection(before.columns)):
+            stood, own = before.loc[entity, name].dropna(), panel.loc[entity, name].dropna()
+            if stood.empty or len(own) < 2:
+                continue
+            steps = own.diff().fillna(0.0)
+            until = steps.index[int((steps < 0).to_numpy().argmax())] if (steps < 0).any() else None
+            moved = own.index < until if until is not None else slice(None)
+            at = pd.MultiIndex.from_product([[entity], own.index[moved]])
+            panel.loc[at, name] += stood.iloc[-1] + max(steps.iloc[1], 0.0) - own.iloc[0]
+    return panel
 
 
 def _of_each(function):

@@ -52,42 +52,49 @@ class Tail(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A threshold, and how it was chosen: ``quantile`` or ``tail`` as in `choose_k`, or ``highest``."""
+    """A threshold, and how it was chosen: ``quantile``, ``tail``, ``few`` or ``highest``, as in `choose_threshold`."""
 
     threshold: float
     method: str
 
 
-def held_back_scores(detector: Detector, history: pd.DataFrame, *, share: float = 0.5) -> pd.Series:
-    """Score the later part of a history with a detector that has seen only the earlier part.
+def held_back_scores(detector: Detector, history: pd.DataFrame, *, folds: int = 1) -> pd.Series:
+    """Score rows of a history with a detector that has not learnt them.
 
-    A threshold chosen on rows that the detector was fitted on is too low; this gives `choose_k` rows that are new.
+    A threshold chosen on rows that the detector was fitted on is too low; this gives rows that are new to it.
 
     Parameters
     ----------
     detector : Detector
-        A copy is fitted, it stays as it is.
+        Copies are fitted, it stays as it is.
     history : DataFrame of float64, (entity, timestamp) x metrics
         Telemetry from before the rows that are to be judged.
-    share : float
-        Part of each entity's rows that the copy is fitted on.
+    folds : int
+        1: the later half of each entity's rows is scored by a copy that has learnt the earlier half, as it will be when
+        the detector is at work. From 2 up: each entity's rows are cut into so many blocks, and a copy that has learnt
+        all others scores each, so that the whole history is scored; where metrics drift, neighbours on both sides make
+        it look calmer than it will be.
 
     Returns
     -------
     Series of float64, (entity, timestamp)
-        Scores of the rest of the rows.
 
     Raises
     ------
     ContractError
-        For a share that leaves no rows to learn from or none to score, and as the detector's `fit`.
+        Without any fold or with too few rows for them, and as the detector's `fit`.
     """
-    if not 0 < share < 1:
-        raise ContractError(column="share", expected="a share between 0 and 1", got=share)
+    if folds < 1:
+        raise ContractError(column="folds", expected="a whole number from 1 up", got=folds)
     history = validate(history, "telemetry")
     groups = history.groupby(level="entity")
-    learnt = groups.cumcount() < share * groups[history.columns[0]].transform("size")
-    return copy.copy(detector).fit(history[learnt]).score(history[~learnt])
+    sizes, numbers = groups[history.columns[0]].transform("size"), groups.cumcount()
+    if folds == 1:
+        late = numbers >= sizes / 2
+        return copy.copy(detector).fit(history[~late]).score(history[late])
+    block = numbers * folds // sizes
+    held = [copy.copy(detector).fit(history[block != k]).score(history[block == k]) for k in range(folds)]
+    return pd.concat([part for part in held if len(part)]).sort_index()
 
 
 def choose_k(
@@ -163,15 +170,18 @@ def choose_k(
         return _gaussian_k(false_alarms_per_day, DAY / seconds, metrics, _rows_within(merge, seconds))
     wanted = false_alarms_per_day * days
     if method == "quantile":
-        return _quantile_k(scores, wanted, days, merge)
+        if wanted < MIN_ALARMS:
+            said = f"at least {MIN_ALARMS} alarms to be expected in the history"
+            _too_short(said, f"{wanted:.3g}", days, MIN_ALARMS / wanted)
+        return _quantile_k(scores, wanted, merge)
     start = float(np.nanquantile(scores, level))
     runs = episodes(scores, start, merge=merge)
     peaks = scores.reindex(runs.index).groupby(runs).max().to_numpy()
-    if wanted >= len(peaks):
-        return _quantile_k(scores, wanted, days, merge)
+    if wanted >= max(len(peaks), MIN_ALARMS):
+        return _quantile_k(scores, wanted, merge)
     if len(peaks) < MIN_PEAKS:
         _too_short(
-            f"at least {MIN_PEAKS} peaks above the level {start:.3g}", f"{len(peaks)}", days, MIN_PEAKS / len(peaks)
+            f"at least {MIN_PEAKS} peaks above the level {start:.3g}", f"{len(peaks)}", days, MIN_PEAKS / max(len(peaks), 1)
         )
     if wanted < 1 / EXTRAPOLATION:
         said = f"at least {1 / EXTRAPOLATION:g} alarms to be expected in the history"
@@ -179,17 +189,22 @@ def choose_k(
     return start + fit_tail(peaks - start).exceeded_with(wanted / len(peaks))
 
 
-def choose_threshold(scores: pd.Series, *, false_alarms_per_day: float, merge: float = 0.0) -> Chosen:
+def choose_threshold(
+    scores: pd.Series, *, false_alarms_per_day: float, merge: float = 0.0, flagged: int = 1, of: int = 1
+) -> Chosen:
     """Choose the threshold for a wanted number of false alarms by the way that assumes least and that history allows.
 
-    That is the quantile where the history holds enough alarms of so rare a kind, else a fitted tail, else the highest
-    score of the history: then the rate is only known to be below three in the length of the history (with 95 %
-    confidence, the rule of three).
+    That is the quantile where the history holds enough alarms of so rare a kind; else a fitted tail; else, where at
+    least one is to be expected, the quantile all the same (``few``: from n alarms its rate is known to about
+    1 / sqrt(n) of itself); else the highest score of the history: then the rate is only known to be below three in the
+    length of the history (with 95 % confidence, the rule of three).
 
     Parameters
     ----------
     scores, false_alarms_per_day, merge
         As in `choose_k`.
+    flagged, of : int
+        As in `AlarmPolicy`: so many of the last so many rows have to be above the threshold.
 
     Returns
     -------
@@ -211,15 +226,30 @@ def choose_threshold(scores: pd.Series, *, false_alarms_per_day: float, merge: f
     >>> [choose_threshold(noise, false_alarms_per_day=n).method for n in (10, 1, 0.01)]
     ['quantile', 'tail', 'highest']
     """
+    scores = _sustained(check_scores(scores), flagged, of)
+    more = {"false_alarms_per_day": false_alarms_per_day, "merge": merge}
     for method in ("quantile", "tail"):
         try:
-            return Chosen(
-                choose_k(scores, false_alarms_per_day=false_alarms_per_day, method=method, merge=merge), method
-            )
+            return Chosen(choose_k(scores, method=method, **more), method)
         except NotEnoughEvidence:
             if scores.notna().sum() < 2:
                 raise
+    wanted = false_alarms_per_day * _time(scores)[1]
+    if wanted >= 1:
+        return Chosen(_quantile_k(scores, wanted, merge), "few")
     return Chosen(float(scores.max()), "highest")
+
+
+def _sustained(scores: pd.Series, flagged: int, of: int) -> pd.Series:
+    """What a judged row and `flagged` of the last `of` all reach: above a threshold, such a row may raise an alarm."""
+    if not 1 <= flagged <= of:
+        raise ContractError(column="flagged", expected="from 1 to `of`", got=f"{flagged} of {of}")
+    if of == 1:
+        return scores
+    known = scores.dropna()
+    last = known.groupby(level="entity").rolling(of, min_periods=flagged)
+    reached = last.apply(lambda part: np.sort(part)[-flagged], raw=True).droplevel(0)
+    return np.minimum(reached, known).reindex(scores.index).rename(scores.name)
 
 
 def alarms_per_day(scores: pd.Series, thresholds: np.ndarray, *, merge: float = 0.0) -> np.ndarray:
@@ -338,10 +368,7 @@ def _gaussian_k(wanted: float, rows_per_day: float, metrics: int, merge_rows: in
     return float(stats.norm.isf(-math.expm1(math.log1p(-math.exp(share)) / metrics) / 2))
 
 
-def _quantile_k(scores: pd.Series, wanted: float, days: float, merge: float) -> float:
-    if wanted < MIN_ALARMS:
-        said = f"at least {MIN_ALARMS} alarms to be expected in the history"
-        _too_short(said, f"{wanted:.3g}", days, MIN_ALARMS / wanted)
+def _quantile_k(scores: pd.Series, wanted: float, merge: float) -> float:
     counted = _starts(scores, merge)
     levels = np.unique(scores.dropna())
     above = np.flatnonzero(_alarms_above(counted, levels) > wanted)

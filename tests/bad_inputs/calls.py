@@ -203,7 +203,7 @@ add(
     lambda: detection.WindowedGaussian().fit(SHORT).score(SHORT.iloc[:1]),
     answer=lambda got: len(got) == 1,
 )
-add("held-back-share", lambda: detection.held_back_scores(detection.MeanShift(), panel(), share=2), "share")
+add("held-back-folds", lambda: detection.held_back_scores(detection.MeanShift(), panel(), folds=0), "folds")
 add("held-back-empty", lambda: detection.held_back_scores(detection.MeanShift(), EMPTY), "rows")
 add("k-method", lambda: detection.choose_k(scores(), false_alarms_per_day=1, method="tails"), "did you mean 'tail'")
 add("k-negative", lambda: detection.choose_k(scores(), false_alarms_per_day=-1), "false_alarms_per_day")
