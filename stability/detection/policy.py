@@ -181,7 +181,8 @@ class Desk:
         self.desks: dict[str, _Desk] = {}
         self.alarms: list[_Alarm] = []
         self.near: dict[str, dict[str, str]] = {}
-        for source, target, kind in () if topology is None else topology[["source", "target", "kind"]].to_numpy():
+        edges = {} if topology is None else validate(topology, "topology")["kind"]
+        for (source, target), kind in edges.items():
             said = f"{source} {str(kind).replace('_', ' ')} {target}"
             self.near.setdefault(source, {})[target] = said
             self.near.setdefault(target, {})[source] = said
