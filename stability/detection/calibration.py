@@ -120,7 +120,8 @@ def choose_k(
     method : {"tail", "quantile", "gaussian"}
         ``gaussian`` (from mean and deviation): the scores are distances in deviations of independent Gaussian values;
         only the number of rows per day is taken from `scores`.
-        ``quantile``: the lowest threshold above which the history never has more alarms than wanted.
+        ``quantile``: the lowest threshold above which the history never has more alarms than wanted, but none so low
+        that alarms only run together.
         ``tail``: peaks over threshold. The highest score of each run above the quantile `level` is taken, a
         generalised Pareto tail fitted to the excesses, and the threshold read off at the wanted rate; a rate that is
         higher than that of the runs themselves needs no tail and is answered by ``quantile``.
@@ -371,8 +372,10 @@ def _gaussian_k(wanted: float, rows_per_day: float, metrics: int, merge_rows: in
 def _quantile_k(scores: pd.Series, wanted: float, merge: float) -> float:
     counted = _starts(scores, merge)
     levels = np.unique(scores.dropna())
-    above = np.flatnonzero(_alarms_above(counted, levels) > wanted)
-    return float(levels[above[-1] + 1] if above.size else levels[0])
+    alarms = _alarms_above(counted, levels)
+    above = np.flatnonzero(alarms > wanted)
+    most = np.flatnonzero(alarms == alarms.max())[-1]  # below it, alarms only run together
+    return float(levels[above[-1] + 1 if above.size else most])
 
 
 def _too_short(expected: str, got: str, days: float, factor: float) -> None:
