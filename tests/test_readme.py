@@ -54,6 +54,13 @@ def test_your_own_csv(home):
     assert (alarms["start"] >= "2026-10-18T00:00Z").any()
 
 
+def test_the_example_of_a_detector_raises_alarms_and_goes_on_live(home):
+    done = run([sys.executable, "-c", blocks("python")[2]], home.folder)
+    assert done.returncode == 0, done.stderr
+    assert "in 2 of the last 3 rows" in done.stdout
+    assert (home.folder / "pca.npz").stat().st_size > 0
+
+
 def test_your_own_logs_and_fault_records(home):
     spec, command = blocks("yaml")[1], blocks("bash")[1]
     for make in blocks("python")[:2]:

@@ -71,7 +71,7 @@ class Ensemble(Detector):
         self,
         *,
         members: Sequence[str] = ("pca", "mean_shift_recursive", "difference"),
-        level: float = 0.999,
+        level: float = 0.99,
         folds: int = 4,
         season: float = 86_400.0,
     ):
