@@ -167,7 +167,9 @@ def test_quiet_hours_over_midnight_belong_to_the_day_on_which_they_begin():
     assert held == [False, True, True, False, False]
 
 
-CALLS = validate(pd.DataFrame({"source": ["web", "web"], "target": ["api", "shop"], "kind": ["calls", "calls"]}), "topology")
+CALLS = validate(
+    pd.DataFrame({"source": ["web", "web"], "target": ["api", "shop"], "kind": ["calls", "calls"]}), "topology"
+)
 
 
 def test_connected_entities_are_one_incident_and_the_first_speaks():

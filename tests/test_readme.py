@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def test_your_own_csv(home):
 
 
 def test_the_example_of_a_detector_raises_alarms_and_goes_on_live(home):
+    shutil.copytree(CHECKOUT / "data" / "sample", home.folder / "data" / "sample")
     done = run([sys.executable, "-c", blocks("python")[2]], home.folder)
     assert done.returncode == 0, done.stderr
     assert "in 2 of the last 3 rows" in done.stdout

@@ -182,7 +182,10 @@ def choose_k(
         return _quantile_k(scores, wanted, merge)
     if len(peaks) < MIN_PEAKS:
         _too_short(
-            f"at least {MIN_PEAKS} peaks above the level {start:.3g}", f"{len(peaks)}", days, MIN_PEAKS / max(len(peaks), 1)
+            f"at least {MIN_PEAKS} peaks above the level {start:.3g}",
+            f"{len(peaks)}",
+            days,
+            MIN_PEAKS / max(len(peaks), 1),
         )
     if wanted < 1 / EXTRAPOLATION:
         said = f"at least {1 / EXTRAPOLATION:g} alarms to be expected in the history"
