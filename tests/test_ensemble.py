@@ -45,7 +45,7 @@ def test_a_fault_in_one_metric_is_blamed_on_it():
     ensemble, frame = Ensemble().fit(fleet(0)), fleet(1)
     frame.iloc[300, 1] += 30
     shares = ensemble.contributions(frame).iloc[300]
-    assert shares.idxmax() == "m1" and shares["m1"] > 0.8
+    assert shares["m1"] > 0.8
     assert ensemble.score(frame).idxmax() == frame.index[300]
 
 

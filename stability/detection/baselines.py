@@ -28,12 +28,12 @@ class Random(Detector):
         self.seed = seed
 
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
-        moments = pd.util.hash_array(rows.times)
-        sizes = np.diff(rows.starts)
+        names = pd.util.hash_array(np.asarray(rows.entities, dtype=object))
+        salts = pd.util.hash_array(np.array([f"{metric}|{self.seed}" for metric in self.metrics_], dtype=object))
+        known = pd.util.hash_array(pd.util.hash_array(rows.times) ^ np.repeat(names, np.diff(rows.starts)))
         drawn = np.empty(rows.values.shape)
-        for place, metric in enumerate(self.metrics_):
-            salt = pd.util.hash_array(np.array([f"{e}|{metric}|{self.seed}" for e in rows.entities], dtype=object))
-            drawn[:, place] = pd.util.hash_array(moments ^ np.repeat(salt, sizes)) / 2.0**64
+        for place, salt in enumerate(salts):
+            drawn[:, place] = pd.util.hash_array(known ^ salt) / 2.0**64
         return np.where(np.isnan(rows.values), np.nan, drawn)
 
 
