@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from stability.detection.arima import Arima
+from stability.detection.autoencoder import Autoencoder
 from stability.detection.baselines import Difference, Random
 from stability.detection.change import ChangePoint, Cusum
 from stability.detection.ensemble import Ensemble
 from stability.detection.forest import Forest
+from stability.detection.lstm import Lstm
 from stability.detection.manner import Detector
 from stability.detection.mean_shift import MeanShift
 from stability.detection.novelty import Novelty
@@ -34,6 +37,10 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "variance_levene": partial(VarianceTest, test="levene"),
     "residual": Residual,
     "seasonal_difference": SeasonalDifference,
+    "arima": Arima,
+    "lstm": Lstm,
+    "autoencoder": partial(Autoencoder, kind="dense"),
+    "autoencoder_convolutional": partial(Autoencoder, kind="convolutional"),
     "pca": Pca,
     "isolation_forest": Forest,
     "left_profile": LeftProfile,

@@ -1,0 +1,95 @@
+"""What detectors with a net have in common: one net for all entities, on values in each one's own deviations."""
+
+from __future__ import annotations
+
+__all__ = ["NetDetector"]
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stability.detection.manner import Detector, Rows
+from stability.detection.subspace import standard
+from stability.schema import ContractError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+FLOOR = 0.01  # smallest deviation, as a share of the history's range
+REACH = 10.0  # deviations at which what a net is shown is cut
+LATER = 0.2  # share of the history that decides when training stops
+
+
+class NetDetector(Detector):
+    """A detector whose scores come from a net; a subclass says which net, which loss, and how rows are judged.
+
+    Parameters
+    ----------
+    epochs, patience, batch, rate
+        As in `stability.nets.train`.
+    seed : int
+    device : str
+        Where to train; scores are computed on the CPU in float64, so that a row alone gets what it gets among others.
+    """
+
+    of_the_fleet = True  # one net learns from all entities
+
+    def __init__(self, *, epochs: int, patience: int, batch: int, rate: float, seed: int, device: str) -> None:
+        for name, value in {"epochs": epochs, "patience": patience, "batch": batch}.items():
+            if value < 1:
+                raise ContractError(column=name, expected="a whole number from 1 up", got=value)
+        self.epochs, self.patience, self.batch = epochs, patience, batch
+        self.rate, self.seed, self.device = rate, seed, device
+
+    def _make(self, metrics: int) -> nn.Module:
+        raise NotImplementedError
+
+    def _loss(self, net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+        """Mean loss of windows of scaled values, NaN where missing."""
+        raise NotImplementedError
+
+    def _length(self, longest: int) -> int:
+        """Rows of a window, where the longest history has so many."""
+        raise NotImplementedError
+
+    def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
+        from stability import nets
+
+        shape = (len(rows.entities), rows.values.shape[1])
+        mean, scale = np.zeros(shape), np.ones(shape)
+        for e, (a, b) in enumerate(itertools.pairwise(rows.starts)):
+            mean[e], scale[e] = standard(rows.values[a:b], FLOOR)
+        sizes = np.diff(rows.starts)
+        values = _scaled(rows, {"mean": mean, "scale": scale})
+        windows = nets.Windows(values, rows.starts, self._length(int(sizes.max())), later=LATER)
+        if len(windows.training):
+            settings = {"epochs": self.epochs, "patience": self.patience, "batch": self.batch, "rate": self.rate}
+            settings |= {"seed": self.seed, "device": self.device}
+            net, self.training_ = nets.train(lambda: self._make(shape[1]), self._loss, windows, **settings)
+        else:  # a history of a few rows teaches nothing
+            net = self._make(shape[1])
+        self.common_ = {f"net.{name}": kept for name, kept in nets.weights_of(net).items()}
+        self._build()
+        return {"mean": mean, "scale": scale}
+
+    def _build(self) -> None:
+        """The net from its weights, for scoring."""
+        import torch
+
+        net = self._make(len(self.metrics_)).double().eval()
+        stored = {name.removeprefix("net."): torch.from_numpy(np.array(kept)) for name, kept in self.common_.items()}
+        net.load_state_dict(stored)
+        self._net = net
+
+    def _restore(self, said: dict, arrays: dict[str, np.ndarray]) -> Detector:
+        super()._restore(said, arrays)
+        self._build()
+        return self
+
+
+def _scaled(rows: Rows, learnt: dict[str, np.ndarray]) -> np.ndarray:
+    """Values in deviations from the mean of their entity's history."""
+    sizes = np.diff(rows.starts)
+    return (rows.values - np.repeat(learnt["mean"], sizes, axis=0)) / np.repeat(learnt["scale"], sizes, axis=0)

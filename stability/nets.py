@@ -1,0 +1,354 @@
+"""One training loop for nets that look at windows of a panel: views, early stopping, checkpoints, curves."""
+
+from __future__ import annotations
+
+__all__ = ["Training", "Windows", "device_of", "load_weights", "save_weights", "train", "weights_of"]
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+from tqdm.auto import tqdm
+
+from stability.schema import ContractError, written_whole
+
+THREADS = 4  # at most: small nets gain nothing from more, and take the machine from everybody else
+BEST, NET, MOMENTS = "best.", "net.", "moments."  # what a tensor of a checkpoint is of
+
+
+class Windows:
+    """All windows of one length that lie within an entity's rows: views of one array, copied a batch at a time.
+
+    Parameters
+    ----------
+    values : array of float, shape (n, metrics)
+        Rows of entities one after the other, each in time's order; kept once, as float32.
+    starts : array of int, shape (entities + 1,)
+        Position of each entity's first row; the last number is n.
+    length : int
+        Rows of a window; an entity with fewer has none.
+    later : float in [0, 1)
+        Share of each entity's rows, the last ones, that is held back from training. No window that is trained on
+        shares a row with one that is held back.
+
+    Attributes
+    ----------
+    training, held : LongTensors
+        Positions of the windows' first rows.
+
+    Examples
+    --------
+    >>> windows = Windows(np.arange(10.0)[:, None], np.array([0, 6, 10]), 3)
+    >>> windows.training.tolist(), windows.batch(torch.tensor([0, 7]))[:, :, 0].tolist()
+    ([0, 1, 2, 3, 6, 7], [[0.0, 1.0, 2.0], [7.0, 8.0, 9.0]])
+    """
+
+    def __init__(self, values: np.ndarray, starts: np.ndarray, length: int, *, later: float = 0.0) -> None:
+        if not 1 <= length:
+            raise ContractError(column="length", expected="a number of rows from 1 up", got=length)
+        self.length = length
+        self.values = torch.from_numpy(np.ascontiguousarray(values, dtype="float32"))
+        first, held = [], []
+        for a, b in zip(starts[:-1], starts[1:], strict=True):
+            border = b - int(later * (b - a))
+            first.append(np.arange(a, max(border - length + 1, a)))
+            held.append(np.arange(border, max(b - length + 1, border)))
+        self.training, self.held = (torch.from_numpy(np.concatenate(part).astype("int64")) for part in (first, held))
+        self._view()
+
+    def _view(self) -> None:
+        rows, metrics = self.values.shape
+        count = max(rows - self.length + 1, 0)
+        self.views = self.values.as_strided((count, self.length, metrics), (metrics, metrics, 1))
+
+    def to(self, device: torch.device) -> Windows:
+        """Move the rows to a device, in place."""
+        self.values = self.values.to(device)
+        self._view()
+        return self
+
+    def batch(self, first: torch.Tensor) -> torch.Tensor:
+        """Copy the windows that begin at these rows: float32, shape (windows, length, metrics)."""
+        return self.views[first.to(self.values.device)]
+
+
+class Training(NamedTuple):
+    """How a training went.
+
+    Parameters
+    ----------
+    curves : dict of list of float
+        ``training`` and ``held``: mean loss of each epoch; ``held`` is empty where nothing was held back.
+    best : int
+        Epoch whose weights the net has now, from 0.
+    seconds : float
+        Of the epochs of this process.
+    windows_per_second : float
+        Trained on.
+    device : str
+    resumed : int
+        Epochs that a checkpoint had already.
+    """
+
+    curves: dict[str, list[float]]
+    best: int
+    seconds: float
+    windows_per_second: float
+    device: str
+    resumed: int
+
+
+def device_of(name: str = "auto") -> torch.device:
+    """Choose where to compute: a name of torch, or ``auto``, the GPU where there is one."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(
+    make: Callable[[], nn.Module],
+    loss: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+    windows: Windows,
+    *,
+    epochs: int = 30,
+    patience: int = 5,
+    batch: int = 256,
+    rate: float = 3e-3,
+    decay: float = 1e-4,
+    clip: float = 1.0,
+    seed: int = 0,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+    progress: bool = False,
+) -> tuple[nn.Module, Training]:
+    """Train a net on windows until the windows that are held back are foretold no better.
+
+    Equal seeds, data and settings give equal weights on the same device with the same number of threads, also when the
+    training was killed and goes on from its checkpoint.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the net; is called with torch's generator seeded.
+    loss : callable
+        Of the net and a batch of windows, (windows, length, metrics) of float32: the mean loss, a scalar.
+    windows : Windows
+        Those held back decide when to stop and which weights are kept; without any, the last weights are.
+    epochs, patience : int
+        At most so many passes; stop after so many without a new best.
+    batch : int
+        Windows of a step.
+    rate, decay : float
+        Of AdamW, with a rate that rises and falls once.
+    clip : float
+        Largest norm of a step's gradient.
+    seed : int
+    device : str
+        As in `device_of`. On a GPU, forward passes are in bfloat16.
+    checkpoint : Path, optional
+        Written after each epoch, whole or not at all; read when it is there and of the same training. It is for the
+        caller to remove.
+    on_epoch : callable, optional
+        Of the epoch and its losses, such as ``lambda epoch, losses: mlflow.log_metrics(losses, step=epoch)``.
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    net, Training
+
+    Raises
+    ------
+    ContractError
+        Without a window to train on, when the loss is no number from the first step on, and for a checkpoint that
+        cannot be read.
+    """
+    if not len(windows.training):
+        expected = f"an entity with {windows.length} rows or more that are not held back"
+        raise ContractError(file="windows", expected=expected, got="none", remedy="give a longer history")
+    place = device_of(device)
+    with _seeded(seed), _threads():
+        net = make().to(place)
+        steps = math.ceil(len(windows.training) / batch)
+        optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=decay, foreach=True)
+        pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step / (epochs * steps)))
+        run = _Run(net, optimizer, pace)
+        print_of = _fingerprint(net, windows, epochs, patience, batch, rate, decay, clip, seed, str(place))
+        if checkpoint is not None and Path(checkpoint).exists():
+            run.resume(Path(checkpoint), print_of, steps)
+        resumed, begun = run.epoch, time.perf_counter()
+        windows.to(place)
+        with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not progress, leave=False) as bar:
+            while run.epoch < epochs and run.epoch - run.best_at <= patience:
+                torch.manual_seed(_seed_of(seed, run.epoch))
+                shuffled = windows.training[torch.randperm(len(windows.training))]
+                losses = {"training": _epoch(net, loss, windows, shuffled, batch, place, (optimizer, pace, clip))}
+                if len(windows.held):
+                    losses["held"] = _epoch(net, loss, windows, windows.held, batch, place)
+                if run.epoch == 0 and not math.isfinite(losses["training"]):
+                    raise ContractError(file="loss", expected="a finite number", got=losses["training"])
+                run.note(losses)
+                if on_epoch is not None:
+                    on_epoch(run.epoch - 1, losses)
+                if checkpoint is not None:
+                    run.keep(Path(checkpoint), print_of)
+                bar.set_postfix({name: f"{value:.4g}" for name, value in losses.items()}, refresh=False)
+                bar.update()
+        seconds = time.perf_counter() - begun
+        net.load_state_dict(run.best)
+    done = (run.epoch - resumed) * len(windows.training)
+    speed = done / seconds if done else 0.0
+    return net.eval(), Training(run.curves, run.best_at, seconds, speed, str(place), resumed)
+
+
+class _Run:
+    """What has to survive a kill: weights, moments, the best weights so far, and the curves."""
+
+    def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer, pace) -> None:
+        self.net, self.optimizer, self.pace = net, optimizer, pace
+        self.epoch, self.best_at, self.curves = 0, 0, {"training": [], "held": []}
+        self.best = _copied(net.state_dict())
+
+    def note(self, losses: Mapping[str, float]) -> None:
+        for name, value in losses.items():
+            self.curves[name].append(value)
+        judged = self.curves["held"] or [-float(len(self.curves["training"]))]  # without judges the last is the best
+        if judged[-1] <= min(judged):
+            self.best, self.best_at = _copied(self.net.state_dict()), self.epoch
+        self.epoch += 1
+
+    def keep(self, path: Path, print_of: str) -> None:
+        tensors = {NET + name: value for name, value in self.net.state_dict().items()}
+        tensors |= {BEST + name: value for name, value in self.best.items()}
+        for k, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"{MOMENTS}{k}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+        said = {"of": print_of, "epoch": self.epoch, "best_at": self.best_at, "curves": self.curves}
+        with written_whole(path) as file:
+            file.write(save({k: v.contiguous().cpu() for k, v in tensors.items()}, {"said": json.dumps(said)}))
+
+    def resume(self, path: Path, print_of: str, steps: int) -> None:
+        tensors, said = _read(path)
+        if said.get("of") != print_of:  # of another training: begin anew
+            return
+        self.epoch, self.best_at, self.curves = said["epoch"], said["best_at"], said["curves"]
+        self.net.load_state_dict(_named(tensors, NET))
+        self.best = _copied(_named(tensors, BEST))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in _named(tensors, MOMENTS).items():
+            number, key = name.split(".")
+            moments.setdefault(int(number), {})[key] = value
+        known = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": moments, "param_groups": known["param_groups"]})
+        self.pace.last_epoch = self.epoch * steps - 1
+        self.optimizer.zero_grad()
+        self.pace.step()
+
+
+def _epoch(net, loss, windows, first, batch, place, learning=None) -> float:
+    """Mean loss over windows; with an optimizer, after a step for each batch."""
+    net.train(learning is not None)
+    total = torch.zeros((), device=place)
+    mixed = torch.autocast("cuda", dtype=torch.bfloat16) if place.type == "cuda" else contextlib.nullcontext()
+    for part in first.split(batch):
+        with torch.set_grad_enabled(learning is not None), mixed:
+            found = loss(net, windows.batch(part))
+        if learning is not None:
+            optimizer, pace, clip = learning
+            optimizer.zero_grad(set_to_none=True)
+            found.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), clip)
+            optimizer.step()
+            pace.step()
+        total += found.detach().float() * len(part)
+    return float(total) / len(first)
+
+
+def _pace(share: float) -> float:
+    """Rate of a step as a share of the highest: up over a tenth of the training, down along a cosine."""
+    return min(share / 0.1, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))) + 1e-3
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, THREADS, os.cpu_count() or 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fingerprint(net: nn.Module, windows: Windows, *settings) -> str:
+    """What training this is: a checkpoint of another one is of no use."""
+    digest = hashlib.sha256(json.dumps([windows.length, *settings]).encode())
+    for value in [*net.state_dict().values(), windows.values, windows.training, windows.held]:
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _copied(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in weights.items()}
+
+
+def _named(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(group): value for name, value in tensors.items() if name.startswith(group)}
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["said"])  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        remedy = "remove the file; the training begins anew"
+        raise ContractError(file=path, expected="a checkpoint", got=type(error).__name__, remedy=remedy) from None
+
+
+def weights_of(net: nn.Module) -> dict[str, np.ndarray]:
+    """A net's weights as arrays, by name."""
+    return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
+
+
+def save_weights(net: nn.Module, path: str | Path) -> Path:
+    """Write a net's weights as safetensors, whole or not at all."""
+    with written_whole(Path(path)) as file:
+        file.write(save({name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}))
+    return Path(path)
+
+
+def load_weights(net: nn.Module, path: str | Path) -> nn.Module:
+    """Read weights that `save_weights` wrote into a net of the same shape.
+
+    Raises
+    ------
+    ContractError
+        When the file is missing, is no safetensors file, or is of another net.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ContractError(file=path, expected="weights of this net", got=str(error).splitlines()[0]) from None
+    return net
