@@ -56,7 +56,7 @@ def test_a_new_regime_is_seen_and_then_old():
 def test_a_run_longer_than_is_told_apart_stays_sane():
     values = np.random.default_rng(3).normal(size=3000)
     scores = ChangePoint(longest=50).fit(panel(values[:200])).score(panel(values)).to_numpy()
-    assert np.isfinite(scores).all()
+    assert np.isfinite(scores[5:]).all()
     assert np.quantile(scores[300:], 0.99) < 1
 
 
@@ -72,3 +72,11 @@ def test_a_run_longer_than_is_told_apart_stays_sane():
 def test_impossible_settings_are_refused(kind, wrong):
     with pytest.raises(ContractError, match=next(iter(wrong))):
         kind(**wrong)
+
+
+def test_a_newcomer_is_not_judged_before_it_has_values_enough():
+    rng = np.random.default_rng(4)
+    detector = ChangePoint(recent=5).fit(panel(rng.normal(size=300)))
+    scores = detector.score(panel(rng.normal(size=40), entity="new-1")).to_numpy()
+    assert np.isnan(scores[:5]).all()
+    assert scores[5:].max() < 3

@@ -358,3 +358,43 @@ def test_names_fit_the_tables():
     for name in DETECTORS:
         row = pd.DataFrame({"entity": ["api-1"], "timestamp": [START], name: [1.0]})
         assert list(validate(row, "scores").columns) == [name]
+
+
+def test_live_moments_may_have_a_time_zone_and_a_refused_row_leaves_no_trace():
+    history, later = split(panel(["random"], 14))
+    detector = DETECTORS["pca"]().fit(history)
+    first = later.groupby(level="entity").head(1)
+    stamps, names = first.index.get_level_values("timestamp"), first.index.get_level_values("entity")
+    live = detector.update(first.to_numpy(), stamps, names)
+    assert live.score == pytest.approx(detector.score(first).to_numpy())
+    with pytest.raises(ContractError, match="finite"):
+        detector.update(np.array([[np.inf]]), stamps[:1], pd.Index(["ghost"]))
+    with pytest.raises(ContractError, match="moment"):
+        detector.update(np.array([[1.0]]), np.array([0.5]), pd.Index(["ghost"]))
+    assert "ghost" not in detector._live["entities"]
+
+
+def test_settings_of_numpy_are_kept_and_a_file_with_others_is_refused(tmp_path):
+    path = DETECTORS["novelty"](known=np.int64(3)).fit(panel(["random"], 0)).save(tmp_path / "novelty.npz")
+    assert load(path).known == 3
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    arrays["said"] = np.array(str(arrays["said"]).replace('"known"', '"unknown"'))
+    np.savez(path, **arrays)
+    with pytest.raises(ContractError, match="save"):
+        load(path)
+
+
+@pytest.mark.parametrize("setting", ["floor", "clip", "smooth", "seed", "window", "memory", "known", "warmup", "rows"])
+@pytest.mark.parametrize("wrong", [-1, np.nan, "x", 1.5])
+def test_settings_that_cannot_work_are_refused_at_once(setting, wrong):
+    having = [make for make in DETECTORS.values() if setting in signature(make).parameters]
+    assert having
+    fractions = {"floor", "clip"}
+    for make in having:
+        if wrong == 1.5 and setting in fractions:
+            continue
+        if setting == "seed" and make is DETECTORS["random"]:
+            continue
+        with pytest.raises(ContractError, match=setting):
+            make(**{setting: wrong})

@@ -50,8 +50,32 @@ def test_a_fault_in_one_metric_is_blamed_on_it():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"), [({"members": ()}, "members"), ({"members": ("pcaa",)}, "pca"), ({"folds": 1}, "folds")]
+    ("settings", "said"),
+    [
+        ({"members": ()}, "members"),
+        ({"members": ("pcaa",)}, "pca"),
+        ({"folds": 1}, "folds"),
+        ({"members": ("pca", "pca")}, "twice"),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):
     with pytest.raises(ContractError, match=said):
         Ensemble(**settings)
+
+
+def test_entities_of_a_few_rows_stay_within_the_fleet():
+    rng = np.random.default_rng(3)
+    brief = [panel(*rng.normal(1000, 1, size=(3, rows)), entity=f"z{rows}") for rows in (1, 2, 3)]
+    history = pd.concat([fleet(0), *brief])
+    whole, alone = Ensemble().fit(history), Ensemble().fit(fleet(0))
+    for name in Ensemble().members:
+        assert whole.learnt_[f"level.{name}"][:2] == pytest.approx(alone.learnt_[f"level.{name}"])
+    assert held_back_scores(Ensemble(), history, folds=2).groupby("entity").size()["z1"] >= 1
+
+
+def test_many_entities_of_one_row_are_no_live_batch():
+    rng = np.random.default_rng(4)
+    ones = [panel(*rng.normal(size=(3, 1)), entity=f"o{k}") for k in range(9)]
+    long = panel(*rng.normal(1000, 1, size=(3, 40)), entity="a")
+    ensemble = Ensemble(members=("pca",)).fit(pd.concat([long, *ones]))
+    assert ensemble.learnt_["level.pca"][0] < 10

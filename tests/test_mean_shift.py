@@ -13,6 +13,7 @@ from stability.detection import (
     Tail,
     alarms_per_day,
     choose_k,
+    choose_threshold,
     fit_tail,
     gaussian_alarms_per_day,
     held_back_scores,
@@ -233,6 +234,17 @@ def test_quantile_is_the_lowest_threshold_above_which_the_history_keeps_the_budg
     assert (counts[levels >= k] <= wanted).all()
     most = levels[counts == counts.max()][-1]  # below it, alarms only run together
     assert k == most or (k > most and counts[levels < k][-1] > wanted)
+
+
+def test_a_tail_that_breaks_the_budget_on_its_own_history_is_not_believed():
+    """Peaks of a kind of their own, too few for a tail of theirs: the few that the history shows say more."""
+    rng = np.random.default_rng(0)
+    values = rng.exponential(size=20_000)
+    values[rng.choice(20_000, size=15, replace=False)] = 100 + rng.normal(size=15)
+    scores = distances(20_000, seed=0) * 0 + values
+    chosen = choose_threshold(scores, false_alarms_per_day=0.2)
+    assert chosen.method == "few"
+    assert alarms_per_day(scores, np.array([chosen.threshold]))[0] <= 0.2
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.3])

@@ -65,3 +65,18 @@ def test_impossible_settings_are_refused(wrong):
         SeasonalDifference(**wrong)
     with pytest.raises(ContractError, match="clip"):
         Residual(clip=0)
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 10])
+def test_a_week_is_remembered_at_any_step(minutes):
+    """Weekdays at 100, weekends at 0: at a minute a place of the season holds five rows, and is one memory all the same."""
+    rows = 21 * 1440 // minutes
+    stamps = START + pd.timedelta_range(0, periods=rows, freq=f"{minutes}min")
+    values = np.where(stamps.weekday < 5, 100.0, 0.0) + np.random.default_rng(0).normal(size=rows)
+    values[-700 // minutes] += 1000
+    frame = panel(values, freq=f"{minutes}min")
+    history = frame.iloc[: rows * 2 // 3]
+    scores = SeasonalDifference().fit(history).score(frame.iloc[rows * 2 // 3 :])
+    assert scores.notna().all()
+    assert scores.argmax() == len(scores) - 700 // minutes
+    assert scores.drop(scores.idxmax()).max() < 20

@@ -13,8 +13,8 @@ import numba
 import numpy as np
 import pandas as pd
 
-from stability.detection.manner import check_scores, runs
 from stability.detection.policy import AlarmPolicy, Desk
+from stability.detection.rows import check_scores, runs
 from stability.schema import ContractError, empty, one_of, validate
 
 RULES = [rule.name for rule in fields(AlarmPolicy) if rule.name != "threshold"]

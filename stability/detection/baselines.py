@@ -7,7 +7,8 @@ __all__ = ["Difference", "Random"]
 import numpy as np
 import pandas as pd
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
 
 
 class Random(Detector):

@@ -24,7 +24,9 @@ import pandas as pd
 from scipy import optimize, stats
 
 from stability.detection.alarms import episodes
-from stability.detection.manner import Detector, check_scores
+from stability.detection.manner import Detector
+from stability.detection.rows import check_scores
+from stability.detection.settings import whole
 from stability.evaluation import NotEnoughEvidence, observed_spans
 from stability.schema import ContractError, nearest, validate
 
@@ -84,8 +86,7 @@ def held_back_scores(detector: Detector, history: pd.DataFrame, *, folds: int = 
     ContractError
         Without any fold or with too few rows for them, and as the detector's `fit`.
     """
-    if folds < 1:
-        raise ContractError(column="folds", expected="a whole number from 1 up", got=folds)
+    whole(folds=folds)
     history = validate(history, "telemetry")
     groups = history.groupby(level="entity")
     sizes, numbers = groups[history.columns[0]].transform("size"), groups.cumcount()
@@ -198,10 +199,10 @@ def choose_threshold(
 ) -> Chosen:
     """Choose the threshold for a wanted number of false alarms by the way that assumes least and that history allows.
 
-    That is the quantile where the history holds enough alarms of so rare a kind; else a fitted tail; else, where at
-    least one is to be expected, the quantile all the same (``few``: from n alarms its rate is known to about
-    1 / sqrt(n) of itself); else the highest score of the history: then the rate is only known to be below three in the
-    length of the history (with 95 % confidence, the rule of three).
+    That is the quantile where the history holds enough alarms of so rare a kind; else a fitted tail, unless the history
+    itself had more alarms above it than wanted; else, where at least one is to be expected, the quantile all the same
+    (``few``: from n alarms its rate is known to about 1 / sqrt(n) of itself); else the highest score of the history,
+    of which the rate is only known to be below three in the length of the history (95 % confidence, rule of three).
 
     Parameters
     ----------
@@ -232,15 +233,19 @@ def choose_threshold(
     """
     scores = _sustained(check_scores(scores), flagged, of)
     more = {"false_alarms_per_day": false_alarms_per_day, "merge": merge}
+    chosen = None
     for method in ("quantile", "tail"):
         try:
-            return Chosen(choose_k(scores, method=method, **more), method)
+            chosen = chosen or Chosen(choose_k(scores, method=method, **more), method)
         except NotEnoughEvidence:
             if scores.notna().sum() < 2:
                 raise
     wanted = false_alarms_per_day * _time(scores)[1]
-    if wanted >= 1:
-        return Chosen(_quantile_k(scores, wanted, merge), "few")
+    few = Chosen(_quantile_k(scores, wanted, merge), "few") if wanted >= 1 else None
+    if chosen is not None:
+        return few if chosen.method == "tail" and few is not None and few.threshold > chosen.threshold else chosen
+    if few is not None:
+        return few
     return Chosen(float(scores.max()), "highest")
 
 

@@ -10,7 +10,9 @@ import math
 import numba
 import numpy as np
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
 from stability.detection.subspace import standard
 from stability.schema import ContractError
 
@@ -45,6 +47,7 @@ class Cusum(Detector):
     def __init__(self, *, reference: str = "history", slack: float = 0.5, clip: float = 5.0, floor: float = 0.01):
         if reference not in ("history", "running"):
             raise ContractError(column="reference", expected="'history' or 'running'", got=repr(reference))
+        above_zero(clip=clip, floor=floor)
         if not slack >= 0 or not clip > slack:
             raise ContractError(column="slack", expected="from 0 up to below clip", got=f"{slack} with clip {clip}")
         self.reference, self.slack, self.clip, self.floor = reference, slack, clip, floor
@@ -74,7 +77,8 @@ class ChangePoint(Detector):
     Bayesian online change-point detection: the run length :math:`r_t`, values since the last change, has a posterior
     that is updated with each value; within a run values are Gaussian with unknown mean and variance (a normal-gamma
     prior with the history's mean and deviation). The score is
-    :math:`-\log_{10} P(r_t > \text{recent} \mid x_{1..t})`, so that 3 says "a thousand to one".
+    :math:`-\log_{10} P(r_t > \text{recent} \mid x_{1..t})`, so that 3 says "a thousand to one"; the first `recent`
+    values of an entity are not judged.
 
     Parameters
     ----------
@@ -106,7 +110,9 @@ class ChangePoint(Detector):
         clip: float = 8.0,
         floor: float = 0.01,
     ):
-        if not 1 <= recent < longest:
+        whole(recent=recent, longest=longest)
+        above_zero(clip=clip, floor=floor)
+        if not recent < longest:
             raise ContractError(column="recent", expected="from 1 up to below longest", got=f"{recent} with {longest}")
         if not expected > 1:
             raise ContractError(column="expected", expected="a length above 1", got=expected)
@@ -119,13 +125,13 @@ class ChangePoint(Detector):
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
         runs = np.zeros((entities, metrics, 4, self.longest + 1))  # probability, and the runs' count, mean and squares
         runs[:, :, 0, 0] = 1.0
-        return {"runs": runs}
+        return {"runs": runs, "seen": np.zeros((entities, metrics), dtype="int64")}
 
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
         table = _student(self.longest)
         return _change(
             rows.values, rows.starts, learnt["mean"], learnt["scale"], 1 / self.expected, self.recent, self.clip,
-            table, state["runs"],
+            table, state["runs"], state["seen"],
         )  # fmt: skip
 
 
@@ -159,7 +165,7 @@ def _cusum(values, starts, mean, scale, running, slack, clip, sums, seen):
 
 
 @numba.njit(cache=True)
-def _change(values, starts, mean, scale, hazard, recent, clip, table, runs):
+def _change(values, starts, mean, scale, hazard, recent, clip, table, runs, seen):
     """Posterior of the run length after each value; the prior within a run is worth two values of deviation 1."""
     scores = np.full(values.shape, np.nan)
     last = runs.shape[3] - 1
@@ -222,5 +228,7 @@ def _change(values, starts, mean, scale, hazard, recent, clip, table, runs):
                 else:  # nothing explains it at all: begin again
                     p[:] = 0.0
                     p[0] = 1.0
-                scores[i, m] = min(max(-np.log10(max(old, 1e-300)), 0.0), 300.0)
+                seen[e, m] += 1
+                if seen[e, m] > recent:  # before, every run is new
+                    scores[i, m] = min(max(-np.log10(max(old, 1e-300)), 0.0), 300.0)
     return scores

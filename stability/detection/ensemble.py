@@ -11,10 +11,12 @@ from types import MappingProxyType
 import numpy as np
 
 from stability.detection.baselines import Difference
-from stability.detection.manner import LARGEST, Detector, Rows
+from stability.detection.manner import LARGEST, Detector
 from stability.detection.mean_shift import MeanShift
 from stability.detection.novelty import Novelty
 from stability.detection.residual import Residual, SeasonalDifference
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
 from stability.detection.subspace import Pca
 from stability.schema import ContractError, one_of
 
@@ -75,15 +77,20 @@ class Ensemble(Detector):
         folds: int = 4,
         season: float = 86_400.0,
     ):
-        if not members:
-            raise ContractError(column="members", expected="one or more", got="none")
+        if not members or len(set(members)) < len(members):
+            raise ContractError(column="members", expected="one or more, none twice", got=str(tuple(members)))
         for member in members:
             one_of(member, MEMBERS, "member")
         if not 0 < level < 1:
             raise ContractError(column="level", expected="a share between 0 and 1", got=level)
-        if folds < 2:
-            raise ContractError(column="folds", expected="a whole number from 2 up", got=folds)
+        whole(2, folds=folds)
+        above_zero(season=season)
         self.members, self.level, self.folds, self.season = members, level, folds, season
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What says nothing of an entity without history, as the members have it."""
+        return tuple(f"{name}.{key}" for name in self.members for key in self._member(name).own)
 
     def _member(self, name: str) -> Detector:
         return MEMBERS[name](season=self.season) if name in SEASONAL else MEMBERS[name]()
@@ -106,8 +113,10 @@ class Ensemble(Detector):
         for k in np.unique(blocks[blocks >= 0]):
             held = blocks == k
             member._fit_rows(_part(rows, ~held), self.metrics_)
-            anew = member._begin(len(sizes), rows.values.shape[1])
-            scores[held] = member._combine(member._walk(_part(rows, held), member.learnt_, anew))
+            part = _part(rows, held)
+            learnt = member._learnt_of(rows.entities.get_indexer(part.entities))
+            anew = member._begin(len(part.entities), rows.values.shape[1])
+            scores[held] = member._combine(member._walk(part, learnt, anew))
         own = (scores[a:b][~np.isnan(scores[a:b])] for a, b in zip(rows.starts[:-1], rows.starts[1:], strict=True))
         found = np.array([np.quantile(part, self.level) if len(part) else 0.0 for part in own])
         return np.where(found > 0, found, 1.0)
@@ -163,6 +172,7 @@ def _shares(parts: np.ndarray, even: np.ndarray) -> np.ndarray:
 
 
 def _part(rows: Rows, kept: np.ndarray) -> Rows:
-    """Some of the rows; an entity may be left without any."""
-    counts = np.add.reduceat(kept, rows.starts[:-1])
-    return Rows(rows.values[kept], rows.times[kept], np.append(0, np.cumsum(counts)), rows.entities)
+    """Some of the rows, and the entities that have any of them."""
+    counts = np.add.reduceat(kept, rows.starts[:-1], dtype="int64")
+    starts = np.append(0, np.cumsum(counts[counts > 0]))
+    return Rows(rows.values[kept], rows.times[kept], starts, rows.entities[counts > 0])

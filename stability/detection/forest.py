@@ -10,7 +10,9 @@ import numba
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
 from stability.detection.subspace import standard
 from stability.schema import ContractError
 
@@ -52,9 +54,9 @@ class Forest(Detector):
     of_the_fleet = True
 
     def __init__(self, *, trees: int = 100, rows: int = 256, clip: float = 20.0, floor: float = 0.01, seed: int = 0):
-        for name, value in {"trees": trees, "rows": rows}.items():
-            if value < 1:
-                raise ContractError(column=name, expected="a whole number from 1 up", got=value)
+        whole(trees=trees, rows=rows)
+        whole(0, seed=seed)
+        above_zero(clip=clip, floor=floor)
         self.trees, self.rows, self.clip, self.floor, self.seed = trees, rows, clip, floor, seed
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -64,6 +66,8 @@ class Forest(Detector):
             mean[e], scale[e] = standard(rows.values[a:b], self.floor)
         z = self._z(rows, {"mean": mean, "scale": scale})
         z = z[~np.isnan(rows.values).all(axis=1)]
+        if not len(z):
+            raise ContractError(file="history", expected="a row with a value", got="none")
         forest = IsolationForest(
             n_estimators=self.trees, max_samples=min(self.rows, len(z)), random_state=self.seed
         ).fit(z)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Detector", "Judged", "Rows", "check_scores", "fitted_on", "runs"]
+__all__ = ["LARGEST", "Detector", "Judged"]
 
 import json
 from pathlib import Path
@@ -12,30 +12,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from stability.detection.rows import Rows, fitted_on, moments_of, no_rows, rows_of
 from stability.schema import ContractError, nearest, validate, written_whole
 
 LARGEST = np.finfo("float64").max  # a score is never inf: tables refuse it, and a maximum over metrics drowns in it
-
-
-class Rows(NamedTuple):
-    """Rows of a panel as arrays, those of an entity together and in time's order.
-
-    Parameters
-    ----------
-    values : array of float64, shape (n, metrics), row-major
-        NaN where missing; never infinite.
-    times : array of int64, shape (n,)
-        Microseconds since 1970.
-    starts : array of int64, shape (entities + 1,)
-        Position of each entity's first row; the last number is n.
-    entities : Index of str, shape (entities,)
-        Their names.
-    """
-
-    values: np.ndarray
-    times: np.ndarray
-    starts: np.ndarray
-    entities: pd.Index
 
 
 class Judged(NamedTuple):
@@ -129,7 +109,7 @@ class Detector(BaseEstimator):
         """
         history = validate(history, "telemetry")
         fitted = fitted_on(history)
-        self._fit_rows(_rows(history), list(history.columns))
+        self._fit_rows(rows_of(history), list(history.columns))
         self.fitted_on_ = fitted
         return self
 
@@ -181,7 +161,7 @@ class Detector(BaseEstimator):
     def _before(self, panel: pd.DataFrame) -> tuple[pd.DataFrame, Rows, dict, dict]:
         """A panel in contract form and as arrays, with what was learnt of its entities and the state before it."""
         panel = self._checked(panel)
-        rows = _rows(panel.reindex(columns=self.metrics_))
+        rows = rows_of(panel.reindex(columns=self.metrics_))
         slots = self.entities_.get_indexer(rows.entities)
         goes_on = (slots >= 0) & (self._last[slots] < rows.times[rows.starts[:-1]])
         state = self._begin(len(rows.entities), len(self.metrics_))
@@ -212,7 +192,7 @@ class Detector(BaseEstimator):
         ----------
         values : array of float64, shape (n, metrics)
             In the order of `metrics_`; NaN where missing.
-        times : array of datetime64 or of int64 (microseconds since 1970), shape (n,)
+        times : DatetimeIndex, or array of datetime64 or of int64 (microseconds since 1970), shape (n,)
             Later than what was judged of the entity before.
         entities : Index of str, shape (n,), optional
             Whose rows they are, none twice; those of the history, in its order, without it. A new one starts anew.
@@ -232,16 +212,14 @@ class Detector(BaseEstimator):
             state = {key: kept.copy() for key, kept in self._state.items()}
             self._live = {"entities": self.entities_, "last": self._last.copy(), "state": state}
         live = self._live
-        slots = self._slots(entities)
-        values = np.ascontiguousarray(values, dtype="float64")
-        moments = np.asarray(times)
-        if moments.dtype.kind == "M":
-            moments = moments.astype("datetime64[us]").astype("int64")
-        if values.shape != (len(slots), len(self.metrics_)) or moments.shape != (len(slots),):
-            expected = f"values ({len(slots)}, {len(self.metrics_)}) and times ({len(slots)},)"
+        values, moments = np.ascontiguousarray(values, dtype="float64"), moments_of(times)
+        count = len(self.entities_ if entities is None else entities)
+        if values.shape != (count, len(self.metrics_)) or moments.shape != (count,):
+            expected = f"values ({count}, {len(self.metrics_)}) and times ({count},)"
             raise ContractError(file="rows", expected=expected, got=f"{values.shape} and {moments.shape}")
         if np.isinf(values).any():
             raise ContractError(file="rows", expected="finite values, or NaN", got="an infinite one")
+        slots = self._slots(entities)
         if (late := moments <= live["last"][slots]).any():
             whose = live["entities"][slots[late][0]]
             raise ContractError(file="rows", expected="a row after the one before", got=f"one of {whose} that is not")
@@ -285,7 +263,7 @@ class Detector(BaseEstimator):
         -------
         Path
         """
-        self._checked(pd.DataFrame(columns=self.metrics_, index=_no_rows(), dtype="float64"))
+        self._checked(pd.DataFrame(columns=self.metrics_, index=no_rows(), dtype="float64"))
         live = self._live or {"entities": self.entities_, "last": self._last, "state": self._state}
         said = {"detector": self.name, "kind": type(self).__name__, "settings": self.get_params(deep=False)}
         said |= {"metrics": self.metrics_, "entities": list(self.entities_), "live_entities": list(live["entities"])}
@@ -294,7 +272,7 @@ class Detector(BaseEstimator):
         arrays |= {f"common.{key}": kept for key, kept in self.common_.items()}
         arrays |= {f"state.{key}": kept for key, kept in self._state.items()}
         arrays |= {f"live.{key}": kept for key, kept in live["state"].items()} if self._live else {}
-        arrays |= {"last": self._last, "live_last": live["last"], "said": np.array(json.dumps(said))}
+        arrays |= {"last": self._last, "live_last": live["last"], "said": np.array(json.dumps(said, default=_plain))}
         with written_whole(Path(path)) as file:
             np.savez(file, **arrays)
         return Path(path)
@@ -312,15 +290,11 @@ class Detector(BaseEstimator):
         return self
 
 
-def _rows(panel: pd.DataFrame) -> Rows:
-    entities, starts = runs(panel.index)
-    times = panel.index.get_level_values("timestamp").as_unit("us").asi8
-    return Rows(np.array(panel, dtype="float64", order="C"), times, starts, entities)
-
-
-def _no_rows() -> pd.MultiIndex:
-    stamps = pd.DatetimeIndex([], tz="UTC").as_unit("us")
-    return pd.MultiIndex.from_arrays([pd.Index([], dtype="str"), stamps], names=["entity", "timestamp"])
+def _plain(number: Any) -> Any:
+    """A number of numpy as one of Python."""
+    if isinstance(number, np.generic):
+        return number.item()
+    raise TypeError(f"{type(number).__name__} is no setting that can be kept")
 
 
 def _gathered(values: np.ndarray, slots: np.ndarray, shared: bool) -> np.ndarray:
@@ -340,73 +314,3 @@ def _highest(parts: np.ndarray) -> np.ndarray:
     highest = np.full(len(parts), np.nan)
     highest[known] = np.nanmax(parts[known], axis=1)
     return highest
-
-
-def fitted_on(history: pd.DataFrame) -> dict:
-    """Name the entities and the last moment of a history, as tables carry them (`stability.schema.FittedOn`).
-
-    Parameters
-    ----------
-    history : DataFrame, (entity, timestamp) x metrics
-        In contract form.
-
-    Returns
-    -------
-    dict
-        ``{"entities": [...], "until": ISO time}``.
-
-    Raises
-    ------
-    ContractError
-        When the history has no rows.
-    """
-    if history.empty:
-        raise ContractError(file="history", expected="rows", got="none", remedy="give telemetry from before the test")
-    entities, stamps = (history.index.get_level_values(level) for level in ("entity", "timestamp"))
-    return {"entities": list(entities.unique()), "until": stamps.max().isoformat()}
-
-
-def check_scores(scores: pd.Series) -> pd.Series:
-    """Bring one detector's scores into contract form.
-
-    Parameters
-    ----------
-    scores : Series of float64, (entity, timestamp)
-        Named after its detector.
-
-    Returns
-    -------
-    Series
-        The scores in contract form: sorted, with the entity as a level.
-
-    Raises
-    ------
-    ContractError
-        When they are no Series, have no name, or are no column of a scores table.
-    """
-    if not isinstance(scores, pd.Series) or scores.name is None:
-        got = f"a {type(scores).__name__}" + (" without a name" if isinstance(scores, pd.Series) else "")
-        raise ContractError(file="scores", expected="a Series named after its detector", got=got)
-    return validate(scores, "scores")[scores.name]
-
-
-def runs(index: pd.MultiIndex) -> tuple[pd.Index, np.ndarray]:
-    """Find the entities of a panel's index and where the rows of each begin.
-
-    Parameters
-    ----------
-    index : MultiIndex (entity, timestamp), sorted
-
-    Returns
-    -------
-    entities : Index, shape (n,)
-    starts : array of int64, shape (n + 1,)
-        Position of each entity's first row; the last number is the count of rows.
-
-    Examples
-    --------
-    >>> runs(pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["entity", "timestamp"]))[1].tolist()
-    [0, 2, 3]
-    """
-    codes, entities = index.get_level_values("entity").factorize()
-    return entities, np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 __all__ = ["VARIANTS", "MeanShift"]
 
-import numbers
 
 import numba
 import numpy as np
 import pandas as pd
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
 from stability.schema import ContractError, nearest
 
 VARIANTS = ("global", "windowed", "recursive")
@@ -95,16 +96,13 @@ class MeanShift(Detector):
     ):
         if variant not in VARIANTS:
             raise ContractError(column="variant", expected="a variant", got=variant, remedy=nearest(variant, VARIANTS))
-        for name, value in {"window": window, "forgetting": forgetting, "warmup": warmup, "floor": floor}.items():
-            if isinstance(value, bool) or not isinstance(value, numbers.Real):
-                raise ContractError(column=name, expected="a number", got=value, remedy="leave it out for the default")
-        if not 0 < forgetting <= 1:
+        whole(window=window, warmup=warmup)
+        above_zero(forgetting=forgetting, floor=floor)
+        if forgetting > 1:
             raise ContractError(column="forgetting", expected="a factor above 0 and at most 1", got=forgetting)
         if warmup < 2 or (variant == "windowed" and warmup > window):
             expected = "a whole number from 2 up, and not above window"
             raise ContractError(column="warmup", expected=expected, got=f"{warmup} with window {window}")
-        if not floor > 0:
-            raise ContractError(column="floor", expected="a share above 0", got=floor, remedy="keep the default, 0.01")
         self.variant, self.window, self.forgetting = variant, window, forgetting
         self.warmup, self.floor = warmup, floor
 

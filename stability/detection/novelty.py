@@ -7,8 +7,10 @@ __all__ = ["CHANNELS", "Novelty"]
 import numba
 import numpy as np
 
-from stability.detection.manner import Detector, Rows
-from stability.detection.season import nearest, place_of, remember, slots_of
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.season import enter, nearest, remember, slots_of
+from stability.detection.settings import whole
 from stability.schema import ContractError
 
 GROUPS = {
@@ -96,10 +98,8 @@ class Novelty(Detector):
         season: float = 86_400.0,
         seasons: int = 8,
     ):
-        numbers = {"known": known, "apart": apart, "warmup": warmup, "memory": memory, "seasons": seasons}
-        for name, value in numbers.items():
-            if value < (name != "apart"):
-                raise ContractError(column=name, expected="a whole number from 1 up", got=value)
+        whole(known=known, warmup=warmup, memory=memory, seasons=seasons)
+        whole(0, apart=apart)
         if not 0 <= season < float("inf"):
             raise ContractError(column="season", expected="seconds, or 0 without a season", got=season)
         self.known, self.apart, self.warmup, self.memory = known, apart, warmup, memory
@@ -150,7 +150,7 @@ def _walk(
     found = np.zeros(top.shape[2])
     for e in range(starts.size - 1):
         for i in range(starts[e], starts[e + 1]):
-            place, ago = place_of(times[i], slot[e], season, seasonal_at[e], seasonal.shape[3])
+            place, ago = enter(times[i], slot[e], season, seasonal_at[e], seasonal[e])
             for m in range(values.shape[1]):
                 x = values[i, m]
                 if np.isnan(x):
@@ -178,8 +178,6 @@ def _walk(
                 gain = 1 / min(count[e, m], memory)
                 centre[e, m] += gain * (x - centre[e, m])
                 size[e, m] += gain * (abs(x) - size[e, m])
-            if place >= 0:
-                seasonal_at[e, place] = times[i]
     return scores
 
 

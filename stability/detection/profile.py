@@ -9,7 +9,9 @@ import itertools
 import numba
 import numpy as np
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
 from stability.detection.subspace import standard
 from stability.schema import ContractError
 
@@ -47,7 +49,9 @@ class LeftProfile(Detector):
     name = "left_profile"
 
     def __init__(self, *, window: int = 32, memory: int = 2000, floor: float = 0.01):
-        if window < 2 or memory < 2 * window:
+        whole(2, window=window, memory=memory)
+        above_zero(floor=floor)
+        if memory < 2 * window:
             expected = "a window of 2 or more, and a memory of at least two windows"
             raise ContractError(column="window", expected=expected, got=f"{window} with memory {memory}")
         self.window, self.memory, self.floor = window, memory, floor

@@ -81,9 +81,8 @@ def load(path: str | Path) -> Detector:
         said = json.loads(str(arrays.pop("said")))
         name = said["detector"]
         settings = {key: tuple(v) if isinstance(v, list) else v for key, v in said["settings"].items()}
+        return DETECTORS[one_of(name, DETECTORS, "detector")](**settings)._restore(said, arrays)
     except FileNotFoundError:
         raise ContractError(file=path, expected=expected, got="no file") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ContractError(file=path, expected=expected, got=f"{type(error).__name__}: {error}") from None
-    made = DETECTORS[one_of(name, DETECTORS, "detector")](**settings)
-    return made._restore(said, arrays)

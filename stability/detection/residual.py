@@ -13,9 +13,10 @@ import numpy as np
 from stability.decomposition.filtering import STATE
 from stability.decomposition.profile import Learnt, learn
 from stability.decomposition.state import run, stack
-from stability.detection.manner import Detector, Rows
-from stability.detection.season import nearest, place_of, remember, slots_of
-from stability.schema import ContractError
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.season import enter, nearest, remember, slots_of
+from stability.detection.settings import above_zero, whole
 
 TO_SIGMA = 1.4826  # standard deviation over median absolute deviation of a Gaussian
 MIN_DIFFERENCES = 8  # of a season, from which a scale is taken
@@ -61,9 +62,7 @@ class Residual(Detector):
         resolution: int = 288,
         floor: float = 0.001,
     ):
-        for name, value in {"season_cycles": season_cycles, "clip": clip, "floor": floor}.items():
-            if not 0 < value < np.inf:
-                raise ContractError(column=name, expected="a number above 0", got=value)
+        above_zero(season_cycles=season_cycles, clip=clip, floor=floor)
         self.periods, self.level_time, self.season_cycles = periods, level_time, season_cycles
         self.clip, self.resolution, self.floor = clip, resolution, floor
 
@@ -100,7 +99,7 @@ class Residual(Detector):
         series = len(rows.entities) * metrics
         flat = {key: kept.reshape(series, *kept.shape[2:]) for key, kept in state.items()}
         parts = np.empty(rows.values.shape)
-        live = len(rows.times) == len(rows.entities) and len(set(rows.times.tolist())) <= 1
+        live = bool((np.diff(rows.starts) == 1).all()) and len(set(rows.times.tolist())) <= 1
         for a, b in [(0, len(rows.times))] if live and len(rows.times) else itertools.pairwise(rows.starts):
             first = a if live else np.searchsorted(rows.starts, a, side="right") - 1
             which = np.arange(first * metrics, (b if live else first + 1) * metrics)
@@ -132,8 +131,8 @@ class SeasonalDifference(Detector):
     name = "seasonal_difference"
 
     def __init__(self, *, season: float = 86_400.0, seasons: int = 8, floor: float = 0.01):
-        if not 0 < season < np.inf or seasons < 1:
-            raise ContractError(column="season", expected="seconds above 0, and one season or more", got=season)
+        above_zero(season=season, floor=floor)
+        whole(seasons=seasons)
         self.season, self.seasons, self.floor = season, seasons, floor
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -172,12 +171,11 @@ def _gaps(values, times, starts, slot, season, scale, seasonal, seasonal_at):
     gaps = np.full(values.shape, np.nan)
     for e in range(starts.size - 1):
         for i in range(starts[e], starts[e + 1]):
-            place, known = place_of(times[i], slot[e], season, seasonal_at[e], seasonal.shape[3])
+            place, known = enter(times[i], slot[e], season, seasonal_at[e], seasonal[e])
             if place < 0:
                 continue
             for m in range(values.shape[1]):
                 if np.isnan(values[i, m]):
                     continue
                 gaps[i, m] = abs(nearest(values[i, m], seasonal[e, m, place], known)) / scale[e, m]
-            seasonal_at[e, place] = times[i]
     return gaps

@@ -9,7 +9,9 @@ import itertools
 import numba
 import numpy as np
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
 from stability.schema import ContractError
 
 NOTHING = 1e-9  # share of the variance below which a direction is rounding
@@ -43,8 +45,8 @@ class Pca(Detector):
 
     Notes
     -----
-    A missing value counts as the mean, so that it neither adds to the score nor hides the rest. A row without any
-    value is not judged.
+    A missing value counts as the mean, so that it neither adds to the score nor hides the rest; with `smooth`, what its
+    metric added in the rows before is left out while it is missing. A row without any value is not judged.
 
     References
     ----------
@@ -62,12 +64,12 @@ class Pca(Detector):
         clip: float = 20.0,
         floor: float = 0.01,
     ):
-        if not 0 <= explained[0] < explained[1] <= 1:
+        above_zero(clip=clip, floor=floor)
+        whole(smooth=smooth)
+        if not isinstance(explained, list | tuple) or len(explained) != 2 or not 0 <= explained[0] < explained[1] <= 1:
             raise ContractError(
                 column="explained", expected="two shares from 0 to 1, the lower first", got=str(explained)
             )
-        if smooth < 1:
-            raise ContractError(column="smooth", expected="a number of rows from 1 up", got=smooth)
         self.explained, self.smooth, self.clip, self.floor = explained, smooth, clip, floor
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -93,7 +95,7 @@ class Pca(Detector):
 
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
         parts, missing = np.empty(rows.values.shape), np.isnan(rows.values)
-        if len(rows.entities) == len(rows.values):  # live: a row each
+        if (np.diff(rows.starts) == 1).all():  # live: a row each
             z = self._z(rows.values, learnt["mean"], learnt["scale"])
             parts[:] = z - np.einsum("emk,ek->em", learnt["rebuilt"], z)
         else:

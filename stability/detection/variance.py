@@ -8,7 +8,9 @@ import numba
 import numpy as np
 from scipy import stats
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import whole
 from stability.schema import ContractError
 
 TESTS = ("f", "levene")
@@ -46,6 +48,7 @@ class VarianceTest(Detector):
     def __init__(self, *, test: str = "levene", window: int = 30, reference: int = 300):
         if test not in TESTS:
             raise ContractError(column="test", expected="'f' or 'levene'", got=repr(test))
+        whole(window=window, reference=reference)
         if not 3 <= window <= reference:
             raise ContractError(column="window", expected="from 3 up to reference", got=f"{window} with {reference}")
         self.test, self.window, self.reference = test, window, reference

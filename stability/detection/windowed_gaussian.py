@@ -9,7 +9,9 @@ import math
 import numba
 import numpy as np
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import whole
 from stability.schema import ContractError
 
 SMALLEST = 1e-6  # Numenta's deviation in place of exactly 0
@@ -115,7 +117,8 @@ def gaussian_tail(values: np.ndarray, window: int = 6400, step: int = 100, decim
 
 
 def _check(window: int, step: int) -> None:
-    if not 1 <= step <= window:
+    whole(window=window, step=step)
+    if not step <= window:
         expected = "a whole number from 1 up to the window"
         raise ContractError(column="step", expected=expected, got=f"step {step} with window {window}")
 
