@@ -6,6 +6,7 @@ __all__ = ["Training", "Windows", "device_of", "load_weights", "save_weights", "
 
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -55,12 +56,12 @@ class Windows:
     """
 
     def __init__(self, values: np.ndarray, starts: np.ndarray, length: int, *, later: float = 0.0) -> None:
-        if not 1 <= length:
+        if not length >= 1:
             raise ContractError(column="length", expected="a number of rows from 1 up", got=length)
         self.length = length
         self.values = torch.from_numpy(np.ascontiguousarray(values, dtype="float32"))
         first, held = [], []
-        for a, b in zip(starts[:-1], starts[1:], strict=True):
+        for a, b in itertools.pairwise(starts):
             border = b - int(later * (b - a))
             first.append(np.arange(a, max(border - length + 1, a)))
             held.append(np.arange(border, max(b - length + 1, border)))
@@ -124,6 +125,7 @@ def train(
     epochs: int = 30,
     patience: int = 5,
     batch: int = 256,
+    every: int = 1,
     rate: float = 3e-3,
     decay: float = 1e-4,
     clip: float = 1.0,
@@ -150,6 +152,9 @@ def train(
         At most so many passes; stop after so many without a new best.
     batch : int
         Windows of a step.
+    every : int
+        An epoch takes one in so many of the windows, others each time: where a window's loss is over all of its rows,
+        its neighbours say nearly the same.
     rate, decay : float
         Of AdamW, with a rate that rises and falls once.
     clip : float
@@ -181,11 +186,12 @@ def train(
     place = device_of(device)
     with _seeded(seed), _threads():
         net = make().to(place)
-        steps = math.ceil(len(windows.training) / batch)
+        taken = math.ceil(len(windows.training) / every)
+        steps, held = math.ceil(taken / batch), windows.held[::every]
         optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=decay, foreach=True)
         pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step / (epochs * steps)))
         run = _Run(net, optimizer, pace)
-        print_of = _fingerprint(net, windows, epochs, patience, batch, rate, decay, clip, seed, str(place))
+        print_of = _fingerprint(net, windows, epochs, patience, batch, every, rate, decay, clip, seed, str(place))
         if checkpoint is not None and Path(checkpoint).exists():
             run.resume(Path(checkpoint), print_of, steps)
         resumed, begun = run.epoch, time.perf_counter()
@@ -193,10 +199,10 @@ def train(
         with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not progress, leave=False) as bar:
             while run.epoch < epochs and run.epoch - run.best_at <= patience:
                 torch.manual_seed(_seed_of(seed, run.epoch))
-                shuffled = windows.training[torch.randperm(len(windows.training))]
+                shuffled = windows.training[torch.randperm(len(windows.training))[:taken]]
                 losses = {"training": _epoch(net, loss, windows, shuffled, batch, place, (optimizer, pace, clip))}
-                if len(windows.held):
-                    losses["held"] = _epoch(net, loss, windows, windows.held, batch, place)
+                if len(held):
+                    losses["held"] = _epoch(net, loss, windows, held, batch, place)
                 if run.epoch == 0 and not math.isfinite(losses["training"]):
                     raise ContractError(file="loss", expected="a finite number", got=losses["training"])
                 run.note(losses)
@@ -208,7 +214,7 @@ def train(
                 bar.update()
         seconds = time.perf_counter() - begun
         net.load_state_dict(run.best)
-    done = (run.epoch - resumed) * len(windows.training)
+    done = (run.epoch - resumed) * taken
     speed = done / seconds if done else 0.0
     return net.eval(), Training(run.curves, run.best_at, seconds, speed, str(place), resumed)
 

@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
 from stability.detection.season import SLOTS, slots_of
+from stability.detection.settings import above_zero, whole
 from stability.schema import ContractError
 
 TO_SIGMA = 1.4826  # standard deviation over median absolute deviation of a Gaussian
@@ -87,13 +89,11 @@ class Arima(Detector):
     name = "arima"
 
     def __init__(self, *, ar: int = 4, ma: int = 2, season: float = 86_400.0, rows: int = 5_000, floor: float = 0.001):
-        for name, value, least in (("ar", ar, 0), ("ma", ma, 0), ("rows", rows, FEWEST)):
-            if value < least:
-                raise ContractError(column=name, expected=f"a whole number from {least} up", got=value)
+        whole(0, ar=ar, ma=ma)
+        whole(FEWEST, rows=rows)
+        above_zero(floor=floor)
         if not 0 <= season < np.inf:
             raise ContractError(column="season", expected="seconds, or 0 without a season", got=season)
-        if not 0 < floor < np.inf:
-            raise ContractError(column="floor", expected="a share above 0", got=floor)
         self.ar, self.ma, self.season, self.rows, self.floor = ar, ma, season, rows, floor
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -114,9 +114,6 @@ class Arima(Detector):
     def _series(self, times: np.ndarray, values: np.ndarray, slot: float) -> dict[str, np.ndarray]:
         profile = _profile(times, values, slot, self.season * 1e6)
         flat = values - _at(profile, times, slot, self.season * 1e6)
-        known = flat[~np.isnan(flat)]
-        reach = np.ptp(known) if len(known) else 0.0
-        least = self.floor * (reach if reach > 1e-12 * np.abs(known).max(initial=0.0) else np.abs(known).max(initial=0.0) or 1 / self.floor)
         order = fit_order(flat[-self.rows :], self.ar, self.ma)
         ar, ma = np.zeros(self.ar), np.zeros(self.ma)
         ar[: len(order.ar)], ma[: len(order.ma)] = order.ar, order.ma
@@ -124,10 +121,15 @@ class Arima(Detector):
         head = np.array([float(order.differenced), order.mean])
         growth = _growth(ar, ma, order.differenced)
         missed = _filter(flat, ar, ma, head, state)
-        spread = missed[~np.isnan(missed)]
-        middle = TO_SIGMA * np.median(np.abs(spread)) if len(spread) else 0.0
-        usual = np.clip(spread, -CUT * middle, CUT * middle).std() if middle > 0 else spread.std() if len(spread) else 0.0
-        return {"ar": ar, "ma": ma, "head": head, "growth": growth, "profile": profile, "scale": np.array(max(usual, least))}
+        scale = np.array(max(_spread(missed), self._least(flat)))
+        return {"ar": ar, "ma": ma, "head": head, "growth": growth, "profile": profile, "scale": scale}
+
+    def _least(self, values: np.ndarray) -> float:
+        """Smallest deviation: a share of the range, else of the level, else of 1."""
+        known = values[~np.isnan(values)]
+        level = np.abs(known).max(initial=0.0)
+        reach = np.ptp(known) if len(known) else 0.0
+        return self.floor * (reach if reach > 1e-12 * level else level or 1.0)
 
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
         return {"state": np.tile(_begin_series(self.ar, self.ma), (entities, metrics, 1))}
@@ -179,14 +181,22 @@ def fit_order(values: np.ndarray, ar: int, ma: int) -> Order:
             misses = missed[LONGEST:][~np.isnan(missed[LONGEST:])]
             if len(misses) < FEWEST // 2:
                 continue
-            spread = TO_SIGMA * np.median(np.abs(misses)) or misses.std()
-            size = np.mean(np.clip(misses, -CUT * spread, CUT * spread) ** 2)
+            size = _spread(misses) ** 2
             criterion = len(misses) * np.log(max(size, np.finfo(float).tiny)) + np.log(len(misses)) * (
                 len(order.ar) + len(order.ma) + (not differenced)
             )
             if criterion < lowest - 1e-9 * abs(lowest if np.isfinite(lowest) else 0.0):
                 lowest, best = criterion, order
     return best
+
+
+def _spread(misses: np.ndarray) -> float:
+    """Deviation from 0, of misses that are cut where they are rare; NaN are left out."""
+    known = misses[~np.isnan(misses)]
+    if not len(known):
+        return 0.0
+    usual = TO_SIGMA * np.median(np.abs(known))
+    return float(np.sqrt(np.mean((np.clip(known, -CUT * usual, CUT * usual) if usual > 0 else known) ** 2)))
 
 
 def hannan_rissanen(values: np.ndarray, ar: int, ma: int) -> list[Order]:

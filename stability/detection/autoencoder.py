@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stability.detection.learned import REACH, NetDetector, _scaled
-from stability.detection.manner import Rows
-from stability.schema import ContractError, one_of
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
+from stability.schema import one_of
 
 if TYPE_CHECKING:
     import torch
@@ -64,8 +65,8 @@ class Autoencoder(NetDetector):
     ):
         super().__init__(epochs=epochs, patience=patience, batch=batch, rate=rate, seed=seed, device=device)
         one_of(kind, KINDS, "kind")
-        if window < 1 or code < 1:
-            raise ContractError(column="window, code", expected="from 1 up", got=f"{window}, {code}")
+        whole(window=window, code=code)
+        above_zero(clip=clip)
         self.kind, self.window, self.code, self.clip = kind, window, code, clip
 
     @property
@@ -100,12 +101,15 @@ class Autoencoder(NetDetector):
         return torch.where(there, away, 0.0).sum() / there.sum().clamp(min=1)
 
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
-        return {"lately": np.full((entities, max(self._rows - 1, 0), metrics), np.nan), "read": np.zeros(entities, dtype="int64")}
+        return {
+            "lately": np.full((entities, max(self._rows - 1, 0), metrics), np.nan),
+            "read": np.zeros(entities, dtype="int64"),
+        }
 
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
         values = np.clip(_scaled(rows, learnt), -self.clip, self.clip)
         away = np.full(values.shape, np.nan)
-        if len(values) == len(rows.entities):  # live: a row each
+        if (np.diff(rows.starts) == 1).all():  # live: a row each
             windows = np.concatenate([state["lately"], values[:, None]], axis=1)
             away[:] = self._away(windows)
             state["read"] += 1

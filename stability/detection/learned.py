@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stability.detection.manner import Detector, Rows
+from stability.detection.manner import Detector
+from stability.detection.rows import Rows
+from stability.detection.settings import above_zero, whole
 from stability.detection.subspace import standard
-from stability.schema import ContractError
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +38,9 @@ class NetDetector(Detector):
     of_the_fleet = True  # one net learns from all entities
 
     def __init__(self, *, epochs: int, patience: int, batch: int, rate: float, seed: int, device: str) -> None:
-        for name, value in {"epochs": epochs, "patience": patience, "batch": batch}.items():
-            if value < 1:
-                raise ContractError(column=name, expected="a whole number from 1 up", got=value)
+        whole(epochs=epochs, patience=patience, batch=batch)
+        whole(0, seed=seed)
+        above_zero(rate=rate)
         self.epochs, self.patience, self.batch = epochs, patience, batch
         self.rate, self.seed, self.device = rate, seed, device
 
@@ -54,6 +55,10 @@ class NetDetector(Detector):
         """Rows of a window, where the longest history has so many."""
         raise NotImplementedError
 
+    def _every(self, length: int) -> int:
+        """One in so many windows is taken in an epoch."""
+        return 1
+
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
         from stability import nets
 
@@ -66,7 +71,7 @@ class NetDetector(Detector):
         windows = nets.Windows(values, rows.starts, self._length(int(sizes.max())), later=LATER)
         if len(windows.training):
             settings = {"epochs": self.epochs, "patience": self.patience, "batch": self.batch, "rate": self.rate}
-            settings |= {"seed": self.seed, "device": self.device}
+            settings |= {"seed": self.seed, "device": self.device, "every": self._every(windows.length)}
             net, self.training_ = nets.train(lambda: self._make(shape[1]), self._loss, windows, **settings)
         else:  # a history of a few rows teaches nothing
             net = self._make(shape[1])

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stability.detection.learned import REACH, NetDetector, _scaled
-from stability.detection.manner import Rows
+from stability.detection.rows import Rows
+from stability.detection.settings import whole
 from stability.schema import ContractError
 
 if TYPE_CHECKING:
@@ -68,10 +69,12 @@ class Lstm(NetDetector):
         device: str = "auto",
     ):
         super().__init__(epochs=epochs, patience=patience, batch=batch, rate=rate, seed=seed, device=device)
-        if hidden < 1 or window < 2:
-            raise ContractError(column="hidden, window", expected="from 1 and from 2 up", got=f"{hidden}, {window}")
-        if not horizons or min(horizons) < 1:
-            raise ContractError(column="horizons", expected="whole numbers from 1 up", got=str(horizons))
+        whole(hidden=hidden)
+        whole(2, window=window)
+        if not horizons:
+            raise ContractError(column="horizons", expected="one or more", got="none")
+        for ahead in horizons:
+            whole(horizons=ahead)
         self.hidden, self.horizons, self.window = hidden, horizons, window
 
     def _make(self, metrics: int) -> nn.Module:
@@ -79,6 +82,9 @@ class Lstm(NetDetector):
 
     def _length(self, longest: int) -> int:
         return max(min(self.window, longest // 3), 2)
+
+    def _every(self, length: int) -> int:
+        return max(length // 8, 1)
 
     def _loss(self, net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
         return _loss(net, windows, self.horizons)
@@ -108,7 +114,7 @@ class Lstm(NetDetector):
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
         values, parts = _scaled(rows, learnt), np.full(rows.values.shape, np.nan)
         sizes = np.diff(rows.starts)
-        if len(rows.values) == len(sizes):  # live: a row each
+        if (sizes == 1).all():  # live: a row each
             groups = [(np.arange(len(sizes)), values[:, None])]
         else:
             groups = [(np.array([e]), values[None, a:b]) for e, (a, b) in enumerate(itertools.pairwise(rows.starts))]
