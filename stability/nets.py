@@ -189,18 +189,18 @@ def train(
         taken = math.ceil(len(windows.training) / every)
         steps, held = math.ceil(taken / batch), windows.held[::every]
         optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=decay, foreach=True)
-        pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step / (epochs * steps)))
-        run = _Run(net, optimizer, pace)
+        run = _Run(net, optimizer)
         print_of = _fingerprint(net, windows, epochs, patience, batch, every, rate, decay, clip, seed, str(place))
         if checkpoint is not None and Path(checkpoint).exists():
-            run.resume(Path(checkpoint), print_of, steps)
+            run.resume(Path(checkpoint), print_of)
         resumed, begun = run.epoch, time.perf_counter()
         windows.to(place)
         with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not progress, leave=False) as bar:
             while run.epoch < epochs and run.epoch - run.best_at <= patience:
                 torch.manual_seed(_seed_of(seed, run.epoch))
                 shuffled = windows.training[torch.randperm(len(windows.training))[:taken]]
-                losses = {"training": _epoch(net, loss, windows, shuffled, batch, place, (optimizer, pace, clip))}
+                rates = [rate * _pace((run.epoch * steps + step) / (epochs * steps)) for step in range(steps)]
+                losses = {"training": _epoch(net, loss, windows, shuffled, batch, place, (optimizer, rates, clip))}
                 if len(held):
                     losses["held"] = _epoch(net, loss, windows, held, batch, place)
                 if run.epoch == 0 and not math.isfinite(losses["training"]):
@@ -222,8 +222,8 @@ def train(
 class _Run:
     """What has to survive a kill: weights, moments, the best weights so far, and the curves."""
 
-    def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer, pace) -> None:
-        self.net, self.optimizer, self.pace = net, optimizer, pace
+    def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.net, self.optimizer = net, optimizer
         self.epoch, self.best_at, self.curves = 0, 0, {"training": [], "held": []}
         self.best = _copied(net.state_dict())
 
@@ -244,7 +244,7 @@ class _Run:
         with written_whole(path) as file:
             file.write(save({k: v.contiguous().cpu() for k, v in tensors.items()}, {"said": json.dumps(said)}))
 
-    def resume(self, path: Path, print_of: str, steps: int) -> None:
+    def resume(self, path: Path, print_of: str) -> None:
         tensors, said = _read(path)
         if said.get("of") != print_of:  # of another training: begin anew
             return
@@ -257,9 +257,6 @@ class _Run:
             moments.setdefault(int(number), {})[key] = value
         known = self.optimizer.state_dict()
         self.optimizer.load_state_dict({"state": moments, "param_groups": known["param_groups"]})
-        self.pace.last_epoch = self.epoch * steps - 1
-        self.optimizer.zero_grad()
-        self.pace.step()
 
 
 def _epoch(net, loss, windows, first, batch, place, learning=None) -> float:
@@ -267,16 +264,17 @@ def _epoch(net, loss, windows, first, batch, place, learning=None) -> float:
     net.train(learning is not None)
     total = torch.zeros((), device=place)
     mixed = torch.autocast("cuda", dtype=torch.bfloat16) if place.type == "cuda" else contextlib.nullcontext()
-    for part in first.split(batch):
+    for step, part in enumerate(first.split(batch)):
         with torch.set_grad_enabled(learning is not None), mixed:
             found = loss(net, windows.batch(part))
         if learning is not None:
-            optimizer, pace, clip = learning
+            optimizer, rates, clip = learning
+            for group in optimizer.param_groups:
+                group["lr"] = rates[step]
             optimizer.zero_grad(set_to_none=True)
             found.backward()
             nn.utils.clip_grad_norm_(net.parameters(), clip)
             optimizer.step()
-            pace.step()
         total += found.detach().float() * len(part)
     return float(total) / len(first)
 
