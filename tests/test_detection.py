@@ -17,7 +17,14 @@ from stability.schema import ContractError, validate
 START = pd.Timestamp("2026-01-01", tz="UTC")
 HISTORY, ROWS = 340, 460  # the longest window of a detector is 330 values
 KINDS = ("random", "seasonal", "constant", "gappy", "tiny", "steps")
-JOINT = {"pca", "isolation_forest", "ensemble"}  # a metric's part depends on the row's other metrics
+JOINT = {
+    "pca",
+    "isolation_forest",
+    "ensemble",
+    "lstm",
+    "autoencoder",
+    "autoencoder_convolutional",
+}  # a metric's part depends on the row's other metrics
 every_detector = pytest.mark.parametrize("name", DETECTORS)
 few = settings(max_examples=8, deadline=None)
 
@@ -58,6 +65,12 @@ def cut(frame, moment):
     return frame[frame.index.get_level_values("timestamp") <= moment]
 
 
+def made(name, **settings):
+    """A detector; a net is trained for an epoch, because the manner is the same for one that has learnt little."""
+    brief = {"epochs": 1} if "epochs" in signature(DETECTORS[name]).parameters else {}
+    return DETECTORS[name](**brief, **settings)
+
+
 panels = st.builds(panel, st.lists(st.sampled_from(KINDS), min_size=1, max_size=3), st.integers(0, 1000))
 
 
@@ -66,7 +79,7 @@ panels = st.builds(panel, st.lists(st.sampled_from(KINDS), min_size=1, max_size=
 @given(frame=panels)
 def test_scores_are_numbers_on_the_panels_index(name, frame):
     history, later = split(frame)
-    detector = DETECTORS[name]()
+    detector = made(name)
     assert detector.fit(history) is detector
     scores = detector.score(later)
     assert isinstance(scores, pd.Series)
@@ -82,7 +95,7 @@ def test_scores_are_numbers_on_the_panels_index(name, frame):
 @given(frame=panels)
 def test_a_rows_score_is_made_of_its_parts(name, frame):
     history, later = split(frame)
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     by_metric, score = detector.score_metrics(later), detector.score(later)
     assert list(by_metric.columns) == list(later.columns)
     assert by_metric.notna().any(axis=1).equals(score.notna())
@@ -95,7 +108,7 @@ def test_a_rows_score_is_made_of_its_parts(name, frame):
 @given(frame=panels, until=st.integers(0, ROWS - 1), with_history=st.booleans())
 def test_the_future_changes_no_score(name, frame, until, with_history):
     history, later = split(frame)
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     judged = frame if with_history else later
     moment = START + until * pd.Timedelta("5min")
     whole, prefix = cut(detector.score(judged), moment), detector.score(cut(judged, moment))
@@ -107,7 +120,7 @@ def test_the_future_changes_no_score(name, frame, until, with_history):
 @given(frame=panels, until=st.integers(HISTORY + 20, ROWS - 1))
 def test_another_future_changes_no_score_either(name, frame, until):
     history, later = split(frame)
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     moment = START + until * pd.Timedelta("5min")
     other = later.copy()
     other.loc[other.index.get_level_values("timestamp") > moment] = 1e6
@@ -119,7 +132,7 @@ def test_another_future_changes_no_score_either(name, frame, until):
 @given(frame=panels)
 def test_rows_that_come_live_get_the_numbers_of_the_panel(name, frame):
     history, later = split(frame)
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     scores, parts = detector.score(later), detector.score_metrics(later)
     by_moment = later.reset_index().groupby("timestamp", sort=True)
     for moment, rows in by_moment:
@@ -136,7 +149,7 @@ def test_rows_that_come_live_get_the_numbers_of_the_panel(name, frame):
 @every_detector
 def test_a_detector_goes_on_from_disk_where_it_was(name, tmp_path):
     history, later = split(panel(["random", "gappy", "seasonal"], 14))
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     rows = later.xs("api-1", level="entity")
     one = pd.Index(["api-1"])
 
@@ -159,7 +172,7 @@ def test_a_detector_goes_on_from_disk_where_it_was(name, tmp_path):
 @given(frame=panels)
 def test_contributions_are_shares(name, frame):
     history, later = split(frame)
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     shares = detector.contributions(later)
     assert (shares.fillna(0) >= 0).to_numpy().all()
     total = shares.sum(axis=1)[detector.score(later) > 0]
@@ -207,17 +220,17 @@ def test_pickled_arrays_are_refused(tmp_path):
 @given(frame=panels)
 def test_entities_do_not_touch_each_other(name, frame):
     history, later = split(frame)
-    together = DETECTORS[name]().fit(history).score(later)
+    together = made(name).fit(history).score(later)
     for entity in ("api-1", "db-1"):
         own_history, own = (f[f.index.get_level_values("entity") == entity] for f in (history, later))
-        alone = DETECTORS[name]().fit(own_history).score(own)
+        alone = made(name).fit(own_history).score(own)
         pd.testing.assert_series_equal(together.loc[[entity]], alone)
 
 
 @every_detector
 def test_columns_may_come_in_another_order_or_be_absent(name):
     history, later = split(panel(["random", "seasonal", "steps"], 1))
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     by_metric = detector.score_metrics(later)
     turned = ["metric_2", "metric_0", "metric_1"]
     pd.testing.assert_frame_equal(detector.score_metrics(later[turned]), by_metric[turned])
@@ -232,7 +245,7 @@ def test_columns_may_come_in_another_order_or_be_absent(name):
 @every_detector
 def test_missing_values_are_not_judged_and_hide_nothing_else(name):
     history, later = split(panel(["random", "random"], 2))
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     holed = later.copy()
     holed.iloc[10] = np.nan
     holed.iloc[20, 0] = np.nan
@@ -249,7 +262,7 @@ def test_a_metric_that_is_never_there_is_never_judged(name):
     frame = panel(["random", "random"], 3)
     frame["metric_1"] = np.nan
     history, later = split(frame)
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     assert detector.score_metrics(later)["metric_1"].isna().all()
     assert detector.score(later).notna().all()
 
@@ -260,7 +273,7 @@ def test_what_was_never_seen_scores_highest(name, kind):
     history, later = split(panel([kind], 4))
     broken = later.copy()
     broken.iloc[50:62, 0] += 1e3 * np.array([1.0, 2.0] * 6)
-    scores = DETECTORS[name]().fit(history).score(broken).loc[["api-1"]]
+    scores = made(name).fit(history).score(broken).loc[["api-1"]]
     broke = scores.iloc[50:92]  # the longest of the short windows is 30 values, and the way back is as large a step
     if name == "isolation_forest":  # outside of history is where its extremes are, and rest is never cut
         assert broke.max() >= scores.iloc[:50].quantile(0.9)
@@ -273,7 +286,7 @@ def test_what_was_never_seen_scores_highest(name, kind):
 def test_judging_leaves_the_detector_and_its_input_as_they_were(name):
     history, later = split(panel(["random", "gappy"], 5))
     before = copy.deepcopy((history, later))
-    detector = DETECTORS[name]().fit(history)
+    detector = made(name).fit(history)
     first = detector.score(later)
     detector.score(history)
     pd.testing.assert_series_equal(detector.score(later), first)
@@ -284,8 +297,8 @@ def test_judging_leaves_the_detector_and_its_input_as_they_were(name):
 @every_detector
 def test_fitting_again_forgets_the_first_history(name):
     first, other = panel(["random"], 6), panel(["seasonal"], 7)
-    twice = DETECTORS[name]().fit(split(first)[0]).fit(split(other)[0])
-    once = DETECTORS[name]().fit(split(other)[0])
+    twice = made(name).fit(split(first)[0]).fit(split(other)[0])
+    once = made(name).fit(split(other)[0])
     later = split(other)[1]
     pd.testing.assert_series_equal(twice.score(later), once.score(later))
 
@@ -293,7 +306,7 @@ def test_fitting_again_forgets_the_first_history(name):
 @every_detector
 def test_a_detector_says_what_shaped_it(name):
     history, _ = split(panel(["random"], 8))
-    fitted = DETECTORS[name]().fit(history).fitted_on_
+    fitted = made(name).fit(history).fitted_on_
     assert fitted["entities"] == ["api-1", "db-1"]
     assert pd.Timestamp(fitted["until"]) == history.index.get_level_values("timestamp").max()
 
@@ -302,23 +315,23 @@ def test_a_detector_says_what_shaped_it(name):
 def test_no_history_no_judgement(name):
     frame = panel(["random"], 9)
     with pytest.raises(ContractError, match="fit"):
-        DETECTORS[name]().score(frame)
+        made(name).score(frame)
     with pytest.raises(ContractError, match="history"):
-        DETECTORS[name]().fit(frame.iloc[:0])
+        made(name).fit(frame.iloc[:0])
 
 
 @every_detector
 def test_a_metric_unknown_to_the_history_is_refused(name):
     history, later = split(panel(["random"], 10))
     with pytest.raises(ContractError, match="metric_0"):
-        DETECTORS[name]().fit(history).score(later.rename(columns={"metric_0": "metric_O"}))
+        made(name).fit(history).score(later.rename(columns={"metric_0": "metric_O"}))
 
 
 @every_detector
 def test_an_entity_without_history_raises_nothing_wild(name):
     history, later = split(panel(["random", "constant"], 11))
     newcomer = later.rename(index={"api-1": "new-1"}, level="entity").sort_index()
-    scores = DETECTORS[name]().fit(history).score(newcomer)
+    scores = made(name).fit(history).score(newcomer)
     assert not np.isinf(scores).any()
     assert scores.loc["db-1"].notna().all()
 
@@ -326,14 +339,14 @@ def test_an_entity_without_history_raises_nothing_wild(name):
 @every_detector
 def test_no_rows_no_scores(name):
     history, later = split(panel(["random"], 12))
-    assert DETECTORS[name]().fit(history).score(later.iloc[:0]).empty
+    assert made(name).fit(history).score(later.iloc[:0]).empty
 
 
 @every_detector
 def test_a_single_entity_frame_needs_no_entity_level(name):
     stamps = pd.date_range(START, periods=ROWS, freq="5min", unit="us", name="timestamp")
     frame = pd.DataFrame({"cpu_ratio": values("random", 13)}, index=stamps)
-    scores = DETECTORS[name]().fit(frame.iloc[:HISTORY]).score(frame.iloc[HISTORY:])
+    scores = made(name).fit(frame.iloc[:HISTORY]).score(frame.iloc[HISTORY:])
     assert scores.index.equals(validate(frame.iloc[HISTORY:], "telemetry").index)
 
 
