@@ -39,20 +39,20 @@ def mean_shift_scores(history, values, variant, *, floor=0.01, warmup=30, **sett
 
 def raise_alarms(rows, threshold, *, merge=0.0, minimum_duration=0.0, refractory=0.0):
     """Alarms of one entity's rows (seconds, score), as they would be raised live: (start, end, peak, suppressed)."""
-    alarms, first, latest, latest_row = [], None, None, None
+    alarms, latest, latest_row = [], None, None
     for number, (second, score) in enumerate(rows):
         if not score > threshold:
             continue
-        joins = first is not None and (latest_row == number - 1 or second - latest <= merge)
-        if not joins:
+        if latest is None or not (latest_row == number - 1 or second - latest <= merge):
             first, raised, peak = second, None, -math.inf
         latest, latest_row, peak = second, number, max(peak, score)
-        if raised is None and second - first >= minimum_duration:
-            speaking = [end for start, end, _, quiet in alarms if not quiet]
-            raised = len(alarms)
-            alarms.append((second, second, peak, bool(refractory and speaking and second <= speaking[-1] + refractory)))
-        elif raised is not None:
+        if raised is not None:
             alarms[raised] = (alarms[raised][0], second, peak, alarms[raised][3])
+        spoken = [end for _, end, _, suppressed in alarms if not suppressed]
+        silent = bool(refractory and spoken and second <= spoken[-1] + refractory)
+        if second - first >= minimum_duration and (raised is None or (alarms[raised][3] and not silent)):
+            raised = len(alarms)
+            alarms.append((second, second, peak, silent))
     return alarms
 
 

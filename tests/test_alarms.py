@@ -143,6 +143,16 @@ def test_a_stronger_one_is_not_kept_quiet():
     assert "after the last alarm of web-1" in alarms["reason"].iloc[1]
 
 
+def test_what_is_suppressed_speaks_when_it_grows_or_the_silence_is_over():
+    grows = minutes(*[0] * 5, 10, *[0] * 5, *[5] * 3, *[1000] * 300, 0)
+    alarms = raise_alarms(grows, 3.0, refractory=600, stronger=2.0)
+    assert spans(alarms) == [(300, 300, 10, False), (660, 840, 1000, True), (840, 18780, 1000, False)]
+    assert alarms["suppressed_by"].tolist() == ["", alarms.index[0], ""]
+    assert alarms["reason"].iloc[2] == f"still above 3 after suppression by {alarms.index[0]}; highest 1e+03"
+    lasts = raise_alarms(minutes(10, 0, *[5] * 12, 0), 3.0, refractory=600)
+    assert spans(lasts) == [(0, 0, 10, False), (120, 660, 5, True), (660, 780, 5, False)]
+
+
 def test_what_lasts_becomes_the_new_normal_and_more_than_that_is_news():
     scores = minutes(0, *[3] * 20, 5, 3, 3, 0, 3, 0)
     alarms = raise_alarms(scores, 1.0, new_normal=600)
@@ -156,6 +166,8 @@ def test_quiet_hours_suppress_and_what_goes_on_speaks_afterwards():
     assert alarms["suppressed_by"].tolist() == ["quiet hours", "", ""]
     assert alarms["start"].dt.minute.tolist() == [0, 5, 11]
     assert "quiet hours 22:00-00:05 UTC" in alarms["reason"].iloc[0]
+    lower = raise_alarms(minutes(4, *[2] * 9), 3.0, clear=0.5, quiet=[quiet])
+    assert lower["reason"].iloc[1] == "still above 1.5 after quiet hours; highest 4"
 
 
 def test_quiet_hours_over_midnight_belong_to_the_day_on_which_they_begin():
@@ -186,6 +198,56 @@ def test_connected_entities_are_one_incident_and_the_first_speaks():
     assert incidents(empty("alarms")).empty
 
 
+CHAIN = pd.DataFrame({"source": ["gw", "api"], "target": ["api", "db"], "kind": ["calls", "calls"]})
+
+
+def chained(gw, api, db):
+    return pd.concat([minutes(*values, entity=name) for name, values in {"gw": gw, "api": api, "db": db}.items()])
+
+
+def test_an_incident_reaches_over_entities_that_it_has_silenced():
+    scores = chained([0, 0, 0, 0, 2, 0], [0, 0, 0, 2, 0, 0], [0, 0, 2, 0, 0, 0])
+    alarms = raise_alarms(scores, 1.0, topology=CHAIN, together=300).reset_index().set_index("entity")
+    root = alarms.loc["db", "alarm_id"]
+    assert alarms["suppressed_by"].to_dict() == {"db": "", "api": root, "gw": root}
+    assert "of the incident of db: gw calls api" in alarms.loc["gw", "reason"]
+    assert incidents(alarms.reset_index().set_index("alarm_id"))["entities"].tolist() == ["db,api,gw"]
+
+
+def test_one_of_an_incident_speaks_when_it_grows_or_the_first_is_over():
+    grows = raise_alarms(
+        chained([0] * 8, [0, 2, 2, 9, 9, 2, 2, 0], [3] * 7 + [0]), 1.0, topology=CHAIN, together=60, stronger=2.0
+    )
+    assert spans(grows[grows["entity"] == "api"]) == [(60, 180, 9, True), (180, 360, 9, False)]
+    over = raise_alarms(chained([0] * 8, [0, *[2] * 6, 0], [2, 2, *[0] * 6]), 1.0, topology=CHAIN, together=120)
+    assert spans(over[over["entity"] == "api"]) == [(60, 240, 2, True), (240, 360, 2, False)]
+    calm_between = chained([0, 0, *[2] * 8], [0, 2, 2, *[0] * 7], [3] * 10)
+    alarms = raise_alarms(calm_between, 1.0, topology=CHAIN, together=60)
+    assert alarms["entity"][alarms["suppressed_by"] == ""].tolist() == ["db"]
+
+
+def test_together_needs_a_topology():
+    with pytest.raises(ContractError, match="give `topology`"):
+        raise_alarms(minutes(2), 1.0, together=60)
+
+
+def test_rows_without_a_score_end_a_live_alarm():
+    desk = Desk(AlarmPolicy(1.0, merge=120), "novelty")
+    for minute, score in enumerate([2.0, np.nan, np.nan, np.nan]):
+        desk.update([minute * 60_000_000], ["web-1"], [score])
+        assert desk.table()["end"].isna().tolist() == [minute < 3]
+    assert desk.table()["end"].tolist() == [pd.Timestamp(0, tz="UTC")]
+
+
+def test_live_rows_have_a_score_each():
+    desk = Desk(AlarmPolicy(1.0), "novelty")
+    with pytest.raises(ContractError, match="a score each"):
+        desk.update([0, 1], ["web-1", "web-2"], [2.0])
+    with pytest.raises(ContractError, match="a score each"):
+        desk.update([0], ["web-1"], [2.0], [])
+    assert desk.table().empty
+
+
 def test_severity_follows_the_score_and_silence():
     alarms = raise_alarms(minutes(2, 0, 7, 0, 0, 0, 2), 2.0 - 1e-9, critical=3.0, refractory=60)
     assert alarms["severity"].tolist() == ["warning", "critical", "warning"]
@@ -213,7 +275,8 @@ def test_severity_follows_the_score_and_silence():
 def test_rows_that_come_live_raise_the_same_alarms(values, rules):
     rules = rules | ({"of": max(rules.get("of", 2), 2)} if "flagged" in rules else {})
     half = len(values) // 2
-    scores = pd.concat([minutes(*values, entity="api"), minutes(*values[half:], *values[:half], entity="web")])
+    each = {"api": values, "web": values[half:] + values[:half], "shop": values[::-1]}
+    scores = pd.concat([minutes(*own, entity=name) for name, own in each.items()]).sort_index()
     batch = raise_alarms(scores, 1.0, topology=CALLS, **rules)
     desk = Desk(AlarmPolicy(1.0, **rules), "mean_shift", CALLS)
     live = []
@@ -240,11 +303,53 @@ def test_episodes_number_the_runs():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"merge": -1.0}, {"minimum_duration": np.nan}, {"refractory": -0.1}, {"clear": 0}, {"flagged": 2}, {"mege": 3}],
+    [
+        {"merge": -1.0},
+        {"minimum_duration": np.nan},
+        {"refractory": -0.1},
+        {"together": "60"},
+        {"clear": 0},
+        {"flagged": 2},
+        {"flagged": 1.5, "of": 2.5},
+        {"quiet": QuietHours(dt.time(22), dt.time(6))},
+        {"quiet": ["22:00-06:00"]},
+        {"mege": 3},
+    ],
 )
 def test_impossible_times_are_refused(wrong):
     with pytest.raises(ContractError, match=next(iter(wrong))):
         raise_alarms(minutes(1.0), 1.0, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"zone": "Mars/X"}, "zone"),
+        ({"zone": "../etc"}, "zone"),
+        ({"zone": None}, "zone"),
+        ({"end": dt.time(22)}, "end"),
+        ({"begin": "22:00"}, "begin"),
+        ({"days": [7]}, "days"),
+        ({"days": 4}, "days"),
+    ],
+)
+def test_impossible_quiet_hours_are_refused(wrong, named):
+    with pytest.raises(ContractError, match=named):
+        QuietHours(**{"begin": dt.time(22), "end": dt.time(6)} | wrong)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, "high", None, True, {"web-1": np.nan}])
+def test_impossible_thresholds_are_refused(wrong):
+    with pytest.raises(ContractError, match="threshold"):
+        AlarmPolicy(wrong)
+
+
+@pytest.mark.parametrize("numbers", [[np.nan], [1.0, 2.0], ["high"]])
+def test_an_entity_has_one_threshold(numbers):
+    limits = pd.Series(numbers, index=["web-1"] * len(numbers))
+    for call in (raise_alarms, episodes):
+        with pytest.raises(ContractError, match=r"threshold.*'web-1'"):
+            call(minutes(2.0), limits)
 
 
 def test_scores_without_a_name_are_refused():
@@ -281,3 +386,22 @@ def test_contributions_are_shares_of_the_alarms_rows_and_values_at_their_height(
     assert found["value"].to_dict() == {"m0": 13, "m1": 22}
     assert found["expected"].to_dict() == {"m0": 12, "m1": 21}
     assert alarm_contributions(alarms.iloc[:0], score_metrics, measured).empty
+
+
+def test_a_single_entity_needs_no_name():
+    stamps = pd.date_range(START, periods=3, freq="min", unit="us")
+    parts = pd.DataFrame({"cpu": [0.0, 6.0, 0.0], "queue": [0.0, 2.0, 0.0]}, index=stamps)
+    alarms = raise_alarms(parts.sum(axis=1).rename("pca"), 5.0, score_metrics=parts)
+    assert alarms["metrics"].tolist() == ["cpu,queue"]
+    found = alarm_contributions(alarms, parts, parts * 10, expected=parts).droplevel("alarm_id")
+    assert found[["share", "value", "expected"]].to_numpy().tolist() == [[0.75, 60, 6], [0.25, 20, 2]]
+
+
+def test_parts_of_other_rows_are_refused():
+    scores = minutes(0, 3, 0)
+    parts = pd.DataFrame({"cpu": 1.0}, index=scores.index)
+    with pytest.raises(ContractError, match=r"none of web-1 at 2026-01-01T00:02"):
+        raise_alarms(scores, 2.0, score_metrics=parts.iloc[:2])
+    other = parts.rename(index={"web-1": "web-2"}, level="entity")
+    with pytest.raises(ContractError, match="rows of 'web-1'"):
+        alarm_contributions(raise_alarms(scores, 2.0), other, other)

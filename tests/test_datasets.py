@@ -89,6 +89,12 @@ def test_counters_go_on_over_a_seam_up_to_the_first_restart():
     joined = behind(pieces)["telemetry"]["requests_total"]
     assert joined.dropna().tolist() == [5, 7, 10, 13, 1, 2, 3, 4]
     assert pieces[1]["telemetry"]["requests_total"].iloc[0] == 100, "what was given stays as it is"
+    empty, short = piece("03", [50.0, 51.0]), piece("03", [50.0])
+    empty["telemetry"] = empty["telemetry"].rename(index={"web-1": "web-2"}, level="entity")
+    absent = behind([*pieces[:2], empty, piece("04", [7.0, 8.0])])["telemetry"].loc["web-1", "requests_total"]
+    assert absent.dropna().tolist() == [5, 7, 10, 13, 1, 2, 3, 4]
+    once = behind([pieces[0], piece("02", [np.nan]), short, piece("04", [7.0, 9.0])])["telemetry"]["requests_total"]
+    assert once.dropna().tolist() == [5, 7, 7, 9, 11]
 
 
 def test_a_recording_that_is_altered_or_not_there_is_told(recorded):

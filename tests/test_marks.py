@@ -49,6 +49,21 @@ def test_what_cannot_be_is_refused():
     assert marks("mine").empty
 
 
+@pytest.mark.parametrize(
+    "name", ["../../../tmp/evil", "..", "a/b", "a\\b", "/tmp/evil", "a..b", "a b", "", "a\n", None]
+)
+def test_a_name_leads_nowhere_else(name, workbench):
+    for call in (
+        lambda: mark(name, "web-1", T, T + MINUTE),
+        lambda: marks(name),
+        lambda: unmark(name, "mark"),
+    ):
+        with pytest.raises(ContractError, match="name of a dataset"):
+            call()
+    assert not (home() / "marks").exists()
+    assert len(mark("smd-1.2_x", "web-1", T, T + MINUTE)) == 1
+
+
 def test_several_hands_lose_nothing():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: mark("mine", f"web-{k}", T, T + MINUTE), range(24)))

@@ -75,6 +75,16 @@ def test_what_is_judged_chooses_nothing():
     assert after["threshold"].drop("b").tolist() != before["threshold"].drop("b").tolist()
 
 
+def test_configurations_must_be_of_the_same_rows():
+    scores, windows = configurations(6)
+    with pytest.raises(ContractError, match="one or more, got none"):
+        nab_held_out({}, windows, GROUPS)
+    turned = scores["good"].loc[FILES[::-1]]
+    for other in (scores["good"].iloc[1:], turned, scores["good"].rename(index={"c/2": "c/3"}, level="entity")):
+        with pytest.raises(ContractError, match="the rows of 'bad' in their order, got others in 'good'"):
+            nab_held_out(scores | {"good": other}, windows[:3], GROUPS | {"c/3": "c"})
+
+
 def test_groups_must_be_there():
     scores, windows = configurations(6)
     with pytest.raises(ContractError, match="none for 'c/0'"):

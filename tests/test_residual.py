@@ -69,7 +69,7 @@ def test_impossible_settings_are_refused(wrong):
 
 @pytest.mark.parametrize("minutes", [1, 5, 10])
 def test_a_week_is_remembered_at_any_step(minutes):
-    """Weekdays at 100, weekends at 0: at a minute a place of the season holds five rows, and is one memory all the same."""
+    """Weekdays at 100, weekends at 0; at a minute a place of the season holds five rows, and is one memory."""
     rows = 21 * 1440 // minutes
     stamps = START + pd.timedelta_range(0, periods=rows, freq=f"{minutes}min")
     values = np.where(stamps.weekday < 5, 100.0, 0.0) + np.random.default_rng(0).normal(size=rows)

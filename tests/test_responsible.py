@@ -52,6 +52,19 @@ def test_a_detector_that_says_nothing_gets_what_chance_does(metrics, data):
     assert hits["hit_150"] == pytest.approx(hits["chance_150"])
 
 
+def test_roots_count_once_however_they_are_written():
+    parts = panel(np.ones(10), np.full(10, 2.0), np.zeros(10))
+    hits = responsible_hits(parts, fault("m1,m0"), window(0, 9))
+    for written in ("m1, m0", " m1 ,m0,m1"):
+        pd.testing.assert_frame_equal(responsible_hits(parts, fault(written), window(0, 9)), hits)
+
+
+def test_a_single_entity_needs_no_name():
+    parts = panel(np.ones(10), np.full(10, 2.0))
+    hits = responsible_hits(parts.loc["web-1"], fault("m1", entity="default"), window(0, 9, entity="default"))
+    assert hits.loc["f1", "hit_100"] == 1
+
+
 def test_wrong_questions_are_refused():
     parts = panel(np.ones(10))
     with pytest.raises(ContractError, match="shares"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 __all__ = ["SAMPLE", "SIMULATED", "SUMS", "TESTBED", "behind"]
 
 import functools
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -105,8 +104,8 @@ def behind(pieces: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFra
     """Put the tables of recordings, or of the segments of one, behind each other in time; all have one topology.
 
     The processes of a piece were just started, so that their counters hold what came before it. A counter goes on from
-    where it stood in the piece before, up to its first restart, as if its first second had been like its second: a seam
-    is no event.
+    where it stood last in the pieces before, up to its first restart, as if its first second had been like its second,
+    or had brought nothing where there is no second: a seam is no event.
 
     Parameters
     ----------
@@ -126,26 +125,30 @@ def behind(pieces: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFra
     for name, first in pieces[0].items():
         parts = [first] if name == "topology" else [piece[name] for piece in pieces]
         if name == "telemetry":
-            parts = list(accumulate(parts, _counting_on))
+            parts = list(_counting_on(parts))
         keyed = first.index.names != [None]
         table = pd.concat(parts, ignore_index=not keyed)
         tables[name] = validate(table.sort_index() if keyed else table, name)
     return tables
 
 
-def _counting_on(before: pd.DataFrame, panel: pd.DataFrame) -> pd.DataFrame:
-    panel = panel.copy()
-    for entity in before.index.unique("entity").intersection(panel.index.unique("entity")):
-        for name in filter(is_counter, panel.columns.intersection(before.columns)):
-            stood, own = before.loc[entity, name].dropna(), panel.loc[entity, name].dropna()
-            if stood.empty or len(own) < 2:
-                continue
-            steps = own.diff().fillna(0.0)
-            until = steps.index[int((steps < 0).to_numpy().argmax())] if (steps < 0).any() else None
-            moved = own.index < until if until is not None else slice(None)
-            at = pd.MultiIndex.from_product([[entity], own.index[moved]])
-            panel.loc[at, name] += stood.iloc[-1] + max(steps.iloc[1], 0.0) - own.iloc[0]
-    return panel
+def _counting_on(panels: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    stood: dict[tuple[str, str], float] = {}
+    for given in panels:
+        panel = given.copy()
+        for entity in panel.index.unique("entity"):
+            for name in filter(is_counter, panel.columns):
+                own = panel.loc[entity, name].dropna()
+                if own.empty:
+                    continue
+                if (entity, name) in stood:
+                    steps = own.diff().fillna(0.0)
+                    fell = (steps < 0).to_numpy()
+                    at = pd.MultiIndex.from_product([[entity], own.index[: fell.argmax() if fell.any() else None]])
+                    step = max(steps.iloc[1], 0.0) if len(own) > 1 else 0.0
+                    panel.loc[at, name] += stood[entity, name] + step - own.iloc[0]
+                stood[entity, name] = panel.loc[(entity, own.index[-1]), name]
+        yield panel
 
 
 def _of_each(function):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 __all__ = ["alarm_contributions", "announced", "episodes", "incidents", "raise_alarms"]
 
-import math
-import numbers
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -13,7 +11,7 @@ import numba
 import numpy as np
 import pandas as pd
 
-from stability.detection.policy import AlarmPolicy, Desk
+from stability.detection.policy import AlarmPolicy, Desk, checked_limit
 from stability.detection.rows import check_scores, runs
 from stability.schema import ContractError, empty, one_of, validate
 
@@ -56,7 +54,8 @@ def raise_alarms(
     Raises
     ------
     ContractError
-        When `scores` is no scores table or has no name, a rule is impossible, or an entity has no threshold.
+        When `scores` is no scores table or has no name, a rule is impossible, an entity has no threshold or two, or
+        `score_metrics` lacks rows of `scores`.
 
     Examples
     --------
@@ -73,14 +72,15 @@ def raise_alarms(
         one_of(name, RULES, "rule")
     scores = check_scores(scores)
     limits = _limits(scores, threshold)
-    policy = AlarmPolicy(threshold.to_dict() if isinstance(threshold, pd.Series) else float(threshold), **rules)
+    policy = AlarmPolicy(threshold.to_dict() if isinstance(threshold, pd.Series) else threshold, **rules)
     desk = Desk(policy, scores.name, topology)
     entities, stamps = (scores.index.get_level_values(level) for level in ("entity", "timestamp"))
     values, moments = scores.to_numpy(), stamps.as_unit("us").asi8
     numbers = pd.DataFrame({"row": 1, "judged": ~np.isnan(values)}, index=entities).groupby(level=0).cumsum() - 1
+    by_metric = None if score_metrics is None else _by_metric(score_metrics, scores.index)
     warm = np.flatnonzero(values > policy.clear * limits)
     warm = warm[np.argsort(moments[warm], kind="stable")]
-    parts = _parts(scores.index[warm], score_metrics)
+    parts = _parts(scores.index[warm], by_metric)
     rows = zip(entities[warm], numbers["row"].iloc[warm], numbers["judged"].iloc[warm], strict=True)
     for (entity, row, judged), moment, score, own in zip(rows, moments[warm], values[warm], parts, strict=True):
         desk.row(entity, int(row), int(judged), int(moment), float(score), own)
@@ -108,6 +108,11 @@ def alarm_contributions(
         The contract's `contributions`: of each alarm the metrics with a part in it. `share` is of the parts' sum over
         the alarm's rows; `value` and `expected` are those of the row with the metric's largest part.
 
+    Raises
+    ------
+    ContractError
+        When a table breaks its contract, or `score_metrics` has no rows of an entity with an alarm.
+
     Examples
     --------
     >>> index = pd.MultiIndex.from_product(
@@ -121,8 +126,15 @@ def alarm_contributions(
     cpu      0.75   60.0
     queue    0.25   20.0
     """
+    alarms, score_metrics = validate(alarms, "alarms"), validate(score_metrics, "telemetry", source="score_metrics")
+    panel = validate(panel, "telemetry", source="panel").reindex_like(score_metrics)
+    if expected is not None:
+        expected = validate(expected, "telemetry", source="expected").reindex_like(score_metrics)
     rows = []
     for name, alarm in alarms.iterrows():
+        if alarm["entity"] not in score_metrics.index.unique("entity"):
+            expected_rows = f"rows of {alarm['entity']!r}, which has an alarm"
+            raise ContractError(file="score_metrics", expected=expected_rows, got="none")
         own = (alarm["entity"], slice(alarm["start"], None if pd.isna(alarm["end"]) else alarm["end"]))
         parts = score_metrics.loc[own, :].fillna(0.0)
         total = parts.sum()
@@ -171,6 +183,16 @@ def incidents(alarms: pd.DataFrame) -> pd.DataFrame:
         row = {"incident_id": f"incident/{name}", "alarm_ids": ",".join(part.index), "start": part["start"].min()}
         rows.append(row | {"end": end, "entities": ",".join(dict.fromkeys(part["entity"]))})
     return validate(pd.DataFrame(rows).set_index("incident_id"), "incidents")
+
+
+def _by_metric(score_metrics: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
+    """The metrics' parts in contract form, with every row of the scores."""
+    found = validate(score_metrics, "telemetry", source="score_metrics")
+    if not (there := index.isin(found.index)).all():
+        entity, moment = index[~there][0]
+        expected, got = "every row of the scores", f"none of {entity} at {moment.isoformat()}"
+        raise ContractError(file="score_metrics", expected=expected, got=got)
+    return found
 
 
 def _parts(index: pd.MultiIndex, score_metrics: pd.DataFrame | None) -> Iterator[dict[str, float]]:
@@ -254,15 +276,15 @@ def episodes(scores: pd.Series, threshold: float | pd.Series, *, merge: float = 
 def _limits(scores: pd.Series, threshold: float | pd.Series) -> np.ndarray:
     """The threshold of each row."""
     if not isinstance(threshold, pd.Series):
-        if isinstance(threshold, bool) or not isinstance(threshold, numbers.Real) or math.isnan(threshold):
-            remedy = "choose one with choose_k, or give a Series by entity"
-            raise ContractError(column="threshold", expected="a number", got=threshold, remedy=remedy)
-        return np.full(len(scores), float(threshold))
+        return np.full(len(scores), checked_limit(threshold))
     entities = scores.index.get_level_values("entity")
+    if twice := threshold.index[threshold.index.duplicated()].tolist():
+        raise ContractError(file="threshold", expected="one for every entity", got=f"two for {twice[0]!r}")
     missing = entities.unique().difference(threshold.index)
     if len(missing):
         raise ContractError(file="threshold", expected="a threshold for every entity", got=f"none for {missing[0]!r}")
-    return threshold.reindex(entities).to_numpy("float64")
+    limits = pd.Series({entity: checked_limit(threshold[entity], entity) for entity in entities.unique()}, dtype=float)
+    return limits.reindex(entities).to_numpy("float64")
 
 
 def _flagged_rows(scores: pd.Series, limits: np.ndarray, merge: float) -> pd.DataFrame:

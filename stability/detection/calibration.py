@@ -397,7 +397,8 @@ def _time(scores: pd.Series) -> tuple[float, float]:
     """Seconds between two rows of an entity (the median), and entity-days of judged rows."""
     if scores.notna().sum() < 2:
         raise NotEnoughEvidence(
-            f"A threshold needs scores; {int(scores.notna().sum())} of {len(scores)} rows have one."
+            f"A threshold needs scores; {int(scores.notna().sum())} of {len(scores)} rows have one. Give a history "
+            "that is longer than what the detector has to see first (its warm-up, its season)."
         )
     stamps = scores.index.get_level_values("timestamp").to_series(index=scores.index)
     steps = stamps.groupby(level="entity", sort=False).diff().dt.total_seconds()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["AlarmPolicy", "Desk", "QuietHours"]
 
-import itertools
 import math
+import numbers
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +41,20 @@ class QuietHours:
     zone: str = "UTC"
     days: Sequence[int] = tuple(range(7))
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in ("begin", "end"):
+            if not isinstance(moment := getattr(self, name), time) or moment.tzinfo is not None:
+                raise ContractError(column=name, expected="a time of the day without a zone", got=repr(moment))
+        if self.begin == self.end:
+            raise ContractError(column="end", expected="another time than begin", got=str(self.end))
+        try:
+            ZoneInfo(self.zone)
+        except (KeyError, OSError, TypeError, ValueError):  # unknown, a folder of zones, no text, no name of a zone
+            raise ContractError(column="zone", expected="such as Europe/Berlin", got=repr(self.zone)) from None
+        if not isinstance(self.days, Sequence) or not set(self.days) <= set(range(7)):
+            raise ContractError(column="days", expected="numbers from 0 (Monday) to 6", got=repr(self.days))
+
     def holds(self, moment: int) -> bool:
         """Whether a moment, in microseconds since 1970, lies in them."""
         local = pd.Timestamp(moment, unit="us", tz="UTC").tz_convert(ZoneInfo(self.zone))
@@ -72,15 +86,17 @@ class AlarmPolicy:
     merge : float
         Seconds of calm that do not end it.
     refractory : float
-        Seconds after the end of an alarm during which further ones of the entity are suppressed,
+        Seconds after the end of an alarm during which further ones of the entity are suppressed; what goes on after
+        them speaks then.
     stronger : float
-        unless they are so many times as high.
+        What is more than so many times as high as the alarm that silences it speaks, at once.
     new_normal : float
         Seconds after which what goes on is no alarm any longer but the new normal of the entity: it ends, and scores
         up to its own level are suppressed until they have been clear once.
     together : float
-        Seconds within which the alarms of entities that are connected in the topology are one incident: the first one
-        speaks for all.
+        Seconds within which the alarms of entities that are connected in the topology, also by way of others that
+        have an alarm, are one incident: the first one speaks for all, unless one is `stronger` times as high. What goes
+        on when the first one has been over for so long speaks then.
     quiet : sequence of QuietHours
         What is raised in them is suppressed; what goes on after them speaks then.
     critical : float
@@ -102,30 +118,36 @@ class AlarmPolicy:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        for name in ("minimum_duration", "merge", "refractory", "together"):
-            if not getattr(self, name) >= 0:
-                raise ContractError(column=name, expected="seconds, 0 or more", got=getattr(self, name))
-        if not 0 < self.clear <= 1:
-            raise ContractError(column="clear", expected="a share above 0 and at most 1", got=self.clear)
-        if not 1 <= self.flagged <= self.of:
-            raise ContractError(column="flagged", expected="from 1 to `of`", got=f"{self.flagged} of {self.of}")
-        for name, least in (("stronger", 1), ("new_normal", 0), ("critical", 1)):
-            if not getattr(self, name) > least and getattr(self, name) != least:
-                raise ContractError(column=name, expected=f"{least} or more", got=getattr(self, name))
+        for whose, limit in self.threshold.items() if isinstance(self.threshold, Mapping) else [("", self.threshold)]:
+            checked_limit(limit, whose)
+        times = ("minimum_duration", "merge", "refractory", "together", "new_normal")
+        for name, least in (*((name, 0) for name in times), ("stronger", 1), ("critical", 1)):
+            value, what = getattr(self, name), "" if least else "seconds, "
+            if not isinstance(value, numbers.Real) or not value >= least:
+                raise ContractError(column=name, expected=f"{what}{least} or more", got=repr(value))
+        if not isinstance(self.clear, numbers.Real) or not 0 < self.clear <= 1:
+            raise ContractError(column="clear", expected="a share above 0 and at most 1", got=repr(self.clear))
+        counts = (self.flagged, self.of)
+        if not all(isinstance(count, numbers.Integral) for count in counts) or not 1 <= self.flagged <= self.of:
+            raise ContractError(column="flagged", expected="whole, from 1 to `of`", got=f"{self.flagged} of {self.of}")
+        if not isinstance(self.quiet, Sequence) or not all(isinstance(hours, QuietHours) for hours in self.quiet):
+            raise ContractError(column="quiet", expected="a list of QuietHours", got=repr(self.quiet))
 
     def limit(self, entity: str) -> float:
-        """The threshold of an entity.
-
-        Raises
-        ------
-        ContractError
-            There is none.
-        """
+        """The threshold of an entity; a ContractError where there is none."""
         if not isinstance(self.threshold, Mapping):
             return float(self.threshold)
         if entity not in self.threshold:
             raise ContractError(file="threshold", expected="a threshold for every entity", got=f"none for {entity!r}")
         return float(self.threshold[entity])
+
+
+def checked_limit(limit: float, whose: str = "") -> float:
+    """A threshold, if it is one: NaN would flag nothing, without a word."""
+    if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or math.isnan(limit):
+        got, remedy = f"{limit!r}{f' for {whose!r}' * bool(whose)}", "choose one with choose_k; inf flags nothing"
+        raise ContractError(column="threshold", expected="a number", got=got, remedy=remedy)
+    return float(limit)
 
 
 @dataclass
@@ -160,6 +182,7 @@ class _Desk:
     parts: dict[str, float] = field(default_factory=dict)
     alarm: _Alarm | None = None  # what was raised of it
     last: _Alarm | None = None  # the last one that spoke
+    voice: _Alarm | None = None  # the alarm that speaks for it: `last`, or that of the incident that it is part of
     level: float = -math.inf  # the new normal
 
 
@@ -177,6 +200,9 @@ class Desk:
     """
 
     def __init__(self, policy: AlarmPolicy, detector: str, topology: pd.DataFrame | None = None) -> None:
+        if policy.together and topology is None:
+            expected, remedy = "a topology, which says what is connected", "give `topology`, or leave `together` out"
+            raise ContractError(column="together", expected=expected, got="none", remedy=remedy)
         self.policy, self.detector = policy, detector
         self.desks: dict[str, _Desk] = {}
         self.alarms: list[_Alarm] = []
@@ -209,15 +235,24 @@ class Desk:
         -------
         list of str
             Ids of the alarms that were raised and are not suppressed.
+
+        Raises
+        ------
+        ContractError
+            When there are not as many moments as entities, scores and parts; no row is taken then.
         """
+        given = [list(column) for column in (moments, entities, scores, *([] if parts is None else [parts]))]
+        if len(counts := {len(column) for column in given}) > 1:
+            raise ContractError(file="rows", expected="a moment, an entity and a score each", got=f"{sorted(counts)}")
         known = len(self.alarms)
-        given = parts if parts is not None else itertools.repeat({})
-        for moment, entity, score, own in zip(moments, entities, scores, given, strict=False):
+        for moment, entity, score, *own in zip(*given, strict=True):
             desk = self._desk(entity)
             desk.row += 1
             if not math.isnan(score):
                 desk.judged += 1
-                self.row(entity, desk.row, desk.judged, int(moment), float(score), own)
+                self.row(entity, desk.row, desk.judged, int(moment), float(score), own[0] if own else {})
+            elif desk.on and moment - desk.hot > self.policy.merge * SECOND:
+                self._end(desk)
         return [self._id(alarm) for alarm in self.alarms[known:] if not alarm.suppressed_by]
 
     def table(self) -> pd.DataFrame:
@@ -256,10 +291,9 @@ class Desk:
         return LEVELS[2] if alarm.limit > 0 and alarm.score >= self.policy.critical * alarm.limit else LEVELS[1]
 
     def _desk(self, entity: str) -> _Desk:
-        desk = self.desks.get(entity)
-        if desk is None:
-            desk = self.desks[entity] = _Desk(self.policy.limit(entity))
-        return desk
+        if entity not in self.desks:
+            self.desks[entity] = _Desk(self.policy.limit(entity))
+        return self.desks[entity]
 
     def row(self, entity: str, row: int, judged: int, moment: int, score: float, parts: Mapping[str, float]) -> None:
         """Take one judged row, given its number among all rows and among the judged rows of its entity.
@@ -297,53 +331,62 @@ class Desk:
     def _go_on(self, entity: str, desk: _Desk, moment: int, score: float) -> None:
         alarm, policy = desk.alarm, self.policy
         alarm.end, alarm.score, alarm.parts = moment, desk.peak, dict(desk.parts)
-        if alarm.suppressed_by == QUIET and not self._quiet(moment):
+        by = self._silenced(entity, desk, moment, score)[0] if alarm.suppressed_by else ""
+        if alarm.suppressed_by and (not by or (alarm.suppressed_by == QUIET and by != QUIET)):
             self._end(desk, keep=True)
-            self._raise(entity, desk, moment, score)
+            self._raise(entity, desk, moment, score, after=alarm.suppressed_by)
         elif moment - alarm.start >= policy.new_normal * SECOND:
             alarm.reason += f"; ended after {policy.new_normal:g} s as the new normal"
             desk.level = desk.peak
             self._end(desk)
 
-    def _raise(self, entity: str, desk: _Desk, moment: int, score: float) -> None:
+    def _raise(self, entity: str, desk: _Desk, moment: int, score: float, after: str = "") -> None:
+        """Raise an alarm; of what went on suppressed, `after` says by what."""
         policy = self.policy
-        reason = f"{score:.3g} is above {desk.limit:.3g}"
-        if policy.of > 1:
-            reason += f" in {len(desk.flags)} of the last {policy.of} rows"
-        if policy.minimum_duration:
-            reason += f" since {(moment - desk.begun) / SECOND:g} s"
+        if after:
+            after = after if after == QUIET else f"suppression by {after}"
+            reason = f"still above {policy.clear * desk.limit:.3g} after {after}; highest {desk.peak:.3g}"
+        else:
+            reason = f"{score:.3g} is above {desk.limit:.3g}"
+            reason += f" in {len(desk.flags)} of the last {policy.of} rows" * (policy.of > 1)
+            reason += f" since {(moment - desk.begun) / SECOND:g} s" * (policy.minimum_duration > 0)
         by, why = self._silenced(entity, desk, moment, score)
         alarm = _Alarm(entity, moment, desk.limit, desk.peak, reason + why, moment, True, by, dict(desk.parts))
         self.alarms.append(alarm)
         desk.alarm = alarm
         if not by:
-            desk.last = alarm
+            desk.last = desk.voice = alarm
 
     def _silenced(self, entity: str, desk: _Desk, moment: int, score: float) -> tuple[str, str]:
-        """Who or what suppresses an alarm that is about to be raised, and the words for it."""
+        """Who or what suppresses an alarm that is raised or goes on, and the words for it."""
         policy, last = self.policy, desk.last
-        if quiet := self._quiet(moment):
+        if quiet := next((hours for hours in policy.quiet if hours.holds(moment)), None):
             return QUIET, f"; suppressed in {quiet}"
         soon = last is not None and policy.refractory > 0 and moment <= last.end + policy.refractory * SECOND
-        if soon and score <= policy.stronger * last.score:
+        if soon and not score > policy.stronger * last.score:
             since = (moment - last.end) / SECOND
             return self._id(last), f"; suppressed {since:g} s after the last alarm of {entity}"
-        if policy.together:
-            for other, said in self.near.get(entity, {}).items():
-                speaking = self.desks[other].last if other in self.desks else None
-                if speaking is not None and moment <= speaking.end + policy.together * SECOND:
-                    return self._id(speaking), f"; of the incident of {other}: {said}"
+        if policy.together and (found := self._incident(entity, desk, moment, score)):
+            desk.voice, said = found
+            return self._id(desk.voice), f"; of the incident of {desk.voice.entity}: {said}"
         return "", ""
 
-    def _quiet(self, moment: int) -> QuietHours | None:
-        return next((quiet for quiet in self.policy.quiet if quiet.holds(moment)), None)
+    def _incident(self, entity: str, desk: _Desk, moment: int, score: float) -> tuple[_Alarm, str] | None:
+        """The alarm that speaks already for what goes on, or for an entity that is connected, and how that one is."""
+        lately = moment - max(self.policy.together, self.policy.merge) * SECOND
+        ways = [(desk, "")] if desk.alarm is not None else []
+        ways += [(self.desks[other], said) for other, said in self.near.get(entity, {}).items() if other in self.desks]
+        for other, said in ways:
+            voice = other.voice
+            speaks = voice is not None and voice.entity != entity and min(voice.end, other.hot) >= lately
+            if speaks and not score > self.policy.stronger * voice.score:
+                return voice, said
+        return None
 
     def _end(self, desk: _Desk, keep: bool = False) -> None:
         if desk.alarm is not None:
             desk.alarm.open = False
-        desk.alarm = None
-        if not keep:
-            desk.on = False
+        desk.alarm, desk.on = None, keep
 
 
 def _responsible(parts: Mapping[str, float]) -> str:

@@ -117,7 +117,7 @@ def gaussian_tail(values: np.ndarray, window: int = 6400, step: int = 100, decim
 
 
 def _check(window: int, step: int) -> None:
-    whole(window=window, step=step)
+    whole(step=step, window=window)
     if not step <= window:
         expected = "a whole number from 1 up to the window"
         raise ContractError(column="step", expected=expected, got=f"step {step} with window {window}")

@@ -77,11 +77,19 @@ def nab_held_out(
     Raises
     ------
     ContractError
-        For fewer than two groups, a file without one, and as `nab_score`.
+        For no configuration, configurations whose rows are not the same, fewer than two groups, a file without one, and
+        as `nab_score`.
     """
     weights = profile_of(profile)
+    if not configurations:
+        raise ContractError(file="configurations", expected="one or more", got="none")
+    first, *others = configurations
+    for name in others:
+        if not configurations[name].index.equals(configurations[first].index):
+            expected, got = f"the rows of {first!r} in their order", f"others in {name!r}"
+            raise ContractError(file="configurations", expected=expected, got=got)
     found = {name: nab_steps(scores, windows) for name, scores in configurations.items()}
-    files = next(iter(found.values())).files
+    files = found[first].files
     missing = [entity for entity in files.index if entity not in groups]
     if missing:
         raise ContractError(file="groups", expected="a group for each file", got=f"none for {missing[0]!r}")

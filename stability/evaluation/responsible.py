@@ -44,7 +44,7 @@ def responsible_hits(
     Raises
     ------
     ContractError
-        For a share below 1, and for a root metric that `parts` does not have.
+        For parts that break the contract of telemetry, a share below 1, and a root metric that `parts` does not have.
 
     References
     ----------
@@ -64,14 +64,14 @@ def responsible_hits(
     """
     if wrong := [share for share in shares if not share >= 1]:
         raise ContractError(column="shares", expected="numbers from 1 up", got=wrong[0])
-    faults = validate(faults, "faults")
+    faults, parts = validate(faults, "faults"), validate(parts, "telemetry", source="parts")
     names, rows = list(parts.columns), []
     for fault in faults.dropna(subset=["root_metrics"]).itertuples():
         moment = fault.cause_start if fault.impact_start is pd.NaT else fault.impact_start
         own = windows[(windows["entity"] == fault.entity) & (windows["start"] <= moment) & (windows["end"] >= moment)]
         if own.empty or fault.entity not in parts.index.unique("entity"):
             continue
-        roots = fault.root_metrics.split(",")
+        roots = list(dict.fromkeys(name.strip() for name in fault.root_metrics.split(",")))
         if strange := [name for name in roots if name not in names]:
             raise ContractError(file="faults", column="root_metrics", expected="metrics of parts", got=strange[0])
         during = parts.loc[fault.entity].loc[moment : own["end"].max()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["mark", "marks", "unmark"]
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,9 @@ SOURCE = "marked by hand"
 
 
 def _file(dataset: str) -> Path:
+    if not isinstance(dataset, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", dataset) or ".." in dataset:
+        expected = "the name of a dataset: letters, digits, '_', '-' and '.', no '..'"
+        raise ContractError(column="dataset", expected=expected, got=repr(dataset))
     return home() / "marks" / f"{dataset}.parquet"
 
 
@@ -31,6 +35,11 @@ def marks(dataset: str) -> pd.DataFrame:
     DataFrame
         The contract's `faults`, from `marks/<dataset>.parquet` in the workbench's folder; without rows where nothing
         was marked. A spec can name the file as an option of a live source: ``faults: marks/prometheus.parquet``.
+
+    Raises
+    ------
+    ContractError
+        When the name could lead out of that folder: it has other than letters, digits, ``_``, ``-`` and ``.``.
     """
     path = _file(dataset)
     return read_table(path, "faults") if path.is_file() else empty("faults")
@@ -56,7 +65,7 @@ def mark(dataset: str, entity: str, start: pd.Timestamp, end: pd.Timestamp, mode
     Raises
     ------
     ContractError
-        When it ends before it begins, or a moment has no time zone.
+        When it ends before it begins, a moment has no time zone, or as `marks`.
     """
     start, end = (pd.Timestamp(moment) for moment in (start, end))
     for name, moment in (("start", start), ("end", end)):
@@ -91,7 +100,7 @@ def unmark(dataset: str, fault_id: str) -> pd.DataFrame:
     Raises
     ------
     ContractError
-        When there is no such mark.
+        When there is no such mark, or as `marks`.
     """
     with locked(_file(dataset).with_suffix(".lock")):
         before = marks(dataset)
