@@ -764,3 +764,25 @@ def novelty_of(channel, known, apart, warmup, least=0.0, cap=3.0):
                 del events[near[-1]]
             events = sorted([*events, (v, now)], key=lambda event: -event[0])[:known]
     return scores
+
+
+def arima_misses(values, ar, ma, differenced, mean):
+    """Misses of one-step predictions of an ARIMA process; a missing value counts as predicted."""
+    told, level, w, e, misses = False, None, [], [], []
+    for x in values:
+        if not told:
+            misses.append(math.nan)
+            if not math.isnan(x):
+                told, level = True, x
+                w = [] if differenced else [x - mean]
+            continue
+        predicted = mean + sum(c * v for c, v in zip(ar, reversed(w), strict=False))
+        predicted += sum(c * v for c, v in zip(ma, reversed(e), strict=False))
+        base = level if differenced else 0.0
+        if math.isnan(x):
+            misses.append(math.nan)
+            w, e, level = [*w, predicted - mean], [*e, 0.0], base + predicted
+        else:
+            misses.append(x - base - predicted)
+            w, e, level = [*w, x - base - mean], [*e, misses[-1]], x
+    return misses
