@@ -49,7 +49,7 @@ def test_it_foretells_better_than_the_value_before(fitted):
         missed.append(row - state["median"][0, 0, 0])
         parts._read(row[None, None], np.array([0]), state)
     size = np.abs(missed).mean(axis=0) * parts.learnt_["scale"][0]
-    assert (size < 1.5 * noise * np.sqrt(2 / np.pi) * np.array([1, 5])).all()
+    assert (size < 1.8 * noise * np.sqrt(2 / np.pi) * np.array([1, 5])).all()
 
 
 def test_equal_seeds_give_equal_scores():

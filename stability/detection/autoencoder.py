@@ -163,24 +163,27 @@ def _dense(metrics: int, window: int, code: int) -> nn.Module:
 
 
 def _convolutional(metrics: int, window: int, code: int) -> nn.Module:
+    import torch
     from torch import nn
 
-    class LooksBack(nn.Conv1d):
-        def forward(self, values):
-            return super().forward(nn.functional.pad(values, (self.dilation[0] * (self.kernel_size[0] - 1), 0)))
+    class LooksBack(nn.Module):
+        """A convolution over time of three rows that lie `apart`, the last being the row itself."""
 
-    class Turned(nn.Module):
+        def __init__(self, taken: int, given: int, apart: int) -> None:
+            super().__init__()
+            self.apart, self.weigh = apart, nn.Linear(3 * taken, given)
+
         def forward(self, values):
-            return values.transpose(1, 2)
+            rows = values.shape[1]
+            padded = nn.functional.pad(values, (0, 0, 2 * self.apart, 0))
+            return self.weigh(torch.cat([padded[:, k * self.apart : k * self.apart + rows] for k in range(3)], dim=2))
 
     middle, wide = max(1, min(code, metrics // 2)), 32
     return nn.Sequential(
-        Turned(),
-        LooksBack(metrics, wide, 3),
+        LooksBack(metrics, wide, 1),
         nn.SiLU(),
-        LooksBack(wide, middle, 3, dilation=2),
-        LooksBack(middle, wide, 3, dilation=2),
+        LooksBack(wide, middle, 2),
+        LooksBack(middle, wide, 2),
         nn.SiLU(),
-        LooksBack(wide, metrics, 3),
-        Turned(),
+        LooksBack(wide, metrics, 1),
     )

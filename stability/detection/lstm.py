@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stability.detection.learned import REACH, NetDetector, _scaled
+from stability.detection.learned import LATER, REACH, NetDetector, _scaled
 from stability.detection.rows import Rows
 from stability.detection.settings import whole
 from stability.schema import ContractError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LEAST = 0.02  # smallest scale that is foretold, in deviations of the history
+SHORTEST = 0.1  # least stretch: a constant that is foretold to the last bit is no measure
 BEFORE = 8  # rows that the net has read before its words count, in training and at work
 
 
@@ -32,9 +33,9 @@ class Lstm(NetDetector):
 
     .. math:: -\log_{10} P(|X - \mu| \ge |x - \mu|) = \frac{|x - \mu|}{b \ln 10}
 
-    and a metric's part of the score is the mean of this over the horizons. The scales are then stretched, for each
-    entity and metric, until the held-back end of the history is as improbable as it should be. A row's score is the
-    largest of its parts. One net serves all entities; what it has read of each is its state.
+    and a metric's part of the score is the mean of this over the horizons, stretched, for each entity and metric, until
+    one in ten rows of the held-back end of the history has a part above 1. A row's score is the largest of its parts.
+    One net serves all entities; what it has read of each is its state.
 
     Parameters
     ----------
@@ -95,10 +96,9 @@ class Lstm(NetDetector):
         state = self._begin(len(rows.entities), rows.values.shape[1])
         parts = self._walk(rows, learnt, state)
         for e, (a, b) in enumerate(itertools.pairwise(rows.starts)):
-            late = parts[b - max(int(0.2 * (b - a)), 1) : b] * math.log(10)
-            known = ~np.isnan(late)
-            usual = np.where(known.any(axis=0), np.nansum(late, axis=0) / np.maximum(known.sum(axis=0), 1), 1.0)
-            learnt["stretch"][e] = np.maximum(usual, 1.0)  # the mean of |x - mu| / b is 1
+            late = parts[b - max(int(LATER * (b - a)), 1) : b]
+            for m in np.flatnonzero((~np.isnan(late)).any(axis=0)):
+                learnt["stretch"][e, m] = max(np.nanquantile(late[:, m], 0.9), SHORTEST)
         return learnt
 
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
