@@ -84,6 +84,8 @@ SAMPLES = {  # one row that satisfies each contract, with every column
         "metrics": "load",
         "score": 4.0,
         "threshold": 3.0,
+        "severity": "warning",
+        "reason": "4 is above 3",
         "suppressed_by": None,
     },
     "contributions": {"alarm_id": "1", "metric": "load", "share": 0.7, "value": 5.0, "expected": 1.0},

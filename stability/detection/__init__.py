@@ -4,11 +4,9 @@ from stability.detection.alarms import alarm_contributions, announced, episodes,
 from stability.detection.baselines import Difference, Random
 from stability.detection.calibration import (
     Chosen,
-    Tail,
     alarms_per_day,
     choose_k,
     choose_threshold,
-    fit_tail,
     gaussian_alarms_per_day,
     held_back_scores,
 )
@@ -16,6 +14,7 @@ from stability.detection.manner import Detector, Judged
 from stability.detection.mean_shift import MeanShift
 from stability.detection.policy import AlarmPolicy, Desk, QuietHours
 from stability.detection.registry import DETECTORS, load
+from stability.detection.tail import Tail, fit_tail
 from stability.detection.windowed_gaussian import WindowedGaussian
 
 __all__ = [

@@ -5,11 +5,9 @@ from __future__ import annotations
 __all__ = [
     "METHODS",
     "Chosen",
-    "Tail",
     "alarms_per_day",
     "choose_k",
     "choose_threshold",
-    "fit_tail",
     "gaussian_alarms_per_day",
     "held_back_scores",
 ]
@@ -27,6 +25,7 @@ from stability.detection.alarms import episodes
 from stability.detection.manner import Detector
 from stability.detection.rows import check_scores
 from stability.detection.settings import whole
+from stability.detection.tail import fit_tail
 from stability.evaluation import NotEnoughEvidence, observed_spans
 from stability.schema import ContractError, nearest, validate
 
@@ -36,21 +35,9 @@ MIN_PEAKS = (
     30  # peaks under a fitted tail: its shape has a standard error of about (1 + shape) / sqrt(30) = 0.18 and up
 )
 EXTRAPOLATION = 10  # a tail is believed down to one alarm in this many times the observed time
+SURE = 0.99  # of the counts of a Poisson law, beyond which a tail is not believed
 LEVEL = 0.98  # quantile above which the tail begins; Siffert et al. (2017), section 4.1
 DAY = 86_400.0
-
-
-class Tail(NamedTuple):
-    """A generalised Pareto tail above a level: P(excess > y) = (1 + shape y / scale)^(-1 / shape)."""
-
-    shape: float
-    scale: float
-
-    def exceeded_with(self, probability: float) -> float:
-        """Excess over the level that is exceeded with this probability, in the score's unit."""
-        if abs(self.shape) < 1e-9:  # the limit: an exponential tail
-            return -self.scale * math.log(probability)
-        return self.scale / self.shape * (probability**-self.shape - 1)
 
 
 class Chosen(NamedTuple):
@@ -200,9 +187,10 @@ def choose_threshold(
     """Choose the threshold for a wanted number of false alarms by the way that assumes least and that history allows.
 
     That is the quantile where the history holds enough alarms of so rare a kind; else a fitted tail, unless the history
-    itself had more alarms above it than wanted; else, where at least one is to be expected, the quantile all the same
-    (``few``: from n alarms its rate is known to about 1 / sqrt(n) of itself); else the highest score of the history,
-    of which the rate is only known to be below three in the length of the history (95 % confidence, rule of three).
+    itself had so many more alarms above it than wanted as chance has once in a hundred times; else, where at least one
+    is to be expected, the quantile all the same (``few``: from n alarms its rate is known to about 1 / sqrt(n) of
+    itself); else the highest score of the history, of which the rate is only known to be below three in the length of
+    the history (95 % confidence, rule of three).
 
     Parameters
     ----------
@@ -233,19 +221,18 @@ def choose_threshold(
     """
     scores = _sustained(check_scores(scores), flagged, of)
     more = {"false_alarms_per_day": false_alarms_per_day, "merge": merge}
-    chosen = None
+    wanted = false_alarms_per_day * _time(scores)[1]
     for method in ("quantile", "tail"):
         try:
-            chosen = chosen or Chosen(choose_k(scores, method=method, **more), method)
+            k = choose_k(scores, method=method, **more)
         except NotEnoughEvidence:
-            if scores.notna().sum() < 2:
-                raise
-    wanted = false_alarms_per_day * _time(scores)[1]
-    few = Chosen(_quantile_k(scores, wanted, merge), "few") if wanted >= 1 else None
-    if chosen is not None:
-        return few if chosen.method == "tail" and few is not None and few.threshold > chosen.threshold else chosen
-    if few is not None:
-        return few
+            continue
+        if method == "quantile" or _alarms_above(_starts(scores, merge), np.array([k]))[0] <= stats.poisson.ppf(
+            SURE, wanted
+        ):
+            return Chosen(k, method)
+    if wanted >= 1:
+        return Chosen(_quantile_k(scores, wanted, merge), "few")
     return Chosen(float(scores.max()), "highest")
 
 
@@ -314,52 +301,6 @@ def gaussian_alarms_per_day(
     """
     flagged = 1 - (1 - 2 * stats.norm.sf(thresholds)) ** metrics
     return rows_per_day * flagged * (1 - flagged) ** merge_rows
-
-
-def fit_tail(excesses: np.ndarray) -> Tail:
-    """Fit a generalised Pareto tail to excesses over a level, in closed form.
-
-    Parameters
-    ----------
-    excesses : array of float64, shape (n,)
-        Above 0, in the score's unit.
-
-    Returns
-    -------
-    Tail
-
-    Raises
-    ------
-    NotEnoughEvidence
-        Without any excess.
-    ContractError
-        For an excess that is not above 0.
-
-    References
-    ----------
-    Zhang and Stephens (2009), doi 10.1198/tech.2009.08017: the likelihood averaged over a grid, which always answers
-    and needs no iteration (maximum likelihood, as in Siffert et al., may have no maximum).
-
-    Examples
-    --------
-    >>> fit_tail(np.random.default_rng(0).exponential(2.0, size=5_000)).shape < 0.05
-    True
-    """
-    x = np.sort(np.asarray(excesses, dtype="float64"))
-    if not len(x):
-        raise NotEnoughEvidence("A tail needs excesses over its level; there was none.")
-    if not 0 < x[0] <= x[-1] < np.inf:
-        said = "lowest and highest are " + " and ".join(f"{end:g}" for end in (x[0], x[-1]))
-        raise ContractError(column="excesses", expected="finite numbers above 0", got=said, remedy="peaks - level")
-    points = 20 + math.isqrt(len(x))
-    quartile = x[max(round(len(x) / 4) - 1, 0)]
-    grid = 1 / x[-1] + (1 - np.sqrt(points / (np.arange(1, points + 1) - 0.5))) / (3 * quartile)
-    slopes = -np.log1p(-np.outer(grid, x)).mean(axis=1)
-    likelihood = len(x) * (np.log(grid / slopes) + slopes - 1)
-    weights = np.exp(likelihood - likelihood.max())
-    theta = float(np.average(grid, weights=weights))
-    shape = float(np.log1p(-theta * x).mean())
-    return Tail(shape, -shape / theta)
 
 
 def _gaussian_k(wanted: float, rows_per_day: float, metrics: int, merge_rows: int) -> float:

@@ -60,6 +60,7 @@ class WindowedGaussian(Detector):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> index = pd.MultiIndex.from_product(
     ...     [["web-1"], pd.date_range("2026-01-01", periods=4, freq="min", tz="UTC", unit="us")],
     ...     names=["entity", "timestamp"])
