@@ -34,8 +34,9 @@ class Lstm(NetDetector):
     .. math:: -\log_{10} P(|X - \mu| \ge |x - \mu|) = \frac{|x - \mu|}{b \ln 10}
 
     and a metric's part of the score is the mean of this over the horizons, stretched, for each entity and metric, until
-    one in ten rows of the held-back end of the history has a part above 1. A row's score is the largest of its parts.
-    One net serves all entities; what it has read of each is its state.
+    one in ten rows of the held-back end of the history has a part above 1. A row's score is the sum of its parts: the
+    improbability of all of them, were they independent. One net serves all entities; what it has read of each is its
+    state.
 
     Parameters
     ----------
@@ -125,6 +126,9 @@ class Lstm(NetDetector):
                     -1, values.shape[1]
                 )
         return parts
+
+    def _combine(self, parts: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(parts).all(axis=1), np.nan, np.nansum(parts, axis=1))
 
     def _read(self, block: np.ndarray, which: np.ndarray, state) -> np.ndarray:
         """Parts of some entities' rows, shape (entities, rows, metrics); their state goes on."""
