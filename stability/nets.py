@@ -188,7 +188,7 @@ def train(
         net = make().to(place)
         taken = math.ceil(len(windows.training) / every)
         steps, held = math.ceil(taken / batch), windows.held[::every]
-        optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=decay, foreach=True)
+        optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=decay, fused=True)
         run = _Run(net, optimizer)
         print_of = _fingerprint(net, windows, epochs, patience, batch, every, rate, decay, clip, seed, str(place))
         if checkpoint is not None and Path(checkpoint).exists():

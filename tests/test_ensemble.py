@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from series import panel
 
-from stability.detection import DETECTORS, held_back_scores
+from stability.detection import DETECTORS, held_back_scores, load
 from stability.detection.ensemble import Ensemble
 from stability.schema import ContractError
 
@@ -79,3 +79,11 @@ def test_many_entities_of_one_row_are_no_live_batch():
     long = panel(*rng.normal(1000, 1, size=(3, 40)), entity="a")
     ensemble = Ensemble(members=("pca",)).fit(pd.concat([long, *ones]))
     assert ensemble.learnt_["level.pca"][0] < 10
+
+
+def test_nets_may_be_members_and_come_back_from_disk(tmp_path):
+    ensemble = Ensemble(members=("pca", "lstm", "autoencoder", "arima"), folds=2).fit(fleet(0))
+    scores = ensemble.score(fleet(1))
+    read = load(ensemble.save(tmp_path / "ensemble.npz"))
+    assert read.score(fleet(1)).equals(scores)
+    assert scores.notna().mean() > 0.9

@@ -88,9 +88,8 @@ class Autoencoder(NetDetector):
         return learnt
 
     def _build(self) -> None:
-        self._rows = int(self.common_.pop("rows", self._rows if hasattr(self, "_rows") else 1))
+        self._rows = int(self.common_["rows"]) if "rows" in self.common_ else self._rows
         super()._build()
-        self.common_["rows"] = np.array(self._rows)
 
     def _loss(self, net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
         import torch
@@ -102,7 +101,7 @@ class Autoencoder(NetDetector):
 
     def _begin(self, entities: int, metrics: int) -> dict[str, np.ndarray]:
         return {
-            "lately": np.full((entities, max(self._rows - 1, 0), metrics), np.nan),
+            "lately": np.full((entities, self._rows - 1, metrics), np.nan),
             "read": np.zeros(entities, dtype="int64"),
         }
 

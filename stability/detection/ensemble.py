@@ -10,7 +10,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from stability.detection.arima import Arima
+from stability.detection.autoencoder import Autoencoder
 from stability.detection.baselines import Difference
+from stability.detection.lstm import Lstm
 from stability.detection.manner import LARGEST, Detector
 from stability.detection.mean_shift import MeanShift
 from stability.detection.novelty import Novelty
@@ -30,10 +33,14 @@ MEMBERS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
         "seasonal_difference": SeasonalDifference,
         "residual": Residual,
         "novelty": Novelty,
+        "arima": Arima,
+        "lstm": Lstm,
+        "autoencoder": partial(Autoencoder, kind="dense"),
+        "autoencoder_convolutional": partial(Autoencoder, kind="convolutional"),
     }
 )
 """What may be a member."""
-SEASONAL = ("novelty", "seasonal_difference")
+SEASONAL = ("novelty", "seasonal_difference", "arima")
 
 
 class Ensemble(Detector):
@@ -156,6 +163,7 @@ class Ensemble(Detector):
             member.metrics_, member.entities_ = self.metrics_, self.entities_
             member.learnt_, member.common_ = _of(self.learnt_, name), _of(self.common_, name)
             member._state, member._last = _of(self._state, name), self._last
+            member._build()
         return self
 
 

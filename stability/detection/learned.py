@@ -84,14 +84,9 @@ class NetDetector(Detector):
         import torch
 
         net = self._make(len(self.metrics_)).double().eval()
-        stored = {name.removeprefix("net."): torch.from_numpy(np.array(kept)) for name, kept in self.common_.items()}
-        net.load_state_dict(stored)
+        stored = {name: torch.from_numpy(np.array(kept)) for name, kept in self.common_.items()}
+        net.load_state_dict({name[4:]: kept for name, kept in stored.items() if name.startswith("net.")})
         self._net = net
-
-    def _restore(self, said: dict, arrays: dict[str, np.ndarray]) -> Detector:
-        super()._restore(said, arrays)
-        self._build()
-        return self
 
 
 def _scaled(rows: Rows, learnt: dict[str, np.ndarray]) -> np.ndarray:

@@ -287,7 +287,11 @@ class Detector(BaseEstimator):
         self.fitted_on_ = said["fitted_on"]
         live = {"entities": pd.Index(said["live_entities"], dtype="str"), "last": arrays["live_last"]}
         self._live = {**live, "state": group("live.")} if said["live"] else None
+        self._build()
         return self
+
+    def _build(self) -> None:
+        """Make anew, of what was learnt, what is not kept on disk, such as a net."""
 
 
 def _plain(number: Any) -> Any:
