@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from stability.evaluation import NotEnoughEvidence, find_length, vus_pr, vus_roc, vus_scores
+from stability.evaluation import (
+    NotEnoughEvidence,
+    find_length,
+    vus_difference,
+    vus_interval,
+    vus_pr,
+    vus_roc,
+    vus_scores,
+)
 from stability.schema import ContractError
 
 few = settings(max_examples=60, deadline=None)
@@ -202,3 +210,21 @@ def test_smd_scores_are_those_of_tsb_ad(data_mirror, machine, window, prefix, on
         kept = axes[: np.searchsorted(np.cumsum(sizes**2) / np.sum(sizes**2), 0.9) + 1]
         error = ((judged - centre - (judged - centre) @ kept.T @ kept) ** 2).sum(axis=1)
         assert vus_pr(error, label == 1, window) == pytest.approx(expected, abs=0.0006)
+
+
+def test_a_difference_is_taken_in_the_same_drawings():
+    """Of a score and one that is a little worse everywhere: far less uncertain than either."""
+    rng = np.random.default_rng(3)
+    index = pd.MultiIndex.from_product(
+        [["a", "b"], pd.date_range("2026-01-01", periods=600, freq="min", tz="UTC", unit="us")],
+        names=["entity", "timestamp"],
+    )
+    labels = pd.Series(np.arange(1200) % 90 < 12, index=index)
+    score = labels + rng.normal(scale=0.8, size=1200)
+    worse = score + rng.normal(scale=0.4, size=1200)
+    own = {"window": 10, "block": 60, "resamples": 200}
+    gap = vus_difference(score, worse, labels, **own)
+    one, other = (vus_interval(part, labels, **own) for part in (score, worse))
+    assert gap.value == pytest.approx(one.value - other.value)
+    assert gap.hi - gap.lo < 0.7 * (one.hi - one.lo)
+    assert vus_difference(score, score, labels, **own) == (0, 0, 0)

@@ -22,7 +22,7 @@ from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
 from stability.evaluation.resampling import bootstrap_interval, resample_counts, resampling_units
 from stability.evaluation.responsible import responsible_hits
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
-from stability.evaluation.vus import find_length, vus_interval, vus_pr, vus_roc, vus_scores
+from stability.evaluation.vus import find_length, vus_difference, vus_interval, vus_pr, vus_roc, vus_scores
 
 __all__ = [
     "NAB_PROFILES",
@@ -73,6 +73,7 @@ __all__ = [
     "resample_counts",
     "resampling_units",
     "responsible_hits",
+    "vus_difference",
     "vus_interval",
     "vus_pr",
     "vus_roc",
