@@ -71,7 +71,7 @@ def held_back_scores(detector: Detector, history: pd.DataFrame, *, folds: int = 
     Raises
     ------
     ContractError
-        Without any fold or with too few rows for them, and as the detector's `fit`.
+        For a `folds` that is no whole number from 1 up, and as the detector's `fit`.
     """
     whole(folds=folds)
     history = validate(history, "telemetry")
