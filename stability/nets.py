@@ -188,7 +188,8 @@ def train(
         net = make().to(place)
         taken = math.ceil(len(windows.training) / every)
         steps, held = math.ceil(taken / batch), windows.held[::every]
-        optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=decay, fused=True)
+        weights = _at_once(net) if place.type == "cpu" else list(net.parameters())
+        optimizer = torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
         run = _Run(net, optimizer)
         print_of = _fingerprint(net, windows, epochs, patience, batch, every, rate, decay, clip, seed, str(place))
         if checkpoint is not None and Path(checkpoint).exists():
@@ -269,14 +270,25 @@ def _epoch(net, loss, windows, first, batch, place, learning=None) -> float:
             found = loss(net, windows.batch(part))
         if learning is not None:
             optimizer, rates, clip = learning
-            for group in optimizer.param_groups:
-                group["lr"] = rates[step]
-            optimizer.zero_grad(set_to_none=True)
+            group = optimizer.param_groups[0]
+            group["lr"] = rates[step]
+            optimizer.zero_grad(set_to_none=False)
             found.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), clip)
+            nn.utils.clip_grad_norm_(group["params"], clip)
             optimizer.step()
         total += found.detach().float() * len(part)
     return float(total) / len(first)
+
+
+def _at_once(net: nn.Module) -> list[nn.Parameter]:
+    """Lay all weights into one tensor, and their gradients into another, so that an optimizer's step is a few calls."""
+    own = [weight for weight in net.parameters() if weight.requires_grad]
+    sizes = [weight.numel() for weight in own]
+    flat = nn.Parameter(torch.cat([weight.detach().reshape(-1) for weight in own]))
+    flat.grad = torch.zeros_like(flat)
+    for weight, value, slope in zip(own, flat.detach().split(sizes), flat.grad.split(sizes), strict=True):
+        weight.data, weight.grad = value.view_as(weight), slope.view_as(weight)
+    return [flat]
 
 
 def _pace(share: float) -> float:

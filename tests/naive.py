@@ -5,6 +5,7 @@ import math
 import statistics
 
 import numpy as np
+import torch
 from scipy import stats
 
 # --- detection: mean shift, alarms ---------------------------------------------------------------------------------
@@ -786,3 +787,28 @@ def arima_misses(values, ar, ma, differenced, mean):
             misses.append(x - base - predicted)
             w, e, level = [*w, x - base - mean], [*e, misses[-1]], x
     return misses
+
+
+class Cut:
+    """Windows of rows, cut out one by one: what a `DataLoader` is usually given."""
+
+    def __init__(self, values, first, length):
+        self.values, self.first, self.length = torch.from_numpy(np.asarray(values, dtype="float32")), first, length
+
+    def __len__(self):
+        return len(self.first)
+
+    def __getitem__(self, number):
+        return self.values[self.first[number] : self.first[number] + self.length]
+
+
+def train_epoch(net, loss, loader, optimizer, clip=1.0, rates=None):
+    """The usual loop: a step for each batch of a loader."""
+    device = next(net.parameters()).device
+    for number, windows in enumerate(loader):
+        if rates is not None:
+            optimizer.param_groups[0]["lr"] = rates[number]
+        optimizer.zero_grad()
+        loss(net, windows.to(device)).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
+        optimizer.step()

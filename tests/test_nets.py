@@ -1,13 +1,15 @@
 """The training loop: windows as views, seeds that repeat, kills that lose nothing."""
 
+import naive
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.data import DataLoader
 
-from stability.nets import Windows, load_weights, save_weights, train, weights_of
+from stability.nets import Windows, _pace, _seed_of, load_weights, save_weights, train, weights_of
 from stability.schema import ContractError
 
 
@@ -79,6 +81,26 @@ def test_training_stops_when_what_is_held_back_gains_nothing():
     _, told = train(net, loss, Windows(values, starts, 8, later=0.25), epochs=200, patience=3, rate=0.05, device="cpu")
     assert len(told.curves["training"]) < 200
     assert len(told.curves["training"]) - 1 - told.best > 3 - 1
+
+
+def test_its_steps_are_those_of_the_usual_loop():
+    def made():
+        return nn.Sequential(nn.Flatten(1), nn.Linear(14, 16), nn.Tanh(), nn.Linear(16, 2))
+
+    ours, _ = train(made, loss, windows(), seed=3, rate=0.01, clip=0.1, **QUICK | {"epochs": 3})
+    torch.manual_seed(3)
+    plain = made()
+    optimizer = torch.optim.AdamW(plain.parameters(), 0.01, weight_decay=1e-4)
+    first = Windows(*waves(), 8, later=0.25).training
+    steps = -(-len(first) // 64)
+    for epoch in range(3):
+        torch.manual_seed(_seed_of(3, epoch))
+        order = first[torch.randperm(len(first))].tolist()
+        rates = [0.01 * _pace((epoch * steps + step) / (3 * steps)) for step in range(steps)]
+        loader = DataLoader(naive.Cut(waves()[0], order, 8), batch_size=64)
+        naive.train_epoch(plain, loss, loader, optimizer, 0.1, rates)
+    for name, kept in weights_of(plain).items():
+        assert weights_of(ours)[name] == pytest.approx(kept, rel=1e-3, abs=1e-5)
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_callers_numbers_alone():

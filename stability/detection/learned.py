@@ -26,6 +26,8 @@ LATER = 0.2  # share of the history that decides when training stops
 class NetDetector(Detector):
     """A detector whose scores come from a net; a subclass says which net, which loss, and how rows are judged.
 
+    Whether values are missing in the history is found once (`_complete`), so that a loss need not ask at each step.
+
     Parameters
     ----------
     epochs, patience, batch, rate
@@ -36,6 +38,7 @@ class NetDetector(Detector):
     """
 
     of_the_fleet = True  # one net learns from all entities
+    _complete = False
 
     def __init__(self, *, epochs: int, patience: int, batch: int, rate: float, seed: int, device: str) -> None:
         whole(epochs=epochs, patience=patience, batch=batch)
@@ -48,7 +51,7 @@ class NetDetector(Detector):
         raise NotImplementedError
 
     def _loss(self, net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
-        """Mean loss of windows of scaled values, NaN where missing."""
+        """Mean loss of windows of scaled values, cut at `REACH`, NaN where missing."""
         raise NotImplementedError
 
     def _length(self, longest: int) -> int:
@@ -67,7 +70,8 @@ class NetDetector(Detector):
         for e, (a, b) in enumerate(itertools.pairwise(rows.starts)):
             mean[e], scale[e] = standard(rows.values[a:b], FLOOR)
         sizes = np.diff(rows.starts)
-        values = _scaled(rows, {"mean": mean, "scale": scale})
+        values = np.clip(_scaled(rows, {"mean": mean, "scale": scale}), -REACH, REACH)
+        self._complete = not np.isnan(values).any()
         windows = nets.Windows(values, rows.starts, self._length(int(sizes.max())), later=LATER)
         if len(windows.training):
             settings = {"epochs": self.epochs, "patience": self.patience, "batch": self.batch, "rate": self.rate}

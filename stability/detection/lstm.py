@@ -52,7 +52,8 @@ class Lstm(NetDetector):
     References
     ----------
     Malhotra et al. (2015), "Long short term memory networks for anomaly detection in time series", ESANN (errors at
-    several horizons); Salinas et al. (2020), doi 10.1016/j.ijforecast.2019.07.001 (a distribution instead of a value).
+    several horizons); Salinas et al. (2020), doi 10.1016/j.ijforecast.2019.07.001 (a distribution instead of a value);
+    Barron (2021), arXiv 2112.11687 (squareplus, which keeps a scale above zero and is cheaper than softplus).
     """
 
     name = "lstm"
@@ -89,7 +90,7 @@ class Lstm(NetDetector):
         return max(length // 8, 1)
 
     def _loss(self, net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
-        return _loss(net, windows, self.horizons)
+        return _loss(net, windows, self.horizons, self._complete)
 
     def _learn(self, rows: Rows) -> dict[str, np.ndarray]:
         learnt = super()._learn(rows)
@@ -173,12 +174,12 @@ def _net(metrics: int, hidden: int, horizons: int) -> nn.Module:
             read, after = self.lstm(torch.cat([shown, missing.to(shown.dtype)], dim=2), before)
             said = self.head(read).unflatten(2, (horizons, metrics, 2))
             median = self.keep * shown[:, :, None] + said[..., 0]
-            return median, LEAST + nn.functional.softplus(said[..., 1]), after
+            return median, LEAST + 0.5 * (said[..., 1] + torch.sqrt(said[..., 1] ** 2 + 4.0)), after  # squareplus
 
     return Net()
 
 
-def _loss(net: nn.Module, windows: torch.Tensor, horizons: Sequence[int]) -> torch.Tensor:
+def _loss(net: nn.Module, windows: torch.Tensor, horizons: Sequence[int], complete: bool) -> torch.Tensor:
     """Minus the mean log likelihood of the values that were there, but for constants."""
     import torch
 
@@ -188,9 +189,11 @@ def _loss(net: nn.Module, windows: torch.Tensor, horizons: Sequence[int]) -> tor
         if first + ahead >= windows.shape[1]:
             continue
         seen = windows[:, first + ahead :]
-        there = ~torch.isnan(seen)
         told, wide = median[:, first : windows.shape[1] - ahead, k], width[:, first : windows.shape[1] - ahead, k]
-        away = (torch.where(there, seen, told).clamp(-REACH, REACH) - told).abs()
-        each = torch.where(there, torch.log(wide) + away / wide, 0.0)
+        if complete:
+            total = total + (torch.log(wide) + (seen - told).abs() / wide).mean()
+            continue
+        there = ~torch.isnan(seen)
+        each = torch.where(there, torch.log(wide) + (torch.where(there, seen, told) - told).abs() / wide, 0.0)
         total = total + each.sum() / there.sum().clamp(min=1)
     return total / len(horizons) if not isinstance(total, float) else median.sum() * 0.0

@@ -1,10 +1,11 @@
-"""How much memory something took at its height, libraries of other languages included."""
+"""How long something took, and how much memory at its height, libraries of other languages included."""
 
 from __future__ import annotations
 
 __all__ = ["Peak"]
 
 import threading
+import time
 
 import psutil
 
@@ -21,6 +22,8 @@ class Peak:
     ----------
     bytes : int
         Largest growth that was seen, once the block is over.
+    seconds : float
+        Wall time of the block.
 
     Examples
     --------
@@ -31,16 +34,18 @@ class Peak:
     """
 
     def __init__(self, every: float = 0.01) -> None:
-        self.every, self.bytes = every, 0
+        self.every, self.bytes, self.seconds = every, 0, 0.0
         self._process, self._over = psutil.Process(), threading.Event()
 
     def __enter__(self) -> Peak:
         self._before = self._process.memory_info().rss
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
+        self._begun = time.perf_counter()
         return self
 
     def __exit__(self, *error) -> None:
+        self.seconds = time.perf_counter() - self._begun
         self._look()
         self._over.set()
         self._watcher.join()
