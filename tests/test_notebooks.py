@@ -93,6 +93,8 @@ def folder_of(workbench):
         ("03a-mean-shift.ipynb", {"metric": "lod"}, "load"),
         ("03a-mean-shift.ipynb", {"detector": "mean_shift_globl"}, "mean_shift_global"),
         ("03a-mean-shift.ipynb", {"method": "tial"}, "tail"),
+        ("03b-choose.ipynb", {"candidates": ["difference", "arim"]}, "arima"),
+        ("03b-choose.ipynb", {"candidates": ["difference", "pca"], "kinds": ["lvel"]}, "level"),
     ],
 )
 def test_an_unknown_name_is_told_with_the_nearest(play, notebook, changed, meant):
@@ -129,6 +131,24 @@ def test_the_mean_shift_writes_what_it_found_of_faults(play, folder_of):
     assert logged.keys() == {f"mean_shift.{m}" for m in ("recall", "precision", "f1", "false_alarms_per_day", "alarms")}
     assert set(read_table(folder / "scores.parquet", "scores")) == {*names["variants"], "random"}
     assert len(read_table(folder / "alarms.parquet", "alarms")) == sum(len(own) for own in names["raised"].values())
+
+
+def test_a_choice_is_the_simplest_that_is_not_told_apart_from_the_best(play, folder_of):
+    folder, names = folder_of("choose"), ["mean_shift_global", "difference", "arima"]
+    played = play("03b-choose.ipynb", dataset="sample", candidates=names, output=folder, live_rows=3, block="1h")
+    assert played["advised"] == next(name for name in names if name in played["good"])
+    assert played["best"] in played["good"]
+    logged = read_metrics(folder)
+    assert {"choose.f1", "choose.recall_arima", "choose.f1_random", "choose.anomalies"} <= logged.keys()
+    found = read_table(folder / "found.parquet")
+    assert found["arima"].mean() == pytest.approx(logged["choose.recall_arima"].value)
+    assert len(found) == logged["choose.anomalies"].value == len(read_table(folder / "anomalies.parquet"))
+
+
+def test_a_series_too_short_to_choose_by_is_said_to_be(play):
+    played = play("03b-choose.ipynb", candidates=["mean_shift_global", "difference"], live_rows=3)
+    assert not played["sure"]
+    assert played["few"].startswith("**There is too little")
 
 
 def test_two_steps_are_compared_on_the_same_events(play, folder_of):

@@ -22,6 +22,7 @@ from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
 from stability.evaluation.resampling import bootstrap_interval, resample_counts, resampling_units
 from stability.evaluation.responsible import responsible_hits
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
+from stability.evaluation.truth import labelled_intervals
 from stability.evaluation.vus import find_length, vus_difference, vus_interval, vus_pr, vus_roc, vus_scores
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "flags_to_intervals",
     "holm",
     "label_rows",
+    "labelled_intervals",
     "lead_estimates",
     "lead_times",
     "log_score",

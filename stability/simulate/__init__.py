@@ -2,13 +2,14 @@
 
 import importlib
 
-__all__ = ["BENIGN", "FAILURE_MODES", "Scenario", "broken", "read_scenario", "simulate", "write"]
+__all__ = ["BENIGN", "FAILURE_MODES", "Scenario", "broken", "implant", "read_scenario", "simulate", "write"]
 
 _OF = {  # loaded when asked for: whoever only wants words for users needs no tables
     "BENIGN": "modes",
     "FAILURE_MODES": "modes",
     "Scenario": "scenario",
     "broken": "faults",
+    "implant": "implants",
     "read_scenario": "reading",
     "simulate": "tables",
     "write": "tables",
