@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stability.evaluation import NAB_PROFILES, nab_held_out, nab_score
+from stability.evaluation import NAB_PROFILES, nab_held_out, nab_held_out_difference, nab_score
 from stability.schema import ContractError
 
 STAMPS = pd.date_range("2026-01-01", periods=400, freq="5min", tz="UTC", unit="us")
@@ -91,3 +91,18 @@ def test_groups_must_be_there():
         nab_held_out(scores, windows, {k: v for k, v in GROUPS.items() if v != "c"})
     with pytest.raises(ContractError, match="two groups"):
         nab_held_out(scores, windows, dict.fromkeys(FILES, "a"))
+
+
+def test_a_difference_is_of_the_same_drawings_of_files():
+    found, windows = configurations(3)
+    good, bad = (nab_held_out({name: found[name]}, windows, GROUPS) for name in ("good", "bad"))
+    gap = nab_held_out_difference(good, bad, resamples=500)
+    assert gap.value == pytest.approx(good.estimate.value - bad.estimate.value)
+    assert 0 < gap.lo < gap.value < gap.hi
+    assert tuple(nab_held_out_difference(good, good)) == (0.0, 0.0, 0.0)
+    drawn = np.random.default_rng(0).integers(0, len(FILES), size=(2000, len(FILES)))
+    apart = (good.shares["gained"] - bad.shares["gained"]).to_numpy()[drawn].sum(axis=1)
+    plain = 100 * apart / good.shares["most"].to_numpy()[drawn].sum(axis=1)
+    assert gap.lo == pytest.approx(np.quantile(plain, 0.025), abs=4)
+    with pytest.raises(ContractError, match="same files"):
+        nab_held_out_difference(good, nab_held_out({"bad": found["bad"]}, windows.iloc[1:], GROUPS))

@@ -14,7 +14,7 @@ from stability.evaluation.intervals import (
 from stability.evaluation.lead_time import LeadTimes, lead_estimates, lead_times
 from stability.evaluation.matching import Matches, match_events, predicted_alarms
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
-from stability.evaluation.nab_folds import NabHeldOut, nab_held_out
+from stability.evaluation.nab_folds import NabHeldOut, nab_held_out, nab_held_out_difference
 from stability.evaluation.pairs import Difference, holm, paired_difference
 from stability.evaluation.probabilities import BrierParts, brier_parts, brier_score, log_score
 from stability.evaluation.ranges import range_estimates, range_scores
@@ -61,6 +61,7 @@ __all__ = [
     "log_score",
     "match_events",
     "nab_held_out",
+    "nab_held_out_difference",
     "nab_interval",
     "nab_score",
     "observed_spans",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NabHeldOut", "nab_held_out"]
+__all__ = ["NabHeldOut", "nab_held_out", "nab_held_out_difference"]
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -31,6 +31,8 @@ class NabHeldOut(NamedTuple):
         `configuration`, `threshold`, `value`, `hits`, `windows`, `false_alarm_rows` of each held-out group.
     flagged : Series of bool, (entity, timestamp)
         The rows at or above their fold's threshold.
+    shares : DataFrame, index entity
+        `gained` and `most` of each file: what its flagged rows are worth, and what they could be at best.
     """
 
     estimate: Estimate
@@ -39,6 +41,7 @@ class NabHeldOut(NamedTuple):
     false_alarm_rows: int
     folds: pd.DataFrame
     flagged: pd.Series
+    shares: pd.DataFrame
 
 
 def nab_held_out(
@@ -113,14 +116,43 @@ def nab_held_out(
         flagged.append(scores[own] >= threshold)
     columns = ["group", "configuration", "threshold", "value", "hits", "windows", "false_alarm_rows"]
     folds = pd.DataFrame(rows, columns=columns).set_index("group")
-    most = weights.tp + weights.fn
-    drawn = []
-    for counts in resample_counts(len(count), resamples, seed):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drawn.append(100 * (counts @ gained) / (most * (counts @ count)))
-    estimate = percentile_estimate(float(100 * gained.sum() / (most * count.sum())), np.concatenate(drawn))
+    shares = pd.DataFrame({"gained": gained, "most": (weights.tp + weights.fn) * count}, index=files.index)
+    estimate = _redrawn(shares["gained"], shares["most"], resamples, seed)
     totals = folds[["hits", "windows", "false_alarm_rows"]].sum().astype(int)
-    return NabHeldOut(estimate, *totals.tolist(), folds, pd.concat(flagged).sort_index())
+    return NabHeldOut(estimate, *totals.tolist(), folds, pd.concat(flagged).sort_index(), shares)
+
+
+def nab_held_out_difference(one: NabHeldOut, other: NabHeldOut, *, resamples: int = 2000, seed: int = 0) -> Estimate:
+    """Give by how much one held-out score is above another, in the same drawings of the same files.
+
+    Parameters
+    ----------
+    one, other : NabHeldOut
+        Of the same files, by the same profile.
+    resamples, seed
+        Of the interval.
+
+    Returns
+    -------
+    Estimate
+        Of the first minus the other, on the scale of `NabScore.value`.
+
+    Raises
+    ------
+    ContractError
+        When the files or what they could be worth are not the same.
+    """
+    if not one.shares["most"].equals(other.shares["most"]):
+        raise ContractError(file="other", expected="the same files and profile", got="others")
+    return _redrawn(one.shares["gained"] - other.shares["gained"], one.shares["most"], resamples, seed)
+
+
+def _redrawn(gained: pd.Series, most: pd.Series, resamples: int, seed: int) -> Estimate:
+    drawn = []
+    for counts in resample_counts(len(most), resamples, seed):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn.append(100 * (counts @ gained.to_numpy()) / (counts @ most.to_numpy()))
+    return percentile_estimate(float(100 * gained.sum() / most.sum()), np.concatenate(drawn))
 
 
 def _best(found: Mapping, weights: NabProfile, training: np.ndarray) -> tuple[str, float]:

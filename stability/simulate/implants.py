@@ -1,4 +1,4 @@
-"""Anomalies put into measured series at known places, to see which detector finds what where nobody labelled anything."""
+"""Anomalies put into measured series at known places, to compare detectors where nobody labelled anything."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def implant(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Change some rows of a panel in known ways.
 
-    Each entity's rows are cut into `each` equal stretches, and one anomaly is put into each, at a place, of a kind and of
-    a size that are drawn, each as likely; what is drawn for one entity does not depend on the others. Detectors can be compared by how
-    many they find, at the same budget of false alarms, where faults were never labelled.
+    Each entity's rows are cut into `each` equal stretches. One anomaly is put into each, at a place, of a kind and of a
+    size that are drawn, each as likely; what is drawn for one entity does not depend on the others. Detectors can be
+    compared by how many they find, at the same budget of false alarms, where faults were never labelled.
 
     ``spike``
         two rows are off;
