@@ -132,6 +132,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     checkpoint: Path | None = None,
+    key: str = "",
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
     progress: bool = False,
 ) -> tuple[nn.Module, Training]:
@@ -163,8 +164,10 @@ def train(
     device : str
         As in `device_of`. On a GPU, forward passes are in bfloat16.
     checkpoint : Path, optional
-        Written after each epoch, whole or not at all; read when it is there and of the same training. It is for the
-        caller to remove.
+        Written after each epoch, whole or not at all; read when it is there and of the same training: the same windows,
+        settings, first weights and `key`. It is for the caller to remove.
+    key : str
+        What else tells this training from another one, such as the name of the loss and what it is set to.
     on_epoch : callable, optional
         Of the epoch and its losses, such as ``lambda epoch, losses: mlflow.log_metrics(losses, step=epoch)``.
     progress : bool
@@ -177,8 +180,8 @@ def train(
     Raises
     ------
     ContractError
-        Without a window to train on, when the loss is no number from the first step on, and for a checkpoint that
-        cannot be read.
+        Without a window to train on, when a loss is no number in the first epoch, and for a checkpoint that cannot be
+        read. A loss that is no number later on ends the training; the weights before are kept.
     """
     if not len(windows.training):
         expected = f"an entity with {windows.length} rows or more that are not held back"
@@ -191,21 +194,23 @@ def train(
         weights = _at_once(net) if place.type == "cpu" else list(net.parameters())
         optimizer = torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
         run = _Run(net, optimizer)
-        print_of = _fingerprint(net, windows, epochs, patience, batch, every, rate, decay, clip, seed, str(place))
-        if checkpoint is not None and Path(checkpoint).exists():
-            run.resume(Path(checkpoint), print_of)
+        if checkpoint is not None:
+            settings = (epochs, patience, batch, every, rate, decay, clip, seed, str(place), key)
+            print_of = _fingerprint(net, windows, *settings)
+            if Path(checkpoint).exists():
+                run.resume(Path(checkpoint), print_of)
         resumed, begun = run.epoch, time.perf_counter()
         windows.to(place)
         with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not progress, leave=False) as bar:
-            while run.epoch < epochs and run.epoch - run.best_at <= patience:
+            while run.epoch < epochs and run.epoch - run.best_at <= patience and run.sound:
                 torch.manual_seed(_seed_of(seed, run.epoch))
                 shuffled = windows.training[torch.randperm(len(windows.training))[:taken]]
                 rates = [rate * _pace((run.epoch * steps + step) / (epochs * steps)) for step in range(steps)]
                 losses = {"training": _epoch(net, loss, windows, shuffled, batch, place, (optimizer, rates, clip))}
                 if len(held):
                     losses["held"] = _epoch(net, loss, windows, held, batch, place)
-                if run.epoch == 0 and not math.isfinite(losses["training"]):
-                    raise ContractError(file="loss", expected="a finite number", got=losses["training"])
+                if run.epoch == 0 and not all(map(math.isfinite, losses.values())):
+                    raise ContractError(file="loss", expected="finite numbers", got=losses)
                 run.note(losses)
                 if on_epoch is not None:
                     on_epoch(run.epoch - 1, losses)
@@ -226,13 +231,15 @@ class _Run:
     def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.net, self.optimizer = net, optimizer
         self.epoch, self.best_at, self.curves = 0, 0, {"training": [], "held": []}
+        self.sound = True  # whether the losses are numbers
         self.best = _copied(net.state_dict())
 
     def note(self, losses: Mapping[str, float]) -> None:
         for name, value in losses.items():
             self.curves[name].append(value)
+        self.sound = all(map(math.isfinite, losses.values()))
         judged = self.curves["held"] or [-float(len(self.curves["training"]))]  # without judges the last is the best
-        if judged[-1] <= min(judged):
+        if self.sound and judged[-1] <= min(judged):
             self.best, self.best_at = _copied(self.net.state_dict()), self.epoch
         self.epoch += 1
 
@@ -319,9 +326,10 @@ def _threads() -> Iterator[None]:
 
 def _fingerprint(net: nn.Module, windows: Windows, *settings) -> str:
     """What training this is: a checkpoint of another one is of no use."""
-    digest = hashlib.sha256(json.dumps([windows.length, *settings]).encode())
+    shapes = {name: list(value.shape) for name, value in net.state_dict().items()}
+    digest = hashlib.sha256(json.dumps([windows.length, shapes, *settings]).encode())
     for value in [*net.state_dict().values(), windows.values, windows.training, windows.held]:
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(memoryview(np.atleast_1d(value.detach().cpu().contiguous().numpy())).cast("B"))
     return digest.hexdigest()
 
 

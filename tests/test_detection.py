@@ -265,6 +265,12 @@ def test_a_metric_that_is_never_there_is_never_judged(name):
     detector = made(name).fit(history)
     assert detector.score_metrics(later)["metric_1"].isna().all()
     assert detector.score(later).notna().all()
+    shown = later.assign(metric_1=4e9)  # an exporter that was switched on: no history says what is usual
+    assert detector.score_metrics(shown)["metric_1"].isna().all()
+    pd.testing.assert_series_equal(detector.score(shown), detector.score(later))
+    first = shown.groupby(level="entity", sort=False).head(1)
+    live = detector.update(first.to_numpy(), first.index.get_level_values("timestamp"))
+    assert live.score == pytest.approx(detector.score(later).loc[first.index].to_numpy(), rel=detector.tolerance)
 
 
 @pytest.mark.parametrize("name", [n for n in DETECTORS if n != "random"])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from series import panel
 
+from stability import detection
 from stability.detection.lstm import Lstm
 from stability.schema import ContractError
 
@@ -73,3 +74,14 @@ def test_a_gap_is_not_judged_and_what_comes_after_it_is(fitted):
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(ContractError, match=next(iter(wrong))):
         Lstm(**wrong)
+
+
+@pytest.mark.parametrize("name", ["lstm", "autoencoder", "autoencoder_convolutional"])
+def test_a_history_too_short_to_learn_from_judges_nothing(name, tmp_path):
+    times = pd.date_range("2026-01-01", periods=40, freq="min", tz="UTC", name="timestamp").as_unit("us")
+    index = pd.MultiIndex.from_product([["web-1"], times], names=["entity", "timestamp"])
+    frame = pd.DataFrame({"load": np.random.default_rng(0).normal(size=40)}, index)
+    detector = detection.DETECTORS[name]().fit(frame.iloc[:3])
+    assert detector.score(frame.iloc[3:]).isna().all()
+    again = detection.load(detector.save(tmp_path / "short.npz"))
+    assert np.isnan(again.update(frame.iloc[[3]].to_numpy(), times[3:4]).score).all()

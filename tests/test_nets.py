@@ -161,3 +161,32 @@ def test_a_history_without_a_window_and_a_loss_that_is_no_number_are_told():
         train(net, lambda net, batch: loss(net, batch) * float("nan"), windows(), **QUICK)
     with pytest.raises(ContractError, match="length"):
         Windows(np.zeros((5, 2)), np.array([0, 5]), 0)
+
+
+def test_a_checkpoint_of_another_loss_is_not_gone_on_from(tmp_path):
+    path = tmp_path / "training.safetensors"
+    train(net, loss, windows(), checkpoint=path, key="squares", **QUICK)
+    root = {"checkpoint": path, "key": "root", **QUICK}
+    assert train(net, lambda net, batch: loss(net, batch).sqrt(), windows(), **root)[1].resumed == 0
+    assert train(net, loss, windows(), **root)[1].resumed == QUICK["epochs"]
+
+
+@pytest.mark.parametrize("later", [0.0, 0.25])
+def test_a_loss_that_is_no_number_later_on_keeps_the_weights_before(later):
+    calls, whole = [], windows(later=later)
+
+    def breaks(net, batch):
+        calls.append(net.training)
+        return loss(net, batch) * (float("nan") if sum(calls) > 2 * -(-len(whole.training) // 64) else 1.0)
+
+    made, told = train(net, breaks, whole, **QUICK)
+    assert told.best <= 1
+    assert len(told.curves["training"]) == 3
+    assert all(np.isfinite(kept).all() for kept in weights_of(made).values())
+
+
+def test_a_held_back_loss_that_is_no_number_is_told():
+    values, starts = waves()
+    values[300:400] = values[700:] = np.inf
+    with pytest.raises(ContractError, match="finite"):
+        train(net, loss, Windows(values, starts, 8, later=0.25), **QUICK)

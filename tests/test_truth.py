@@ -51,3 +51,7 @@ def test_labelled_windows_come_before_fault_records():
     faults = pd.DataFrame([fault("a", "a", cause=5)])
     found = labelled_intervals({"windows": windows, "faults": faults}, pd.Index(["a"]))
     assert found[["start", "kind"]].to_numpy().tolist() == [[HOURS[0], "labelled window"]]
+
+
+def test_who_is_hit_after_the_cause_has_ended_is_labelled_when_it_was_hit():
+    assert intervals(fault("b", "a", cause=1, impact=4, cause_end=3)) == [("b", 4, 4, "memory_leak")]

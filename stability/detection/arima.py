@@ -88,6 +88,7 @@ class Arima(Detector):
     """
 
     name = "arima"
+    own = ("scale",)  # the middle of several models is no model
 
     def __init__(self, *, ar: int = 4, ma: int = 2, season: float = 86_400.0, rows: int = 5_000, floor: float = 0.001):
         whole(0, ar=ar, ma=ma)
@@ -122,7 +123,7 @@ class Arima(Detector):
         head = np.array([float(order.differenced), order.mean])
         growth = _growth(ar, ma, order.differenced)
         missed = _filter(flat, ar, ma, head, state)
-        scale = np.array(max(_spread(missed), self._least(flat)))
+        scale = np.array(max(_spread(missed), self._least(flat)) if (~np.isnan(flat)).any() else np.nan)
         return {"ar": ar, "ma": ma, "head": head, "growth": growth, "profile": profile, "scale": scale}
 
     def _least(self, values: np.ndarray) -> float:

@@ -110,6 +110,8 @@ class Autoencoder(NetDetector):
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
         values = np.clip(_scaled(rows, learnt), -self.clip, self.clip)
         away = np.full(values.shape, np.nan)
+        if self._net is None:
+            return away
         if (np.diff(rows.starts) == 1).all():  # live: a row each
             windows = np.concatenate([state["lately"], values[:, None]], axis=1)
             away[:] = self._away(windows)
@@ -124,10 +126,10 @@ class Autoencoder(NetDetector):
                 away[a : min(b, a + max(self._rows - 1 - int(state["read"][e]), 0))] = np.nan
                 state["lately"][e] = joined[len(joined) - self._rows + 1 :]
                 state["read"][e] += b - a
-        squares = np.where(np.isnan(rows.values), 0.0, away) ** 2
+        squares = np.where(np.isnan(values), 0.0, away) ** 2
         length = np.sqrt(squares.sum(axis=1, keepdims=True))
         parts = squares / np.where(length > 0, length, 1.0)
-        return np.where(np.isnan(rows.values), np.nan, parts)
+        return np.where(np.isnan(values), np.nan, parts)
 
     def _away(self, windows: np.ndarray) -> np.ndarray:
         """Difference of the last row of each window from what is rebuilt of it."""

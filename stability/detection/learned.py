@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FLOOR = 0.01  # smallest deviation, as a share of the history's range
 REACH = 10.0  # deviations at which what a net is shown is cut
 LATER = 0.2  # share of the history that decides when training stops
+LEAST = 16  # windows to learn from: with fewer nothing is learnt, and nothing judged
 
 
 class NetDetector(Detector):
@@ -69,24 +70,27 @@ class NetDetector(Detector):
         mean, scale = np.zeros(shape), np.ones(shape)
         for e, (a, b) in enumerate(itertools.pairwise(rows.starts)):
             mean[e], scale[e] = standard(rows.values[a:b], FLOOR)
+            scale[e, np.isnan(rows.values[a:b]).all(axis=0)] = np.nan  # never seen: not judged either
         sizes = np.diff(rows.starts)
         values = np.clip(_scaled(rows, {"mean": mean, "scale": scale}), -REACH, REACH)
         self._complete = not np.isnan(values).any()
         windows = nets.Windows(values, rows.starts, self._length(int(sizes.max())), later=LATER)
-        if len(windows.training):
+        self.common_ = {}
+        if len(windows.training) >= LEAST:
             settings = {"epochs": self.epochs, "patience": self.patience, "batch": self.batch, "rate": self.rate}
             settings |= {"seed": self.seed, "device": self.device, "every": self._every(windows.length)}
             net, self.training_ = nets.train(lambda: self._make(shape[1]), self._loss, windows, **settings)
-        else:  # a history of a few rows teaches nothing
-            net = self._make(shape[1])
-        self.common_ = {f"net.{name}": kept for name, kept in nets.weights_of(net).items()}
+            self.common_ = {f"net.{name}": kept for name, kept in nets.weights_of(net).items()}
         self._build()
         return {"mean": mean, "scale": scale}
 
     def _build(self) -> None:
-        """The net from its weights, for scoring."""
+        """The net from its weights, for scoring; none where nothing was learnt."""
         import torch
 
+        self._net = None
+        if not any(name.startswith("net.") for name in self.common_):
+            return
         net = self._make(len(self.metrics_)).double().eval()
         stored = {name: torch.from_numpy(np.array(kept)) for name, kept in self.common_.items()}
         net.load_state_dict({name[4:]: kept for name, kept in stored.items() if name.startswith("net.")})

@@ -115,6 +115,8 @@ class Lstm(NetDetector):
 
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
         values, parts = _scaled(rows, learnt), np.full(rows.values.shape, np.nan)
+        if self._net is None:
+            return parts
         sizes = np.diff(rows.starts)
         if (sizes == 1).all():  # live: a row each
             groups = [(np.arange(len(sizes)), values[:, None])]

@@ -117,6 +117,8 @@ class Detector(BaseEstimator):
         self.metrics_, self.entities_ = metrics, rows.entities
         self.common_: dict[str, np.ndarray] = {}
         self.learnt_ = self._learn(rows)
+        spans = zip(rows.starts[:-1], rows.starts[1:], strict=True)
+        self.common_["seen"] = np.array([(~np.isnan(rows.values[a:b])).any(axis=0) for a, b in spans])
         self._last = rows.times[rows.starts[1:] - 1]
         self._state = self._after(rows, self.learnt_)
         self._live: dict[str, Any] | None = None
@@ -163,6 +165,7 @@ class Detector(BaseEstimator):
         panel = self._checked(panel)
         rows = rows_of(panel.reindex(columns=self.metrics_))
         slots = self.entities_.get_indexer(rows.entities)
+        rows.values[np.repeat(self._unseen(slots), np.diff(rows.starts), axis=0)] = np.nan
         goes_on = (slots >= 0) & (self._last[slots] < rows.times[rows.starts[:-1]])
         state = self._begin(len(rows.entities), len(self.metrics_))
         for key, kept in self._state.items():
@@ -183,6 +186,11 @@ class Detector(BaseEstimator):
         if np.array_equal(slots, np.arange(len(self.entities_))):
             return self.learnt_
         return {key: _gathered(values, slots, key not in self.own) for key, values in self.learnt_.items()}
+
+    def _unseen(self, slots: np.ndarray) -> np.ndarray:
+        """Metrics without a value in an entity's history, which are not judged; of a new one (-1), in anyone's."""
+        seen = self.common_["seen"]
+        return ~np.where((slots >= 0)[:, None], seen[np.maximum(slots, 0)], seen.any(axis=0))
 
     # ---- live ----------------------------------------------------------------------------------------------------
     def update(self, values: np.ndarray, times: np.ndarray, entities: pd.Index | None = None) -> Judged:
@@ -225,8 +233,10 @@ class Detector(BaseEstimator):
             raise ContractError(file="rows", expected="a row after the one before", got=f"one of {whose} that is not")
         whole = len(slots) == len(live["entities"]) and bool((slots == np.arange(len(slots))).all())
         state = live["state"] if whole else {key: kept[slots] for key, kept in live["state"].items()}
+        known = np.where(slots < len(self.entities_), slots, -1)
+        values = np.where(self._unseen(known), np.nan, values)
         rows = Rows(values, moments, np.arange(len(slots) + 1), live["entities"][slots])
-        parts = _bounded(self._walk(rows, self._learnt_of(np.where(slots < len(self.entities_), slots, -1)), state))
+        parts = _bounded(self._walk(rows, self._learnt_of(known), state))
         if not whole:
             for key, kept in state.items():
                 live["state"][key][slots] = kept

@@ -2,7 +2,7 @@
 
 from stability.evaluation.affiliation import affiliated_events, affiliation_estimates
 from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
-from stability.evaluation.comparison import compare, compare_events, comparison_sentences
+from stability.evaluation.comparison import compare, compare_events, comparison_sentences, gain_sentence
 from stability.evaluation.events import event_estimates, event_scores, event_sums
 from stability.evaluation.intervals import (
     Estimate,
@@ -53,6 +53,7 @@ __all__ = [
     "event_sums",
     "find_length",
     "flags_to_intervals",
+    "gain_sentence",
     "holm",
     "label_rows",
     "labelled_intervals",

@@ -7,7 +7,7 @@ excludes 0 and the corrected p-value is small; else "not distinguishable".
 
 from __future__ import annotations
 
-__all__ = ["compare", "compare_events", "comparison_sentences"]
+__all__ = ["compare", "compare_events", "comparison_sentences", "gain_sentence"]
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation.events import RATES, event_rates, event_sums
-from stability.evaluation.intervals import NotEnoughEvidence
+from stability.evaluation.intervals import Estimate, NotEnoughEvidence
 from stability.evaluation.pairs import holm, paired_difference
 from stability.evaluation.resampling import ENOUGH_ENTITIES, resampling_units
 from stability.schema import ContractError, nearest
@@ -274,3 +274,32 @@ def _known(baseline: str, names: list) -> None:
         raise ContractError(
             column="scores", expected="two or more methods of different names", got=", ".join(map(str, names))
         )
+
+
+def gain_sentence(gains: Mapping[str, Estimate], what: str) -> str:
+    """Say which of several additions gain or lose something, by intervals that hold together.
+
+    Parameters
+    ----------
+    gains : mapping of str to Estimate
+        Paired differences, each with an interval at 1 - 0.05 / (how many): together they hold at 95 % (Bonferroni).
+    what : str
+        What is gained, such as ``"VUS-PR after the prefix"``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> gain_sentence({"lstm": Estimate(0.1, 0.02, 0.2), "arima": Estimate(0.0, -0.1, 0.1)}, "recall")
+    'recall: lstm adds; arima: not distinguishable.'
+    """
+    said = {
+        "adds": [name for name, gain in gains.items() if gain.lo > 0],
+        "takes away": [name for name, gain in gains.items() if gain.hi < 0],
+    }
+    told = [f"{', '.join(names)} {word}" for word, names in said.items() if names]
+    rest = [name for name in gains if name not in said["adds"] + said["takes away"]]
+    told += [f"{', '.join(rest)}: not distinguishable"] if rest else []
+    return f"{what}: {'; '.join(told)}."

@@ -122,14 +122,16 @@ def nab_held_out(
     return NabHeldOut(estimate, *totals.tolist(), folds, pd.concat(flagged).sort_index(), shares)
 
 
-def nab_held_out_difference(one: NabHeldOut, other: NabHeldOut, *, resamples: int = 2000, seed: int = 0) -> Estimate:
+def nab_held_out_difference(
+    one: NabHeldOut, other: NabHeldOut, *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
     """Give by how much one held-out score is above another, in the same drawings of the same files.
 
     Parameters
     ----------
     one, other : NabHeldOut
         Of the same files, by the same profile.
-    resamples, seed
+    resamples, confidence, seed
         Of the interval.
 
     Returns
@@ -144,15 +146,15 @@ def nab_held_out_difference(one: NabHeldOut, other: NabHeldOut, *, resamples: in
     """
     if not one.shares["most"].equals(other.shares["most"]):
         raise ContractError(file="other", expected="the same files and profile", got="others")
-    return _redrawn(one.shares["gained"] - other.shares["gained"], one.shares["most"], resamples, seed)
+    return _redrawn(one.shares["gained"] - other.shares["gained"], one.shares["most"], resamples, seed, confidence)
 
 
-def _redrawn(gained: pd.Series, most: pd.Series, resamples: int, seed: int) -> Estimate:
+def _redrawn(gained: pd.Series, most: pd.Series, resamples: int, seed: int, confidence: float = 0.95) -> Estimate:
     drawn = []
     for counts in resample_counts(len(most), resamples, seed):
         with np.errstate(divide="ignore", invalid="ignore"):
             drawn.append(100 * (counts @ gained.to_numpy()) / (counts @ most.to_numpy()))
-    return percentile_estimate(float(100 * gained.sum() / most.sum()), np.concatenate(drawn))
+    return percentile_estimate(float(100 * gained.sum() / most.sum()), np.concatenate(drawn), confidence)
 
 
 def _best(found: Mapping, weights: NabProfile, training: np.ndarray) -> tuple[str, float]:

@@ -44,7 +44,10 @@ def labelled_intervals(tables: Mapping[str, pd.DataFrame], entities: pd.Index) -
         faults = tables.get("faults", empty("faults"))
         first = faults["cause_start"].where(faults["entity"] == faults["root_entity"], faults["impact_start"])
         truth = faults[["entity"]].assign(start=first.fillna(faults["impact_start"]).fillna(faults["cause_start"]))
-        truth["end"] = faults["recovered_at"].fillna(faults["cause_end"])
+        end = faults["recovered_at"].fillna(faults["cause_end"])
+        truth["end"] = end.where(
+            ~(end < truth["start"]), truth["start"]
+        )  # hit after the cause had ended: at least then
         truth["kind"] = faults["failure_mode"].fillna("unknown")
     known = truth["entity"].isin(entities) & truth["start"].notna()
     return truth.loc[known, ["entity", "start", "end", "kind"]].reset_index(drop=True)

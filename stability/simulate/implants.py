@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = ["KINDS", "implant"]
 
+import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,8 @@ SIZED = ("spike", "level", "drift", "spread")  # the others are as large as the 
 SPIKE = 2  # rows of a spike
 IQR = 1.349  # of a Gaussian, in its deviations
 ROOM = 4  # stretches have room for so many of the longest anomaly
-TRIES = 20  # places that are drawn in a stretch before it is left alone
+TRIES = 20  # anomalies that are drawn in a stretch before it is left alone
+LEAST = 0.5  # deviations by which a value must move at least, and share of the values that must be there
 
 
 def implant(
@@ -28,13 +31,15 @@ def implant(
     sizes: Sequence[float] = (2.0, 4.0),
     rows: tuple[int, int] = (8, 32),
     share: float = 0.25,
+    apart: str | pd.Timedelta = "0s",
     avoid: pd.DataFrame | None = None,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Change some rows of a panel in known ways.
 
     Each entity's rows are cut into `each` equal stretches. One anomaly is put into each, at a place, of a kind and of a
-    size that are drawn, each as likely; what is drawn for one entity does not depend on the others. Detectors can be
+    size that are drawn, each as likely; what is drawn for one entity does not depend on the others. What would change
+    next to nothing, such as a value that stands still where it stood still anyway, is drawn again. Detectors can be
     compared by how many they find, at the same budget of false alarms, where faults were never labelled.
 
     ``spike``
@@ -66,6 +71,9 @@ def implant(
         Least and greatest length, but for spikes.
     share : float in (0, 1]
         Of the metrics that move at an entity, at least one: so many are changed together.
+    apart : Timedelta or text
+        Least time from the end of an anomaly to the start of the next, and around `avoid`: more than that within which
+        alarms are merged.
     avoid : DataFrame, optional
         Columns entity, start, end (NaT: still open): no anomaly is put there.
     seed : int
@@ -100,41 +108,40 @@ def implant(
     >>> bool(8 <= len(moved) <= 32 and abs(moved).round(6).nunique() == 1)
     True
     """
-    validate(panel, "telemetry")
+    panel = validate(panel, "telemetry")
     _check(each, kinds, sizes, rows, share)
     changed, found = panel.copy(), []
     for entity, part in panel.groupby(level="entity", sort=False):
-        rng = stream(seed, "implants", str(entity))
         times = part.index.get_level_values("timestamp")
-        busy = np.zeros(len(part), dtype=bool)
-        if avoid is not None:
-            for known in avoid[avoid["entity"] == entity].itertuples():
-                end = times[-1] if pd.isna(known.end) else known.end
-                busy |= np.asarray((times >= known.start) & (times <= end))
-        values = part.to_numpy(copy=True)
-        deviations = np.array([_deviation(column) for column in values.T])
-        moving = np.flatnonzero(deviations > 0)
-        count = min(each, len(part) // (ROOM * rows[1])) if len(moving) else 0
-        for k in range(count):
-            kind, size = str(rng.choice(list(kinds))), float(rng.choice(list(sizes)))
-            length = SPIKE if kind == "spike" else int(rng.integers(rows[0], rows[1] + 1))
-            touched = rng.choice(moving, max(1, round(share * len(moving))), replace=False)
-            start = _place(rng, busy, len(part) * k // count, len(part) * (k + 1) // count, length)
-            if start is None:
+        least, free, before = pd.Timedelta(apart), times[0], part.to_numpy()
+        values, deviations = before.copy(), np.array([_deviation(column) for column in before.T])
+        busy, rng = _busy(times, avoid, entity, least), stream(seed, "implants", str(entity))
+        room = int((times[-1] - times[0]) / (2 * least)) if least else each
+        count = min(each, len(part) // (ROOM * rows[1]), room)
+        for k, _ in itertools.product(range(count), range(TRIES)):
+            stretch = (len(part) * k // count, len(part) * (k + 1) // count)
+            if times[stretch[0]] < free - least:  # this stretch has its anomaly
                 continue
-            span = slice(start, start + length)
-            for m in touched:
-                values[span, m] = _changed(kind, part.to_numpy()[:, m], span, size * deviations[m], rng)
-            names = ",".join(panel.columns[np.sort(touched)])
-            size = size if kind in SIZED else np.nan
-            found.append((entity, times[start], times[start + length - 1], kind, size, names))
+            one = _drawn(rng, before, deviations, stretch, kinds, sizes, rows, share)
+            if one is None or busy[one.span].any() or times[one.span.start] < free:
+                continue
+            values[one.span, one.metrics] = one.values
+            names = ",".join(panel.columns[one.metrics])
+            found.append((entity, times[one.span.start], times[one.span.stop - 1], one.kind, one.size, names))
+            free = times[one.span.stop - 1] + least
         changed.loc[[entity]] = values
     if not found:
-        least = ROOM * rows[1]
-        raise ContractError(
-            column="panel", expected=f"an entity with {least} rows or more and a metric that moves", got="none"
-        )
+        expected = f"an entity with {ROOM * rows[1]} rows or more, and time enough, and a metric that moves"
+        raise ContractError(column="panel", expected=expected, got="none")
     return changed, pd.DataFrame(found, columns=["entity", "start", "end", "kind", "size", "metrics"])
+
+
+class _Drawn(NamedTuple):
+    span: slice
+    metrics: np.ndarray
+    kind: str
+    size: float
+    values: np.ndarray
 
 
 def _check(each: int, kinds: Sequence[str], sizes: Sequence[float], rows: tuple[int, int], share: float) -> None:
@@ -161,13 +168,30 @@ def _deviation(column: np.ndarray) -> float:
     return float((high - low) / IQR) or float(known.std())
 
 
-def _place(rng: np.random.Generator, busy: np.ndarray, first: int, last: int, length: int) -> int | None:
-    """A start within a stretch, away from its ends by the length, where nothing is known to be wrong."""
-    for _ in range(TRIES):
-        start = int(rng.integers(first + length, last - 2 * length + 1))
-        if not busy[start - length : start + 2 * length].any():
-            return start
-    return None
+def _busy(times: pd.DatetimeIndex, avoid: pd.DataFrame | None, entity: str, around: pd.Timedelta) -> np.ndarray:
+    busy = np.zeros(len(times), dtype=bool)
+    for known in () if avoid is None else avoid[avoid["entity"] == entity].itertuples():
+        end = times[-1] if pd.isna(known.end) else known.end
+        busy |= np.asarray((times >= known.start - around) & (times <= end + around))
+    return busy
+
+
+def _drawn(rng, before, deviations, stretch: tuple[int, int], kinds, sizes, rows, share) -> _Drawn | None:
+    """An anomaly in a stretch of rows; None where it would hardly be one."""
+    kind, size = str(rng.choice(list(kinds))), float(rng.choice(list(sizes)))
+    length = SPIKE if kind == "spike" else int(rng.integers(rows[0], rows[1] + 1))
+    start = int(rng.integers(stretch[0] + length, stretch[1] - 2 * length + 1))
+    span = slice(start, start + length)
+    moving = np.flatnonzero(deviations > 0)
+    if not len(moving):
+        return None
+    metrics = np.sort(rng.choice(moving, max(1, round(share * len(moving))), replace=False))
+    values = np.column_stack([_changed(kind, before[:, m], span, size * deviations[m], rng) for m in metrics])
+    there = ~np.isnan(values)
+    moved = np.abs(np.where(there, values - before[span, metrics], 0.0)) >= LEAST * deviations[metrics]
+    if there.mean() < LEAST or not moved.any():
+        return None
+    return _Drawn(span, metrics, kind, size if kind in SIZED else np.nan, values)
 
 
 def _changed(kind: str, column: np.ndarray, span: slice, off: float, rng: np.random.Generator) -> np.ndarray:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Peak"]
 
+import contextlib
+import ctypes
+import gc
 import threading
 import time
 
@@ -21,7 +24,7 @@ class Peak:
     Attributes
     ----------
     bytes : int
-        Largest growth that was seen, once the block is over.
+        Largest growth that was seen, once the block is over: beyond what libraries hold from before.
     seconds : float
         Wall time of the block.
 
@@ -38,6 +41,9 @@ class Peak:
         self._process, self._over = psutil.Process(), threading.Event()
 
     def __enter__(self) -> Peak:
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # what others gave back, where the C library keeps it
+            ctypes.CDLL(None).malloc_trim(0)
         self._before = self._process.memory_info().rss
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
