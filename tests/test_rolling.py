@@ -19,7 +19,9 @@ def panel(seed=0, sizes=(70, 1, 40), gaps=0.1, metrics=2):
     frames = []
     for e, size in enumerate(sizes):
         seconds = np.cumsum(rng.integers(1, 400, size=size))
-        stamps = pd.DatetimeIndex(pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(seconds, unit="s")).as_unit("us")
+        stamps = pd.DatetimeIndex(pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(seconds, unit="s")).as_unit(
+            "us"
+        )
         index = pd.MultiIndex.from_product([[f"web-{e}"], stamps], names=["entity", "timestamp"])
         values = rng.normal(size=(size, metrics)) + 10 * (np.arange(size)[:, None] > size / 2)
         values[size // 4 : size // 3] = 5.0

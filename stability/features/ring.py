@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Ring"]
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -43,7 +45,7 @@ class Ring:
         values = history.to_numpy(dtype="float64")
         firsts = [
             max(min(int(np.searchsorted(moments[a:b], moments[b - 1] - span, side="right")) + a, b - 2), a)
-            for a, b in zip(starts[:-1], starts[1:], strict=True)
+            for a, b in itertools.pairwise(starts)
         ]
         held = starts[1:] - np.array(firsts, dtype="int64")
         self.capacity = int(2 ** np.ceil(np.log2(max(held.max(initial=0) + 1, LEAST))))
