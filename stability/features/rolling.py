@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["STATISTICS", "Rolling"]
+__all__ = ["STATISTICS", "Rolling", "length_of"]
 
 import re
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ class Rolling:
         self.windows, self.statistics = list(windows), list(statistics)
         if not self.windows or not self.statistics:
             raise ContractError(column="windows", expected="a window and a statistic", got="none")
-        self._lengths = np.array([_length(window) for window in self.windows], dtype="int64")
+        self._lengths = np.array([length_of(window) for window in self.windows], dtype="int64")
         for name in self.statistics:
             if name not in STATISTICS and not QUANTILE.fullmatch(name):
                 remedy = nearest(name, STATISTICS)
@@ -203,7 +203,7 @@ class Rolling:
         return out
 
 
-def _length(window: str) -> int:
+def length_of(window: str) -> int:
     """Microseconds of a length of time."""
     try:
         length = pd.Timedelta(window)

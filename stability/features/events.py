@@ -1,0 +1,178 @@
+"""What happened lately, how often and how long ago: of log templates, state changes and past faults."""
+
+from __future__ import annotations
+
+__all__ = ["Events", "events_of"]
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from stability.detection.rows import moments_of
+from stability.features.rolling import length_of
+from stability.records import LogTemplates
+from stability.schema import ContractError
+
+OTHER = "other"  # what was too rare in the history to have a column of its own
+
+
+def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None = None) -> pd.DataFrame:
+    """Bring log lines, state changes and past faults into one table.
+
+    Parameters
+    ----------
+    tables : mapping of DataFrame
+        By contract, of which `logs`, `states` and `faults` are read where they are there.
+    templates : LogTemplates, optional
+        Fitted; gives each log line its template. Without, lines are told apart by their level.
+
+    Returns
+    -------
+    DataFrame
+        Columns entity, timestamp and name, in time's order: ``log_<template or level>``, ``state_<name>`` and
+        ``state_<name>_<value>`` for a value that was set, ``fault_<mode>`` and ``fault`` when a fault was felt,
+        ``recovered`` when it was over.
+
+    Examples
+    --------
+    >>> moment = pd.Timestamp("2026-01-01", tz="UTC")
+    >>> states = pd.DataFrame({"timestamp": [moment], "entity": "web-1", "name": "version", "value": "1.2"})
+    >>> events_of({"states": states})["name"].tolist()
+    ['state_version', 'state_version_1_2']
+    """
+    parts = []
+    if "logs" in tables:
+        logs = tables["logs"]
+        kinds = templates.assign(logs) if templates is not None else logs["level"].fillna("unknown").str.lower()
+        parts.append(_named(logs["entity"], logs["timestamp"], "log_" + kinds.astype("str")))
+    if "states" in tables:
+        states = tables["states"]
+        parts.append(_named(states["entity"], states["timestamp"], "state_" + states["name"].astype("str")))
+        values = "state_" + states["name"].astype("str") + "_" + states["value"].astype("str")
+        parts.append(_named(states["entity"], states["timestamp"], values))
+    if "faults" in tables:
+        faults = tables["faults"]
+        felt = faults[faults["impact_start"].notna()]
+        modes = "fault_" + felt["failure_mode"].astype("str").fillna("unknown")
+        parts.append(_named(felt["entity"], felt["impact_start"], modes))
+        parts.append(_named(felt["entity"], felt["impact_start"], "fault"))
+        over = faults[faults["recovered_at"].notna()]
+        parts.append(_named(over["entity"], over["recovered_at"], "recovered"))
+    found = pd.concat(parts) if parts else pd.DataFrame({"entity": [], "timestamp": pd.to_datetime([], utc=True), "name": []})
+    return found.sort_values("timestamp", kind="stable", ignore_index=True)
+
+
+def _named(entity: pd.Series, stamps: pd.Series, name: pd.Series | str) -> pd.DataFrame:
+    table = pd.DataFrame({"entity": entity.astype("str"), "timestamp": stamps.dt.as_unit("us"), "name": name})
+    return table.assign(name=table["name"].astype("str").str.replace(r"\W", "_", regex=True))
+
+
+class Events:
+    """Counts of events in windows (t - length, t], of an entity and of all, and the time since the last.
+
+    Parameters
+    ----------
+    windows : sequence of str
+        Lengths such as ``"1h"``.
+    since : str
+        Longest time that is told apart: who had no event for so long, or never, has this many seconds.
+    least : int
+        A kind of event with fewer than so many in the history is counted with all others of the kind, as ``other``.
+
+    Attributes
+    ----------
+    kinds_ : list of str
+        Kinds that have features, in their order.
+
+    Examples
+    --------
+    >>> start = pd.Timestamp("2026-01-01", tz="UTC")
+    >>> stamps = pd.DatetimeIndex([start, start + pd.Timedelta("10min"), start + pd.Timedelta("2h")], name="timestamp")
+    >>> index = pd.MultiIndex.from_product([["a"], stamps.as_unit("us")], names=["entity", "timestamp"])
+    >>> happened = pd.DataFrame({"entity": "a", "timestamp": [start + pd.Timedelta("5min")], "name": "error"})
+    >>> events = Events(["1h"], since="1D", least=1).fit(happened)
+    >>> events.transform(happened, index)[["error__count__1h", "error__since__1D"]].to_numpy().tolist()
+    [[0.0, 86400.0], [1.0, 300.0], [0.0, 6900.0]]
+    """
+
+    def __init__(self, windows: Sequence[str], *, since: str = "30D", least: int = 5) -> None:
+        self.windows, self.since, self.least = list(windows), since, least
+        if not self.windows:
+            raise ContractError(column="windows", expected="a window", got="none")
+        if least < 1:
+            raise ContractError(column="least", expected="a number from 1 up", got=least)
+        self._lengths = np.array([length_of(window) for window in self.windows], dtype="int64")
+        self._most = length_of(since)
+
+    def fit(self, events: pd.DataFrame) -> Events:
+        """Learn which kinds of events there are.
+
+        Parameters
+        ----------
+        events : DataFrame
+            Columns entity, timestamp, name; of the training part alone.
+
+        Returns
+        -------
+        Events
+            Itself.
+        """
+        counts = _checked(events)["name"].value_counts().sort_index()
+        self.kinds_ = [*counts.index[counts >= self.least], OTHER]
+        return self
+
+    def names(self) -> list[str]:
+        """Names of the features, in their order."""
+        if not hasattr(self, "kinds_"):
+            raise ContractError("Events has seen no history yet", remedy="call fit(events) first")
+        own = [[f"{k}__count__{w}", f"{k}__count_of_all__{w}"] for k in self.kinds_ for w in self.windows]
+        return [name for pair in own for name in pair] + [f"{k}__since__{self.since}" for k in self.kinds_]
+
+    def transform(self, events: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
+        """Compute the features of rows.
+
+        Parameters
+        ----------
+        events : DataFrame
+            Columns entity, timestamp, name; everything that happened before the rows, as far back as `windows` and
+            `since` reach. What is later than a row does not change it.
+        index : MultiIndex (entity, timestamp)
+
+        Returns
+        -------
+        DataFrame of float64
+            Over the index, columns as of `names`.
+        """
+        names, columns = self.names(), []
+        events = _checked(events)
+        kinds = events["name"].where(events["name"].isin(self.kinds_), OTHER)
+        happened, whose = moments_of(events["timestamp"]), events["entity"].astype("str").to_numpy()
+        moments = moments_of(index.get_level_values("timestamp"))
+        entities = index.get_level_values("entity")
+        rows_of = entities.to_frame(index=False).groupby("entity", sort=False).indices
+        since = np.full((len(self.kinds_), len(index)), float(self._most))
+        for k, kind in enumerate(self.kinds_):
+            own = (kinds == kind).to_numpy()
+            all_ = np.sort(happened[own])
+            counts = np.zeros((len(self.windows), len(index)))
+            for entity, rows in rows_of.items():
+                here, now = np.sort(happened[own & (whose == str(entity))]), moments[rows]
+                after = np.searchsorted(here, now, side="right")
+                for w, length in enumerate(self._lengths):
+                    counts[w, rows] = after - np.searchsorted(here, now - length, side="right")
+                if len(here):
+                    last = np.where(after > 0, now - here[np.maximum(after - 1, 0)], self._most)
+                    since[k, rows] = np.minimum(last, self._most)
+            for w, length in enumerate(self._lengths):
+                fleet = np.searchsorted(all_, moments, side="right") - np.searchsorted(all_, moments - length, side="right")
+                columns += [counts[w], fleet.astype("float64")]
+        return pd.DataFrame(np.column_stack([*columns, *(since / 1e6)]) if len(index) else None, index, names, dtype="float64")
+
+
+def _checked(events: pd.DataFrame) -> pd.DataFrame:
+    for name in ("entity", "timestamp", "name"):
+        if name not in events:
+            raise ContractError(file="events", column=name, expected="a column", got=f"{list(events)}")
+    return events
