@@ -3,5 +3,7 @@
 from stability.features.events import Events, events_of
 from stability.features.own import Baseline, Regimes
 from stability.features.rolling import STATISTICS, Rolling
+from stability.features.scores import Scores
+from stability.features.surroundings import Calendar, Neighbours
 
-__all__ = ["STATISTICS", "Baseline", "Events", "Regimes", "Rolling", "events_of"]
+__all__ = ["STATISTICS", "Baseline", "Calendar", "Events", "Neighbours", "Regimes", "Rolling", "Scores", "events_of"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Events", "events_of"]
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -60,7 +59,8 @@ def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None
         parts.append(_named(felt["entity"], felt["impact_start"], "fault"))
         over = faults[faults["recovered_at"].notna()]
         parts.append(_named(over["entity"], over["recovered_at"], "recovered"))
-    found = pd.concat(parts) if parts else pd.DataFrame({"entity": [], "timestamp": pd.to_datetime([], utc=True), "name": []})
+    none = pd.DataFrame({"entity": [], "timestamp": pd.to_datetime([], utc=True), "name": []})
+    found = pd.concat(parts) if parts else none
     return found.sort_values("timestamp", kind="stable", ignore_index=True)
 
 
@@ -166,9 +166,9 @@ class Events:
                     last = np.where(after > 0, now - here[np.maximum(after - 1, 0)], self._most)
                     since[k, rows] = np.minimum(last, self._most)
             for w, length in enumerate(self._lengths):
-                fleet = np.searchsorted(all_, moments, side="right") - np.searchsorted(all_, moments - length, side="right")
-                columns += [counts[w], fleet.astype("float64")]
-        return pd.DataFrame(np.column_stack([*columns, *(since / 1e6)]) if len(index) else None, index, names, dtype="float64")
+                until, before = (np.searchsorted(all_, moments - back, side="right") for back in (0, length))
+                columns += [counts[w], (until - before).astype("float64")]
+        return pd.DataFrame(np.column_stack([*columns, *(since / 1e6)]), index, names, dtype="float64")
 
 
 def _checked(events: pd.DataFrame) -> pd.DataFrame:

@@ -3,8 +3,8 @@
 A window is a queue: rows come in at one end and leave at the other. Its aggregate is that of two stacks, of which the
 older one holds the aggregates of all its ends. So nothing is ever subtracted: a large value that leaves takes its
 rounding with it, and what a row gets depends on the rows of its window alone (Tangwongsan, Hirzel and Schneider 2017,
-"Low-latency sliding-window aggregation in worst-case constant time", doi 10.1145/3093742.3093925, section 3). Aggregates
-of moments are joined as by Chan, Golub and LeVeque (1983), doi 10.1080/00031305.1983.10483115.
+"Low-latency sliding-window aggregation in worst-case constant time", doi 10.1145/3093742.3093925, section 3).
+Aggregates of moments are joined as by Chan, Golub and LeVeque (1983), doi 10.1080/00031305.1983.10483115.
 """
 
 from __future__ import annotations

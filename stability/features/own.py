@@ -1,4 +1,4 @@
-"""How far an entity is from itself: from the first of its own rows, and from what its operating condition usually gives."""
+"""How far an entity is from itself: from its own first rows, and from what its operating condition usually gives."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LEAST = 1e-9  # deviations below this share of the level are rounding
 class Baseline:
     """Distance of each value from the mean of the entity's first rows, as far as they are known.
 
-    ``<metric>__off__<span>`` is the difference, ``<metric>__z__<span>`` the difference in deviations of those rows. Within
-    the first `span` the mean is that of the rows so far, so that nothing looks ahead.
+    ``<metric>__off__<span>`` is the difference, ``<metric>__z__<span>`` the difference in deviations of those rows.
+    Within the first `span` the mean is that of the rows so far, so that nothing looks ahead.
 
     Parameters
     ----------
@@ -115,9 +115,9 @@ def _apart(values: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
 class Regimes:
     """Distance of each value from what is usual in the operating condition that the row is in.
 
-    Conditions are the groups in which the settings lie (k-means on settings in their own deviations; each combination of
-    values by itself where there are no more than `most`). What is usual in a condition, a mean and a deviation, is that
-    of the history. Feature ``<metric>__z__regime``.
+    Conditions are the groups in which the settings lie (k-means on settings in their own deviations; each combination
+    of values by itself where there are no more than `most`). What is usual in a condition, a mean and a deviation, is
+    that of the history. Feature ``<metric>__z__regime``.
 
     Parameters
     ----------
