@@ -1,9 +1,21 @@
 """What was known at time t, never later: features of metrics, logs and fault records."""
 
+from stability.features.assembly import Features
 from stability.features.events import Events, events_of
 from stability.features.own import Baseline, Regimes
 from stability.features.rolling import STATISTICS, Rolling
 from stability.features.scores import Scores
 from stability.features.surroundings import Calendar, Neighbours
 
-__all__ = ["STATISTICS", "Baseline", "Calendar", "Events", "Neighbours", "Regimes", "Rolling", "Scores", "events_of"]
+__all__ = [
+    "STATISTICS",
+    "Baseline",
+    "Calendar",
+    "Events",
+    "Features",
+    "Neighbours",
+    "Regimes",
+    "Rolling",
+    "Scores",
+    "events_of",
+]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 __all__ = ["Scores"]
 
+import contextlib
 import itertools
 
 import numpy as np
 import pandas as pd
 
 from stability import detection
+from stability.evaluation import NotEnoughEvidence
 from stability.schema import ContractError, one_of, validate
 
 
@@ -18,7 +20,7 @@ class Scores:
 
     Rows after the training part are scored by what was learnt on all of it, as they would be live. A row of the
     training part is scored by what was learnt on the rows before its block, or it would look better known than any row
-    to come; those of the first block have no score. Features ``all__<detector>__score`` and
+    to come; those of the first block, or with too short a past, have no score. Features ``all__<detector>__score`` and
     ``<metric>__<detector>__score``.
 
     Parameters
@@ -48,7 +50,7 @@ class Scores:
         seen = []
         for begin, end in itertools.pairwise(edges):
             before, block = history[times <= begin], history[(times > begin) & (times <= end)]
-            if len(before) and len(block):
+            with contextlib.suppress(ContractError, NotEnoughEvidence):  # too short a past: no score
                 seen.append(self._scored(make(**self.settings).fit(before), block))
         self.model_ = make(**self.settings).fit(history)
         self.fitted_on_ = self.model_.fitted_on_
