@@ -14,6 +14,7 @@ from stability.features.rolling import length_of
 from stability.records import LogTemplates
 from stability.schema import ContractError
 
+CODE = r"[\w.\-]{1,40}"
 OTHER = "other"  # what was too rare in the history to have a column of its own
 
 
@@ -30,9 +31,9 @@ def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None
     Returns
     -------
     DataFrame
-        Columns entity, timestamp and name, in time's order: ``log_<template or level>``, ``state_<name>`` and
-        ``state_<name>_<value>`` for a value that was set, ``fault_<mode>`` and ``fault`` when a fault was felt,
-        ``recovered`` when it was over.
+        Columns entity, timestamp and name, in time's order: ``log_<template or level>``; ``code_<message>`` for a line
+        of a single word, such as an error code; ``state_<name>`` and ``state_<name>_<value>`` for a value that was set;
+        ``fault_<mode>`` and ``fault`` when a fault was felt, ``recovered`` when it was over.
 
     Examples
     --------
@@ -46,6 +47,8 @@ def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None
         logs = tables["logs"]
         kinds = templates.assign(logs) if templates is not None else logs["level"].fillna("unknown").str.lower()
         parts.append(_named(logs["entity"], logs["timestamp"], "log_" + kinds.astype("str")))
+        codes = logs[logs["message"].str.fullmatch(CODE).fillna(False).astype(bool)]
+        parts.append(_named(codes["entity"], codes["timestamp"], "code_" + codes["message"].astype("str")))
     if "states" in tables:
         states = tables["states"]
         parts.append(_named(states["entity"], states["timestamp"], "state_" + states["name"].astype("str")))
