@@ -1,0 +1,53 @@
+"""The predictors by name, and how one comes back from disk."""
+
+from __future__ import annotations
+
+__all__ = ["PREDICTORS", "load"]
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from zipfile import BadZipFile
+
+from stability.prediction.floors import BaseRate, Logistic, RadiusNeighbours, TimeSince
+from stability.prediction.manner import SAID, Predictor
+from stability.prediction.trees import GradientBoosting, RandomForest, XGBoost
+from stability.schema import ContractError, one_of
+
+PREDICTORS: Mapping[str, type[Predictor]] = MappingProxyType(
+    {
+        one.name: one
+        for one in (BaseRate, TimeSince, Logistic, RadiusNeighbours, RandomForest, GradientBoosting, XGBoost)
+    }
+)
+
+
+def load(folder: str | Path) -> Predictor:
+    """Read a predictor that `Predictor.save` wrote: data alone, nothing in it is run.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    Predictor
+        Which gives the numbers that the saved one gave.
+
+    Raises
+    ------
+    ContractError
+        When the folder is not one of a predictor, or has something else in it.
+    """
+    folder = Path(folder)
+    try:
+        said = json.loads((folder / SAID).read_text())
+        kind = PREDICTORS[one_of(said["predictor"], PREDICTORS, "predictor")]
+        return kind(**said["settings"])._restore(said, folder)
+    except ContractError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+        remedy = "give a folder that Predictor.save wrote"
+        got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise ContractError(file=folder, expected="a predictor", got=got, remedy=remedy) from None
