@@ -11,6 +11,7 @@ from types import MappingProxyType
 from zipfile import BadZipFile
 
 from stability.prediction.floors import BaseRate, Logistic, RadiusNeighbours, TimeSince
+from stability.prediction.hazard import Hazard
 from stability.prediction.manner import SAID, Predictor
 from stability.prediction.trees import GradientBoosting, RandomForest, XGBoost
 from stability.schema import ContractError, one_of
@@ -21,6 +22,9 @@ PREDICTORS: Mapping[str, type[Predictor]] = MappingProxyType(
         for one in (BaseRate, TimeSince, Logistic, RadiusNeighbours, RandomForest, GradientBoosting, XGBoost)
     }
 )
+
+
+KINDS = {**PREDICTORS, Hazard.name: Hazard}  # that come back from disk
 
 
 def load(folder: str | Path) -> Predictor:
@@ -43,7 +47,7 @@ def load(folder: str | Path) -> Predictor:
     folder = Path(folder)
     try:
         said = json.loads((folder / SAID).read_text())
-        kind = PREDICTORS[one_of(said["predictor"], PREDICTORS, "predictor")]
+        kind = KINDS[one_of(said["predictor"], KINDS, "predictor")]
         return kind(**said["settings"])._restore(said, folder)
     except ContractError:
         raise
