@@ -11,7 +11,10 @@ from stability.prediction.registry import PREDICTORS, load
 from stability.schema import ContractError
 
 every_predictor = pytest.mark.parametrize("name", PREDICTORS)
+NETS = ("lstm", "convolution")
 QUICK = {"random_forest": {"trees": 40}, "gradient_boosting": {"trees": 40}, "xgboost": {"trees": 40}}
+SMALL = {"window": 4, "hidden": 8, "epochs": 40, "patience": 10, "rate": 0.01, "device": "cpu"}
+QUICK |= {name: SMALL for name in NETS}
 
 
 def rows(count=1200, seed=0):
@@ -63,11 +66,26 @@ def test_columns_may_come_in_another_order_and_others_beside_them(name):
     model = made(name).fit(features, happened)
     turned = features[features.columns[::-1]].assign(another=1.0)
     pd.testing.assert_series_equal(model.predict(turned), model.predict(features))
-    alone = model.predict(features.iloc[[5]])
-    assert alone.iloc[0] == pytest.approx(model.predict(features).iloc[5], rel=1e-12)
+    taken = np.arange(len(features)) == 25
+    alone = model.predict(features.iloc[10:26] if name in NETS else features.iloc[[25]]).iloc[-1]
+    assert alone == pytest.approx(model.predict(features).iloc[25], rel=1e-12)
+    assert alone == pytest.approx(model.predict(features, rows=taken).iloc[0], rel=1e-12)
     assert model.predict(features.iloc[:0]).empty
     with pytest.raises(ContractError, match="load"):
         model.predict(features.drop(columns="load"))
+
+
+@every_predictor
+def test_only_the_rows_of_the_training_part_are_learnt_from(name):
+    features, happened = rows()
+    taken = np.arange(len(features)) < 800
+    model = made(name).fit(features, happened, rows=taken)
+    turned = np.where(taken, happened, ~happened)
+    again = made(name).fit(features, turned, rows=taken)
+    pd.testing.assert_series_equal(model.predict(features), again.predict(features))
+    assert model.base_rate_ == happened[:800].mean()
+    with pytest.raises(ContractError, match="1200 of True or False"):
+        made(name).fit(features, happened, rows=taken[:-1])
 
 
 @every_predictor

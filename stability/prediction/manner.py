@@ -39,8 +39,14 @@ class Predictor(BaseEstimator):
         """Learn from values (n, features), NaN where unknown, and labels (n,)."""
         raise NotImplementedError
 
+    def _learn_rows(self, features: pd.DataFrame, happened: np.ndarray, rows: np.ndarray) -> None:
+        self._learn(self._values(features)[rows], happened[rows])
+
     def _probability(self, values: np.ndarray) -> np.ndarray:
         raise NotImplementedError
+
+    def _probability_of_rows(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+        return self._probability(self._values(features)[rows])
 
     def _write(self, folder: Path) -> None:
         """Write what was learnt, beside what every predictor writes."""
@@ -48,15 +54,19 @@ class Predictor(BaseEstimator):
     def _read(self, folder: Path) -> None:
         """Read what `_write` wrote."""
 
-    def fit(self, features: pd.DataFrame, happened: np.ndarray | pd.Series) -> Predictor:
+    def fit(
+        self, features: pd.DataFrame, happened: np.ndarray | pd.Series, *, rows: np.ndarray | None = None
+    ) -> Predictor:
         """Learn.
 
         Parameters
         ----------
         features : DataFrame of float64, shape (n, features)
-            NaN where unknown.
+            NaN where unknown. What looks at the rows before a row needs the index (entity, timestamp), and all rows.
         happened : array or Series of bool, shape (n,)
             Whether a fault was felt within the horizon.
+        rows : array of bool, shape (n,), optional
+            Which to learn from: the training part. Labels of others are not looked at. All of them without it.
 
         Returns
         -------
@@ -72,28 +82,32 @@ class Predictor(BaseEstimator):
         if labels.shape != (len(features),) or labels.dtype != bool:
             expected = f"{len(features)} labels, True or False"
             raise ContractError(file="labels", expected=expected, got=f"{labels.shape} of {labels.dtype}")
-        if labels.all() or not labels.any():
-            got = f"{int(labels.sum())} of {len(labels)} rows with a fault ahead"
+        taken = _mask(rows, len(features))
+        own = labels[taken]
+        if own.all() or not own.any():
+            got = f"{int(own.sum())} of {len(own)} rows with a fault ahead"
             remedy = "give a longer training part, or another horizon"
             raise ContractError(file="labels", expected="rows with and without a fault ahead", got=got, remedy=remedy)
         self.features_ = list(features.columns)
-        self.base_rate_ = float(labels.mean())
+        self.base_rate_ = float(own.mean())
         self.fitted_on_ = features.attrs.get("fitted_on")
-        self._learn(self._values(features), labels)
+        self._learn_rows(features, labels, taken)
         return self
 
-    def predict(self, features: pd.DataFrame) -> pd.Series:
+    def predict(self, features: pd.DataFrame, *, rows: np.ndarray | None = None) -> pd.Series:
         """Say how probable a fault is within the horizon.
 
         Parameters
         ----------
         features : DataFrame of float64
             With all columns that it was fitted on, in any order.
+        rows : array of bool, shape (n,), optional
+            Of which a probability is wanted; all without it.
 
         Returns
         -------
         Series of float64 in [0, 1]
-            Over the features' index.
+            Over the index of these rows.
 
         Raises
         ------
@@ -106,8 +120,9 @@ class Predictor(BaseEstimator):
             if name not in features:
                 remedy = nearest(name, list(map(str, features.columns)))
                 raise ContractError(file="features", column=name, expected="a column", got="none", remedy=remedy)
-        found = self._probability(self._values(features[self.features_])) if len(features) else np.empty(0)
-        return pd.Series(np.clip(found, 0.0, 1.0), features.index, name="probability", dtype="float64")
+        taken = _mask(rows, len(features))
+        found = self._probability_of_rows(features[self.features_], taken) if taken.any() else np.empty(0)
+        return pd.Series(np.clip(found, 0.0, 1.0), features.index[taken], name="probability", dtype="float64")
 
     @staticmethod
     def _values(features: pd.DataFrame) -> np.ndarray:
@@ -172,6 +187,13 @@ class Scaled(NamedTuple):
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Scaled values, cut at 8 deviations."""
         return np.clip(np.nan_to_num((values - self.middle) / self.spread), -CUT, CUT)
+
+
+def _mask(rows: np.ndarray | None, count: int) -> np.ndarray:
+    taken = np.ones(count, dtype=bool) if rows is None else np.asarray(rows)
+    if taken.shape != (count,) or taken.dtype != bool:
+        raise ContractError(file="rows", expected=f"{count} of True or False", got=f"{taken.shape} of {taken.dtype}")
+    return taken
 
 
 def _plain(value: Any) -> Any:

@@ -13,13 +13,24 @@ from zipfile import BadZipFile
 from stability.prediction.floors import BaseRate, Logistic, RadiusNeighbours, TimeSince
 from stability.prediction.hazard import Hazard
 from stability.prediction.manner import SAID, Predictor
+from stability.prediction.sequences import Convolution, Lstm
 from stability.prediction.trees import GradientBoosting, RandomForest, XGBoost
 from stability.schema import ContractError, one_of
 
 PREDICTORS: Mapping[str, type[Predictor]] = MappingProxyType(
     {
         one.name: one
-        for one in (BaseRate, TimeSince, Logistic, RadiusNeighbours, RandomForest, GradientBoosting, XGBoost)
+        for one in (
+            BaseRate,
+            TimeSince,
+            Logistic,
+            RadiusNeighbours,
+            RandomForest,
+            GradientBoosting,
+            XGBoost,
+            Lstm,
+            Convolution,
+        )
     }
 )
 
