@@ -14,7 +14,7 @@ every_predictor = pytest.mark.parametrize("name", PREDICTORS)
 NETS = ("lstm", "convolution")
 QUICK = {"random_forest": {"trees": 40}, "gradient_boosting": {"trees": 40}, "xgboost": {"trees": 40}}
 SMALL = {"window": 4, "hidden": 8, "epochs": 40, "patience": 10, "rate": 0.01, "device": "cpu"}
-QUICK |= {name: SMALL for name in NETS}
+QUICK |= dict.fromkeys(NETS, SMALL)
 
 
 def rows(count=1200, seed=0):
