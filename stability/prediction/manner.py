@@ -133,8 +133,19 @@ class Predictor(BaseEstimator):
         return values
 
     # ---- kept ----------------------------------------------------------------------------------------------------
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, beside: dict[str, dict[str, np.ndarray]] | None = None) -> Path:
         """Write everything that it knows into a folder, whole or not at all; nothing in it is code.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Not there yet.
+        beside : mapping of file name to arrays by name, optional
+            What is written into the folder with it.
+
+        Returns
+        -------
+        Path
 
         Raises
         ------
@@ -151,6 +162,8 @@ class Predictor(BaseEstimator):
             said |= {"base_rate": self.base_rate_, "fitted_on": self.fitted_on_}
             (draft / SAID).write_text(json.dumps(said, indent=1, default=_plain))
             self._write(draft)
+            for name, arrays in (beside or {}).items():
+                np.savez(draft / name, **arrays)
             draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -10,6 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from zipfile import BadZipFile
 
+import numpy as np
+
+from stability.prediction.calibrated import METHODS, Calibrated
 from stability.prediction.floors import BaseRate, Logistic, RadiusNeighbours, TimeSince
 from stability.prediction.hazard import Hazard
 from stability.prediction.manner import SAID, Predictor
@@ -35,11 +38,12 @@ PREDICTORS: Mapping[str, type[Predictor]] = MappingProxyType(
 )
 
 
+CALIBRATION = "calibration.npz"
 KINDS = {**PREDICTORS, Hazard.name: Hazard}  # that come back from disk
 
 
-def load(folder: str | Path) -> Predictor:
-    """Read a predictor that `Predictor.save` wrote: data alone, nothing in it is run.
+def load(folder: str | Path) -> Predictor | Calibrated:
+    """Read a predictor that `Predictor.save` or `Calibrated.save` wrote: data alone, nothing in it is run.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ def load(folder: str | Path) -> Predictor:
 
     Returns
     -------
-    Predictor
+    Predictor or Calibrated
         Which gives the numbers that the saved one gave.
 
     Raises
@@ -59,7 +63,13 @@ def load(folder: str | Path) -> Predictor:
     try:
         said = json.loads((folder / SAID).read_text())
         kind = KINDS[one_of(said["predictor"], KINDS, "predictor")]
-        return kind(**said["settings"])._restore(said, folder)
+        model = kind(**said["settings"])._restore(said, folder)
+        if not (folder / CALIBRATION).exists():
+            return model
+        found = Calibrated(model)
+        with np.load(folder / CALIBRATION, allow_pickle=False) as kept:
+            found.method_, found.x_, found.y_ = one_of(str(kept["method"]), METHODS, "method"), kept["x"], kept["y"]
+        return found
     except ContractError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
