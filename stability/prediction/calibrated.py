@@ -22,8 +22,8 @@ FEW = 100  # rows with a fault ahead below which `auto` takes two numbers instea
 class Calibrated:
     """A predictor whose probabilities were set right on a later block.
 
-    ``logistic`` turns log odds x into a x + b (Platt, whose targets draw a few rows towards half); ``isotonic`` takes the
-    rising steps that fit best. ``auto`` takes the steps where the block has at least 100 rows with a fault ahead.
+    ``logistic`` turns log odds x into a x + b (Platt, whose targets draw a few rows towards half); ``isotonic`` takes
+    the rising steps that fit best. ``auto`` takes the steps where the block has at least 100 rows with a fault ahead.
 
     Parameters
     ----------
