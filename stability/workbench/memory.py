@@ -6,7 +6,6 @@ __all__ = ["Peak"]
 
 import contextlib
 import ctypes
-import gc
 import threading
 import time
 
@@ -41,7 +40,6 @@ class Peak:
         self._process, self._over = psutil.Process(), threading.Event()
 
     def __enter__(self) -> Peak:
-        gc.collect()
         with contextlib.suppress(OSError, AttributeError):  # what others gave back, where the C library keeps it
             ctypes.CDLL(None).malloc_trim(0)
         self._before = self._process.memory_info().rss
