@@ -51,6 +51,7 @@ class Residual(Detector):
     """
 
     name = "residual"
+    signed = False  # whether what lies below its prediction has a part below 0: for features, never for alarms
 
     def __init__(
         self,
@@ -107,7 +108,8 @@ class Residual(Detector):
             trend, seasons, spread = run(
                 flat, which, rows.times[a : a + 1] if live else rows.times[a:b], values, self.clip
             )
-            gaps = np.abs(values - trend - np.nansum(seasons, axis=2))
+            gaps = values - trend - np.nansum(seasons, axis=2)
+            gaps = gaps if self.signed else np.abs(gaps)
             parts[a:b] = (gaps / np.maximum(spread, learnt["smallest"].reshape(series)[which])).reshape(b - a, metrics)
         return parts
 
