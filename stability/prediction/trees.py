@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["GradientBoosting", "RandomForest", "XGBoost"]
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from stability.prediction.manner import Predictor
 from stability.schema import ContractError
 
 MODEL = "model.skops"
+ROWS = 1_000  # below which a second core does not pay
 TRUSTED = [  # all that a forest or boosted trees of scikit-learn consist of; a file with anything else is refused
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss.link.Interval",
@@ -72,6 +74,17 @@ class RandomForest(_Kept):
             n_jobs=os.cpu_count(),
             random_state=self.seed,
         ).fit(values, happened)
+        self.model_.n_jobs = 1  # from here on; see `_probability`
+
+    def _probability(self, values: np.ndarray) -> np.ndarray:
+        """Each core takes some rows through all trees: cores that share out the trees add them up in any order.
+
+        Which would change the last bits from call to call.
+        """
+        cores = os.cpu_count() or 1
+        parts = np.array_split(values, min(cores, len(values) // ROWS + 1))
+        with ThreadPoolExecutor(cores) as pool:
+            return np.concatenate(list(pool.map(super()._probability, parts)))
 
 
 class GradientBoosting(_Kept):
