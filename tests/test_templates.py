@@ -1,5 +1,7 @@
 """Templates of log lines: mined on history, never changed by what comes later, counted causally."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,3 +111,23 @@ def test_what_cannot_be_done_is_told():
             template_counts(table(["x"] * 3, step="1D"), step, fitted)
     with pytest.raises(ContractError, match="none"):
         template_counts(table([]), "1min", fitted)
+
+
+@given(LINES, LINES, st.integers(0, 40))
+@settings(deadline=None, max_examples=50)
+def test_learning_goes_on_where_it_stopped_and_again_after_a_night_on_disk(lines, later, cut):
+    whole = LogTemplates(children=2).fit_assign(table(lines + later))
+    first = LogTemplates(children=2).fit(table(lines))
+    again = LogTemplates.from_dict(json.loads(json.dumps(first.to_dict())))
+    pd.testing.assert_frame_equal(again.templates_, first.templates_)
+    assert again.assign(table(later), every=True).tolist() == first.assign(table(later), every=True).tolist()
+    parts = [again.go_on(table(part)) for part in (later[:cut], later[cut:]) if part]
+    assert [name for part in parts for name in part] == whole.tolist()[len(lines) :]
+
+
+def test_no_more_templates_than_wanted_are_told_apart():
+    first = LogTemplates().fit(table(["disk full"]))
+    found = first.go_on(table(["user a failed", "of a b c d", "user b failed", "disk full", "of a b c d"]), at_most=2)
+    assert found.tolist() == ["t002", "other", "t002", "t001", "other"]
+    assert len(first.templates_) == 2
+    assert LogTemplates(most=1).fit(table(["a b", "a b", "c"])).assign(table(["c"]), every=True).tolist() == ["t002"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["OTHER", "LogTemplates", "template_counts"]
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,27 +122,52 @@ class LogTemplates:
         logs = validate(logs, "logs")
         if not logs["message"].notna().any():
             raise ContractError(expected="log lines with messages to find templates in", got=f"{len(logs)} without any")
-        self._root, self._groups, self._known = _Node(), [], {}
+        self._root, self._groups = _Node(), []
+        vars(self).pop("fitted_on_", None)
+        return self.go_on(logs)
+
+    def go_on(self, logs: pd.DataFrame, *, at_most: int | None = None) -> pd.Series:
+        """Learn further lines after those of `fit_assign`, and say which template each had when it came.
+
+        Parameters
+        ----------
+        logs : DataFrame
+            Table of logs, in the order of time.
+        at_most : int, optional
+            Templates that are told apart; a line that would need another is `OTHER`, and nothing is learnt of it.
+
+        Returns
+        -------
+        Series of str, shape (lines,)
+        """
+        logs = validate(logs, "logs")
+        self._known = {}
         levels = logs["level"].where(logs["level"].notna(), None)
-        names = [self._learn(_tokens(text), level) for text, level in zip(logs["message"], levels, strict=True)]
+        pairs = zip(logs["message"], levels, strict=True)
+        names = [self._learn(_tokens(text), level, at_most) for text, level in pairs]
+        self.fitted_on_ = {
+            "entities": sorted({*logs["entity"].unique(), *getattr(self, "fitted_on_", {}).get("entities", ())}),
+            "until": logs["timestamp"].max().isoformat(),
+        }
+        self._tell()
+        return pd.Series(names, index=logs.index, name="template", dtype="str")
+
+    def _tell(self) -> None:
         kept = {g.name for g in sorted(self._groups, key=lambda g: -g.lines)[: self.most]}
         self.templates_ = pd.DataFrame(
             [(g.name, " ".join(g.tokens), g.level, g.lines, g.name in kept) for g in self._groups],
             columns=["template", "text", "level", "lines", "kept"],
         ).set_index("template")
-        self.fitted_on_ = {
-            "entities": sorted(logs["entity"].unique()),
-            "until": logs["timestamp"].max().isoformat(),
-        }
-        return pd.Series(names, index=logs.index, name="template", dtype="str")
 
-    def assign(self, logs: pd.DataFrame) -> pd.Series:
+    def assign(self, logs: pd.DataFrame, *, every: bool = False) -> pd.Series:
         """Say which template of history each line has; `OTHER` where it has none or one that is not kept.
 
         Parameters
         ----------
         logs : DataFrame
             Table of logs.
+        every : bool
+            Name templates that are not kept, too: then `OTHER` is what history did not have.
 
         Returns
         -------
@@ -152,7 +179,7 @@ class LogTemplates:
         kept = set(self.templates_.index[self.templates_["kept"]])
         texts = logs["message"].fillna("")
         found = {text: self._find(_tokens(text)) for text in texts.unique()}
-        names = texts.map({text: name if name in kept else OTHER for text, name in found.items()})
+        names = texts.map({text: name if every or name in kept else OTHER for text, name in found.items()})
         return names.astype("str").rename("template")
 
     def _leaf(self, tokens: tuple[str, ...], *, grow: bool) -> _Node | None:
@@ -171,14 +198,17 @@ class LogTemplates:
             node = node.children[key]
         return node
 
-    def _learn(self, tokens: tuple[str, ...], level: str | None) -> str:
-        node = self._leaf(tokens, grow=True)
+    def _learn(self, tokens: tuple[str, ...], level: str | None, at_most: int | None) -> str:
+        full = at_most is not None and len(self._groups) >= at_most
+        node = self._leaf(tokens, grow=not full)
         best, most = None, (0.0, -1)
-        for group in node.groups:
+        for group in node.groups if node else ():
             equal = sum(a == b for a, b in zip(group.tokens, tokens, strict=True))
             score = (equal / max(1, len(tokens)), group.tokens.count(ANY))
             if score[0] >= self.similarity and score > most:
                 best, most = group, score
+        if best is None and full:
+            return OTHER
         if best is None:
             best = _Group(f"t{len(self._groups) + 1:03d}", list(tokens), level=level)
             node.groups.append(best)
@@ -194,6 +224,44 @@ class LogTemplates:
             fits = [g for g in groups if all(a in (b, ANY) for a, b in zip(g.tokens, tokens, strict=True))]
             self._known[tokens] = min(fits, key=lambda g: (g.tokens.count(ANY), g.name)).name if fits else OTHER
         return self._known[tokens]
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+    def to_dict(self) -> dict[str, Any]:
+        """Give settings and templates as numbers, text, lists and None: what JSON holds."""
+        if not hasattr(self, "templates_"):
+            raise ContractError(expected="templates that were fitted", got="new ones", remedy="call fit(history) first")
+        names = ("similarity", "depth", "children", "most")
+        found: dict[str, Any] = {"settings": {name: getattr(self, name) for name in names}}
+        where, places = {}, [((), self._root)]
+        while places:
+            path, node = places.pop()
+            where |= {group.name: path for group in node.groups}
+            places += [((*path, step), inner) for step, inner in node.children.items()]
+        found["groups"] = [[g.name, g.tokens, g.lines, g.level, list(where[g.name])] for g in self._groups]
+        return found | {"fitted_on": self.fitted_on_}
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> LogTemplates:
+        """Read what `to_dict` gave.
+
+        Examples
+        --------
+        >>> logs = pd.DataFrame({"timestamp": pd.to_datetime(["2026-01-01T00:00:30Z"]),
+        ...                      "entity": "a", "level": "INFO", "message": "request 7 done"})
+        >>> LogTemplates.from_dict(LogTemplates().fit(logs).to_dict()).assign(logs).tolist()
+        ['t001']
+        """
+        found = cls(**kept["settings"])
+        found._root, found._groups, found._known = _Node(), [], {}
+        for name, tokens, lines, level, path in kept["groups"]:
+            node = found._root
+            for step in path:
+                node = node.children.setdefault(step, _Node())
+            found._groups.append(_Group(name, list(tokens), lines, level))
+            node.groups.append(found._groups[-1])
+        found.fitted_on_ = dict(kept["fitted_on"])
+        found._tell()
+        return found
 
 
 def _tokens(text: str) -> tuple[str, ...]:
