@@ -122,12 +122,11 @@ class LogTemplates:
         logs = validate(logs, "logs")
         if not logs["message"].notna().any():
             raise ContractError(expected="log lines with messages to find templates in", got=f"{len(logs)} without any")
-        self._root, self._groups = _Node(), []
-        vars(self).pop("fitted_on_", None)
+        self._root, self._groups, self.fitted_on_ = _Node(), [], {}
         return self.go_on(logs)
 
     def go_on(self, logs: pd.DataFrame, *, at_most: int | None = None) -> pd.Series:
-        """Learn further lines after those of `fit_assign`, and say which template each had when it came.
+        """Learn further lines, after those of before or as the first, and say which template each had when it came.
 
         Parameters
         ----------
@@ -141,12 +140,14 @@ class LogTemplates:
         Series of str, shape (lines,)
         """
         logs = validate(logs, "logs")
+        if not hasattr(self, "_root"):
+            self._root, self._groups, self.fitted_on_ = _Node(), [], {}
         self._known = {}
         levels = logs["level"].where(logs["level"].notna(), None)
         pairs = zip(logs["message"], levels, strict=True)
         names = [self._learn(_tokens(text), level, at_most) for text, level in pairs]
         self.fitted_on_ = {
-            "entities": sorted({*logs["entity"].unique(), *getattr(self, "fitted_on_", {}).get("entities", ())}),
+            "entities": sorted({*logs["entity"].unique(), *self.fitted_on_.get("entities", ())}),
             "until": logs["timestamp"].max().isoformat(),
         }
         self._tell()
