@@ -5,8 +5,6 @@ from __future__ import annotations
 __all__ = ["Predictor", "Scaled"]
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from stability.schema import ContractError, nearest
+from stability.schema import ContractError, folder_written_whole, nearest
 
 SAID = "predictor.json"
 CUT = 8.0  # deviations at which scaled features are cut
@@ -153,20 +151,13 @@ class Predictor(BaseEstimator):
             When the folder is there already.
         """
         folder = Path(folder)
-        if folder.exists():
-            raise ContractError(file=folder, expected="a folder that is not there yet", got="one that is")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        try:
+        with folder_written_whole(folder) as draft:
             said = {"predictor": self.name, "settings": self.get_params(deep=False), "features": self.features_}
             said |= {"base_rate": self.base_rate_, "fitted_on": self.fitted_on_}
             (draft / SAID).write_text(json.dumps(said, indent=1, default=_plain))
             self._write(draft)
             for name, arrays in (beside or {}).items():
                 np.savez(draft / name, **arrays)
-            draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return folder
 
     def _restore(self, said: dict[str, Any], folder: Path) -> Predictor:

@@ -4,7 +4,15 @@ from stability.schema.coercion import coerce_column
 from stability.schema.declarations import load_yaml
 from stability.schema.errors import ContractError, nearest, one_of
 from stability.schema.registry import Metric, base_name, home, metric, metric_registry
-from stability.schema.store import FittedOn, read_metadata, read_table, refuse_overlap, write_table, written_whole
+from stability.schema.store import (
+    FittedOn,
+    folder_written_whole,
+    read_metadata,
+    read_table,
+    refuse_overlap,
+    write_table,
+    written_whole,
+)
 from stability.schema.tables import TABLES, Table
 from stability.schema.validation import empty, validate
 
@@ -17,6 +25,7 @@ __all__ = [
     "base_name",
     "coerce_column",
     "empty",
+    "folder_written_whole",
     "home",
     "load_yaml",
     "metric",

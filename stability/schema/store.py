@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["FittedOn", "read_metadata", "read_table", "refuse_overlap", "write_table", "written_whole"]
+__all__ = [
+    "FittedOn",
+    "folder_written_whole",
+    "read_metadata",
+    "read_table",
+    "refuse_overlap",
+    "write_table",
+    "written_whole",
+]
 
 import contextlib
 import json
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, TypedDict
@@ -102,6 +112,27 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def folder_written_whole(folder: Path) -> Iterator[Path]:
+    """Give a draft to write files into, which becomes the folder at the end: whole or not at all.
+
+    Raises
+    ------
+    ContractError
+        When the folder is there already.
+    """
+    if folder.exists():
+        raise ContractError(file=folder, expected="a folder that is not there yet", got="one that is")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield draft
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _sync_folder(folder.parent)
 
 
 def read_table(path: str | os.PathLike, table: str | None = None) -> pd.DataFrame:
