@@ -15,6 +15,7 @@ NETS = ("lstm", "convolution")
 QUICK = {"random_forest": {"trees": 40}, "gradient_boosting": {"trees": 40}, "xgboost": {"trees": 40}}
 SMALL = {"window": 4, "hidden": 8, "epochs": 40, "patience": 10, "rate": 0.01, "device": "cpu"}
 QUICK |= dict.fromkeys(NETS, SMALL)
+QUICK["pooled"] = {"members": [{"predictor": "random_forest", "trees": 40}, {"predictor": "xgboost", "trees": 40}]}
 
 
 def rows(count=1200, seed=0):
@@ -119,7 +120,7 @@ def test_labels_that_teach_nothing_are_refused(name):
 def test_a_damaged_folder_is_refused(name, tmp_path):
     features, happened = rows(200)
     folder = made(name).fit(features, happened).save(tmp_path / "kept")
-    for path in folder.iterdir():
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
         with pytest.raises(ContractError):

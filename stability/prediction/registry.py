@@ -16,6 +16,7 @@ from stability.prediction.calibrated import METHODS, Calibrated
 from stability.prediction.floors import BaseRate, Logistic, RadiusNeighbours, TimeSince
 from stability.prediction.hazard import Hazard
 from stability.prediction.manner import SAID, Predictor
+from stability.prediction.pooled import Pooled
 from stability.prediction.sequences import Convolution, Lstm
 from stability.prediction.trees import GradientBoosting, RandomForest, XGBoost
 from stability.schema import ContractError, one_of
@@ -33,6 +34,7 @@ PREDICTORS: Mapping[str, type[Predictor]] = MappingProxyType(
             XGBoost,
             Lstm,
             Convolution,
+            Pooled,
         )
     }
 )
