@@ -1,6 +1,7 @@
 """Every judgement, with its interval."""
 
 from stability.evaluation.affiliation import affiliated_events, affiliation_estimates
+from stability.evaluation.budgets import BudgetEstimates, BudgetThreshold, budget_estimates, budget_threshold
 from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
 from stability.evaluation.comparison import compare, compare_events, comparison_sentences, gain_sentence
 from stability.evaluation.events import event_estimates, event_scores, event_sums
@@ -24,10 +25,13 @@ from stability.evaluation.responsible import responsible_hits
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
 from stability.evaluation.truth import labelled_intervals
 from stability.evaluation.vus import find_length, vus_difference, vus_interval, vus_pr, vus_roc, vus_scores
+from stability.evaluation.warned import warned_events, warnings_at
 
 __all__ = [
     "NAB_PROFILES",
     "BrierParts",
+    "BudgetEstimates",
+    "BudgetThreshold",
     "Calibration",
     "Difference",
     "Estimate",
@@ -44,6 +48,8 @@ __all__ = [
     "bootstrap_interval",
     "brier_parts",
     "brier_score",
+    "budget_estimates",
+    "budget_threshold",
     "calibration_estimates",
     "compare",
     "compare_events",
@@ -82,5 +88,7 @@ __all__ = [
     "vus_pr",
     "vus_roc",
     "vus_scores",
+    "warned_events",
+    "warnings_at",
     "wilson_interval",
 ]
