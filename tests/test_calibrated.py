@@ -35,7 +35,9 @@ def test_what_is_too_sure_is_set_right_and_keeps_its_order(method):
     found = Calibrated(Told(), method).fit(features, happened).predict(later)
     assert np.abs(found - true).mean() < 0.02 < np.abs(later["p"] - true).mean()
     order = np.argsort(later["p"].to_numpy(), kind="stable")
-    assert (np.diff(found.to_numpy()[order]) >= 0).all()
+    apart = np.diff(later["p"].to_numpy()[order]) > 1e-9
+    apart &= np.abs(later["p"].to_numpy()[order][1:] - 0.5) < 0.499  # beyond, what rounding leaves of a rise
+    assert (np.diff(found.to_numpy()[order])[apart] > 0).all()
 
 
 def test_auto_takes_two_numbers_where_faults_are_few():

@@ -22,8 +22,10 @@ FEW = 100  # rows with a fault ahead below which `auto` takes two numbers instea
 class Calibrated:
     """A predictor whose probabilities were set right on a later block.
 
-    ``logistic`` turns log odds x into a x + b (Platt, whose targets draw a few rows towards half); ``isotonic`` takes
-    the rising steps that fit best. ``auto`` takes the steps where the block has at least 100 rows with a fault ahead.
+    ``logistic`` turns log odds x into a x + b (Platt, whose targets draw a few rows towards half); ``isotonic`` joins
+    the middles of the rising steps that fit best, so that no two rows become alike that were not: steps themselves
+    would cost the ranking what they gain in calibration. ``auto`` takes the curve where the block has at least 100 rows
+    with a fault ahead.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ class Calibrated:
     References
     ----------
     Platt (1999), "Probabilistic outputs for support vector machines"; Zadrozny and Elkan (2002),
-    doi 10.1145/775047.775151; Niculescu-Mizil and Caruana (2005), doi 10.1145/1102351.1102430.
+    doi 10.1145/775047.775151; Niculescu-Mizil and Caruana (2005), doi 10.1145/1102351.1102430; Oron and Flournoy
+    (2017), doi 10.1080/19466315.2017.1286256 (middles of the steps).
 
     Examples
     --------
@@ -68,8 +71,7 @@ class Calibrated:
         steps = labels.sum() >= FEW and (~labels).sum() >= FEW
         self.method_ = self.method if self.method != "auto" else "isotonic" if steps else "logistic"
         if self.method_ == "isotonic":
-            curve = IsotonicRegression(out_of_bounds="clip").fit(said, labels)
-            self.x_, self.y_ = curve.X_thresholds_, curve.y_thresholds_
+            self.x_, self.y_ = _centred(said, labels)
         elif self.method_ == "logistic" and not alike:
             self.x_, self.y_ = np.array(_platt(np.log(said / (1 - said)), labels)), np.empty(0)
         else:  # labels that are all alike say nothing
@@ -98,6 +100,17 @@ class Calibrated:
 
     def _kept(self) -> dict[str, np.ndarray]:
         return {"method": np.array(self.method_), "x": self.x_, "y": self.y_}
+
+
+def _centred(said: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middles of the rising steps, from (0, 0) to (1, 1); one row of the base rate at either end says that few are."""
+    rate = labels.mean()
+    x = np.concatenate([[said.min()], said, [said.max()]])
+    y = np.concatenate([[rate], labels, [rate]])
+    steps = IsotonicRegression().fit(x, y).predict(x)
+    height, place = np.unique(steps, return_inverse=True)
+    middle = np.bincount(place, weights=x) / np.bincount(place)
+    return np.concatenate([[0.0], middle, [1.0]]), np.concatenate([[0.0], height, [1.0]])
 
 
 def _platt(odds: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

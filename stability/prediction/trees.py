@@ -28,6 +28,12 @@ TRUSTED = [  # all that a forest or boosted trees of scikit-learn consist of; a 
 ]
 
 
+def _cores() -> int:
+    """As many as there are, or as the environment leaves to each of several notebooks; results do not depend on it."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(int(told) if told.isdigit() else 64, os.cpu_count() or 1))
+
+
 class _Kept(Predictor):
     """A predictor whose model is one of scikit-learn's."""
 
@@ -71,7 +77,7 @@ class RandomForest(_Kept):
             self.trees,
             min_samples_leaf=self.leaf,
             max_features=self.features,
-            n_jobs=os.cpu_count(),
+            n_jobs=_cores(),
             random_state=self.seed,
         ).fit(values, happened)
         self.model_.n_jobs = 1  # from here on; see `_probability`
@@ -81,7 +87,7 @@ class RandomForest(_Kept):
 
         Which would change the last bits from call to call.
         """
-        cores = os.cpu_count() or 1
+        cores = _cores()
         parts = np.array_split(values, min(cores, len(values) // ROWS + 1))
         with ThreadPoolExecutor(cores) as pool:
             return np.concatenate(list(pool.map(super()._probability, parts)))
@@ -178,7 +184,7 @@ class XGBoost(Predictor):
 
         settings = {"objective": "binary:logistic", "tree_method": "hist", "max_depth": self.depth, "eta": self.rate}
         settings |= {"subsample": self.rows, "colsample_bytree": self.features, "min_child_weight": self.leaf}
-        settings |= {"lambda": self.ridge, "seed": self.seed, "nthread": os.cpu_count()}
+        settings |= {"lambda": self.ridge, "seed": self.seed, "nthread": _cores()}
         self.model_ = xgboost.train(settings, xgboost.DMatrix(values, happened), self.trees)
 
     def _probability(self, values: np.ndarray) -> np.ndarray:
