@@ -22,6 +22,13 @@ from stability.evaluation.ranges import range_estimates, range_scores
 from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
 from stability.evaluation.resampling import bootstrap_interval, resample_counts, resampling_units
 from stability.evaluation.responsible import responsible_hits
+from stability.evaluation.rivals import (
+    Recommendation,
+    compare_rankings,
+    every_pair,
+    pr_auc_difference,
+    recommend,
+)
 from stability.evaluation.spans import flags_to_intervals, label_rows, observed_spans
 from stability.evaluation.truth import labelled_intervals
 from stability.evaluation.vus import find_length, vus_difference, vus_interval, vus_pr, vus_roc, vus_scores
@@ -42,6 +49,7 @@ __all__ = [
     "NabScore",
     "NotEnoughEvidence",
     "PrAuc",
+    "Recommendation",
     "affiliated_events",
     "affiliation_estimates",
     "average_precision",
@@ -53,10 +61,12 @@ __all__ = [
     "calibration_estimates",
     "compare",
     "compare_events",
+    "compare_rankings",
     "comparison_sentences",
     "event_estimates",
     "event_scores",
     "event_sums",
+    "every_pair",
     "find_length",
     "flags_to_intervals",
     "gain_sentence",
@@ -76,9 +86,11 @@ __all__ = [
     "percentile_estimate",
     "poisson_interval",
     "pr_auc",
+    "pr_auc_difference",
     "predicted_alarms",
     "range_estimates",
     "range_scores",
+    "recommend",
     "reliability_curve",
     "resample_counts",
     "resampling_units",

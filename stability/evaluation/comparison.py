@@ -81,9 +81,9 @@ def compare(
     same       0.000 -0.751  0.668   1.000  not distinguishable
     """
     if not isinstance(scores, pd.DataFrame):
-        _same_rows(scores)
+        require_same_rows(scores)
         scores = pd.DataFrame(dict(scores))
-    _known(baseline, list(scores.columns))
+    require_baseline(baseline, list(scores.columns))
     settings = {"resamples": resamples, "permutations": permutations, "confidence": confidence, "seed": seed}
     rows = {}
     for name in scores.columns.drop(baseline):
@@ -98,7 +98,7 @@ def compare(
         )
         found = _row(sums, lambda s: s[..., 0] / s[..., 1], **settings)
         rows[name] = found | {"cases": int(both.sum()), "left_out": int((~both).sum())}
-    return _table(rows, higher_is_better, confidence)
+    return verdict_table(rows, higher_is_better, confidence)
 
 
 def compare_events(
@@ -160,7 +160,7 @@ def compare_events(
     if measure not in RATES:
         remedy = nearest(measure, RATES)
         raise ContractError(column="measure", expected="one of " + ", ".join(RATES), got=measure, remedy=remedy)
-    _known(baseline, list(alarms))
+    require_baseline(baseline, list(alarms))
     judged = {
         name: event_sums(mine, windows, observed, early=early, late=late, match=match, block=block)
         for name, mine in alarms.items()
@@ -174,7 +174,7 @@ def compare_events(
         pair = np.stack([sums[name], sums[baseline]])
         found = _row(pair, lambda s: event_rates(s)[RATES.index(measure)], **settings)
         rows[name] = found | {"cases": int(judged[name]["events"].sum()), "left_out": 0}
-    return _table(rows, measure in ("recall", "precision", "f1"), confidence)
+    return verdict_table(rows, measure in ("recall", "precision", "f1"), confidence)
 
 
 def comparison_sentences(table: pd.DataFrame, baseline: str, measure: str = "score") -> list[str]:
@@ -222,7 +222,8 @@ def _row(sums: np.ndarray, statistic, **settings) -> dict:
     return row | {"difference": found.value, "lo": found.lo, "hi": found.hi, "p": p}
 
 
-def _table(rows: dict[str, dict], higher_is_better: bool, confidence: float) -> pd.DataFrame:
+def verdict_table(rows: dict[str, dict], higher_is_better: bool, confidence: float) -> pd.DataFrame:
+    """Put comparisons with one baseline into a table, corrected for their number, each with its verdict."""
     columns = ["value", "baseline", "difference", "lo", "hi", "p", "p_holm", "verdict", "units", "cases", "left_out"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[c for c in columns if c not in ("p_holm", "verdict")])
     table["p_holm"] = holm(table["p"].to_numpy(dtype=float))
@@ -253,7 +254,8 @@ def _per_unit(values: np.ndarray, units: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _same_rows(scores: Mapping[str, pd.Series]) -> None:
+def require_same_rows(scores: Mapping[str, pd.Series]) -> None:
+    """Refuse methods that were not judged on the same cases."""
     if not isinstance(scores, Mapping) or not all(isinstance(part, pd.Series) for part in scores.values()):
         raise ContractError(column="scores", expected="a table, or a Series for each method", got=type(scores).__name__)
     first = next(iter(scores.values()), pd.Series(dtype=float)).index
@@ -265,7 +267,8 @@ def _same_rows(scores: Mapping[str, pd.Series]) -> None:
             )
 
 
-def _known(baseline: str, names: list) -> None:
+def require_baseline(baseline: str, names: list) -> None:
+    """Refuse a baseline that is none of the methods, and methods that cannot be told apart."""
     if baseline not in names:
         raise ContractError(
             column="baseline", expected="one of the methods", got=baseline, remedy=nearest(baseline, names)

@@ -140,9 +140,20 @@ def paired_difference(
         np.subtract(*(_quiet(statistic, counts @ part) for part in sums))
         for counts in resample_counts(n, resamples, seed)
     ]
-    tail = float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + require_share(confidence) / 2, n - 1)))
-    estimate = percentile_estimate(value, np.concatenate(drawn), 1 - 2 * tail)
+    estimate = percentile_estimate(value, np.concatenate(drawn), expanded(confidence, n))
     return Difference(estimate, _exchange(sums, statistic, permutations, seed))
+
+
+def expanded(confidence: float, units: int) -> float:
+    """Share of the resamples that an interval must hold, so that with few units it is no narrower than Student's t.
+
+    Examples
+    --------
+    >>> round(expanded(0.95, 10), 3), round(expanded(0.95, 1000), 3)
+    (0.983, 0.95)
+    """
+    reach = math.sqrt(units / (units - 1)) * stats.t.ppf(0.5 + require_share(confidence) / 2, units - 1)
+    return float(1 - 2 * stats.norm.cdf(-reach))
 
 
 def _exchange(sums: np.ndarray, statistic: Callable, permutations: int, seed: int) -> float:

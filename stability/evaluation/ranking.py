@@ -73,8 +73,8 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     >>> average_precision(np.array([1.0, 1.0, 1.0, 1.0]), np.array([True, False, True, False]))
     0.5
     """
-    order, positive, last = _ranked(scores, labels)
-    return float(_areas(np.zeros(len(order), dtype=np.int64), positive, last, np.ones((1, 1), dtype=np.int64))[0])
+    order, positive, last = ranked(scores, labels)
+    return float(areas_of(np.zeros(len(order), dtype=np.int64), positive, last, np.ones((1, 1), dtype=np.int64))[0])
 
 
 def pr_auc(
@@ -121,15 +121,15 @@ def pr_auc(
     (Estimate(value=1.0, lo=1.0, hi=1.0), 0.042, 10)
     """
     same_index(scores, labels)
-    order, positive, last = _ranked(scores.to_numpy(), labels.to_numpy())
+    order, positive, last = ranked(scores.to_numpy(), labels.to_numpy())
     numbers = resampling_units(scores.index, unit, block)
     units = int(numbers.max()) + 1
     rows, marked = np.bincount(numbers), np.bincount(numbers[order], weights=positive, minlength=units)
     areas, rates = [], []
     for counts in resample_counts(units, resamples, seed):
-        areas.append(_areas(numbers[order], positive, last, counts))
+        areas.append(areas_of(numbers[order], positive, last, counts))
         rates.append(counts @ marked / (counts @ rows))
-    area = float(_areas(numbers[order], positive, last, np.ones((1, units), dtype=np.int64))[0])
+    area = float(areas_of(numbers[order], positive, last, np.ones((1, units), dtype=np.int64))[0])
     return PrAuc(
         percentile_estimate(area, np.concatenate(areas), confidence),
         percentile_estimate(float(positive.mean()), np.concatenate(rates), confidence),
@@ -169,7 +169,7 @@ def rankable(scores, labels) -> tuple[np.ndarray, np.ndarray]:
     return np.where(np.isnan(scores), -np.inf, scores), labels
 
 
-def _ranked(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ranked(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Order by falling score, the labels in that order, and whether a row is the last one of its score."""
     ranks, labels = rankable(scores, labels)
     order = np.argsort(-ranks, kind="stable")
@@ -178,7 +178,7 @@ def _ranked(scores, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @numba.njit(cache=True)
-def _areas(units, positive, last, counts):
+def areas_of(units, positive, last, counts):
     """Average precision of ranked rows for each row of `counts`, which says how often each unit was drawn.
 
     All resamples advance together through the rows, so that the inner loops run over neighbours in memory.
