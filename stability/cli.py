@@ -87,6 +87,25 @@ def prune(
     print_pruned(remove(keep_days=keep_days, keep_runs=keep_runs, dry_run=dry_run), dry_run=dry_run)
 
 
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="A registered model, such as fault-predictor-azure_pdm.")],
+    version: Annotated[str | None, typer.Option(help="Its number; the challenger without it.")] = None,
+    gate: Annotated[str, typer.Option(help="`better`, or for one that is not more complex `not-worse`.")] = "better",
+    margin: Annotated[float, typer.Option(min=0, help="PR-AUC that `not-worse` may cost.")] = 0.02,
+    block: Annotated[str | None, typer.Option(help="Blocks of time that are drawn again, such as 7D.")] = None,
+    why: Annotated[str, typer.Option(help="The reason, for the record.")] = "",
+    by: Annotated[str, typer.Option(help="Who decides; the account's name without it.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, write nothing.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Give the champion's place back to the one before.")] = False,
+) -> None:
+    """Make a challenger the champion if it is better on the same test rows: exit 0 when it moved, 1 when refused."""
+    from stability.workbench.display import print_promotion
+
+    options = {"version": version, "gate": gate, "margin": margin, "block": block, "why": why, "by": by}
+    raise typer.Exit(print_promotion(model, undo=undo, dry_run=dry_run, **options))
+
+
 @data.command("list")
 def data_list() -> None:
     """List every dataset: what it is, its licence, what is labelled, whether it is here."""

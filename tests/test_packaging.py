@@ -24,6 +24,7 @@ from stability.schema import ContractError
 NETS = ("lstm", "convolution")
 QUICK = {name: {"trees": 30} for name in ("random_forest", "gradient_boosting", "xgboost")}
 QUICK |= {name: {"window": 3, "hidden": 8, "epochs": 3, "device": "cpu"} for name in NETS}
+QUICK["pooled"] = {"members": [{"predictor": name, **QUICK[name]} for name in ("xgboost", "lstm")]}
 
 
 def panel(entities=4, count=150, seed=0):
@@ -101,12 +102,12 @@ def test_what_a_predictor_needs_is_pinned(name, tmp_path):
     names = {pin.partition("==")[0] for pin in pins}
     assert all("==" in pin and "+" not in pin for pin in pins)
     assert {"numpy", "pandas", "scikit-learn", "mlflow"} <= names
-    assert bool(names & {"xgboost", "xgboost-cpu"}) == (name in ("xgboost", "hazard", "calibrated"))
-    assert ("torch" in names) == (name in NETS)
+    assert bool(names & {"xgboost", "xgboost-cpu"}) == (name in ("xgboost", "hazard", "calibrated", "pooled"))
+    assert ("torch" in names) == (name in (*NETS, "pooled"))
     assert "stability" not in names, "a name that is on no index must never be asked for there"
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [*NETS, "pooled"])
 def test_rows_before_a_row_come_from_index_or_columns_in_any_order(name, tmp_path):
     features, _ = panel(entities=3, count=20)
     model = fitted(name)

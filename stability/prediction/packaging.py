@@ -1,7 +1,8 @@
 """Predictors as MLflow keeps them: data alone in the store, loaded by the code that is installed here.
 
 `mlflow.pyfunc.log_model(loader_module="stability.prediction.packaging", data_path=folder)` takes the folder that
-`Predictor.save` wrote. Nothing in it is code: JSON, arrays without pickle, safetensors, skops with a fixed list of types.
+`Predictor.save` wrote. Nothing in it is code: JSON, arrays without pickle, safetensors, skops with a fixed list of
+types.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def read(folder: str | Path, *, sha256: str | None = None) -> Predictor | Calibr
         fits = len(said) == 1 and np.isfinite(said.iloc[0])
     except ContractError:
         raise
-    except Exception as error:  # what broken bytes do to a library is not known beforehand
+    except Exception as error:  # noqa: BLE001  what broken bytes do to a library is not known beforehand
         got = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         raise ContractError(file=folder, expected="the files of one predictor", got=got) from None
     if not fits:
@@ -118,8 +119,8 @@ def requirements(folder: str | Path) -> list[str]:
 
 def looks_back(predictor: Predictor | Calibrated) -> bool:
     """Whether it reads the rows before a row, so that it has to know whose they are and when."""
-    settings = _inner(predictor).get_params(deep=True)
-    return any(name.rpartition("__")[2] == "window" for name in settings)
+    own = _inner(predictor)
+    return hasattr(own, "window") or any(map(looks_back, getattr(own, "models_", [])))
 
 
 class Served:

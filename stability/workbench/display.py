@@ -5,7 +5,7 @@ import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
@@ -27,6 +27,7 @@ __all__ = [
     "print_erasure",
     "print_expiry",
     "print_plan",
+    "print_promotion",
     "print_pruned",
     "show_run",
 ]
@@ -162,6 +163,49 @@ def print_pruned(found: "Pruned", *, dry_run: bool) -> None:
     total = sum(map(len, kinds.values()))
     verb = "would go" if dry_run else "went"
     console.print(f"{total} {verb}, {found.size / 1e6:.1f} MB in files." if total else "Nothing to remove.")
+
+
+def print_promotion(name: str, *, undo: bool, dry_run: bool, **options: Any) -> int:
+    """Promote a version of a model, or take a promotion back; print why, and give the exit code."""
+    from stability.workbench import champions
+
+    console = Console()
+    if undo and options["version"] is not None:
+        raise ContractError(column="--version", expected="none with --undo", got=options["version"])
+    if undo:
+        done = champions.undo(name, dry_run=dry_run, why=options["why"], by=options["by"])
+    else:
+        done = champions.promote(name, dry_run=dry_run, **options)
+    if len(done.table):
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in (
+            "measure",
+            "challenger",
+            "champion" if done.before else "base rate",
+            "difference",
+            "95 % interval",
+        ):
+            table.add_column(column, justify="left" if column == "measure" else "right")
+        for measure, row in done.table.iterrows():
+            cells = [f"{row['challenger']:.4f}", f"{row['rival']:.4f}", f"{row['difference']:+.4f}"]
+            table.add_row(str(measure), *cells, f"{row['lo']:+.4f} to {row['hi']:+.4f}")
+        console.print(table)
+    console.print(escape(done.sentence), highlight=False, soft_wrap=True)
+    if done.attempts > 1:
+        console.print(
+            f"These test rows have decided about {done.attempts} versions: a winner among many is lucky, too."
+        )
+    became = "would be" if dry_run else "is"
+    if done.moved:
+        before = f", after version {done.before}" if done.before else ", the first one"
+        said = f"[green]{escape(done.name)} {done.version} {became} the champion[/]{before}"
+    else:
+        stays = f"version {done.before} stays" if done.before else "there is no champion"
+        said = f"[red]{escape(done.name)} {done.version} {'would be' if dry_run else 'was'} refused[/]; {stays}"
+    console.print(f"{said}.", highlight=False)
+    if done.run_id:
+        console.print(f"On record in the experiment {champions.EXPERIMENT}: run {done.run_id}", highlight=False)
+    return 0 if done.moved else 1
 
 
 def print_catalogue() -> None:

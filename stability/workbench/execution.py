@@ -63,6 +63,7 @@ class Night:
         self.steps = {t.key: self._waiting(t) for t in plan.tasks}
         self.hashes: dict[str, str] = {}
         self.configurations: dict[str, str] = {}
+        self.registry: dict[str, dict[str, Any]] = {}
         self.outputs: dict[str, dict[str, str]] = {}
         self.futures: dict[Future, str] = {}
         self.git = provenance.git_facts()
@@ -185,7 +186,13 @@ class Night:
         if broken:
             step.status, step.error = "blocked", f"needs {', '.join(broken)}, which did not finish"
             return self._changed(step)
-        self.hashes[task.key] = reuse.step_hash(task, self.shared, {n: self.outputs[n] for n in task.needs})
+        try:
+            self.registry[task.key] = _registry(task)
+        except self.publisher.errors as error:
+            step.status, step.error = "failed", f"the store did not answer: {brief(error)}"
+            return self._changed(step)
+        outputs = {n: self.outputs[n] for n in task.needs}
+        self.hashes[task.key] = reuse.step_hash(task, self.shared, outputs, self.registry[task.key])
         needed = {n: self.configurations[n] for n in task.needs}
         self.configurations[task.key] = looks.configuration(task.notebook, self._parameters(task), needed)
         found = None if self.fresh or not task.cache else reuse.find(self.runs, task, self.hashes[task.key])
@@ -223,6 +230,7 @@ class Night:
             "inputs": {n: str(self.steps[n].folder) for n in task.needs},
             "output": str(self.steps[task.key].folder),
             "seed": self.plan.experiment.seed,
+            "registry": self.registry[task.key],
             **self.data.parameters,
         }
         declared = declared_parameters(task.notebook)
@@ -374,6 +382,15 @@ class Night:
                 LOG.error("%s: %s", self.folder, error)
                 self.ballast.unlink(missing_ok=True)
         return False
+
+
+def _registry(task: Task) -> dict[str, Any]:
+    """What the aliases of the models that a step reads mean as it begins."""
+    if not task.reads:
+        return {}
+    from stability.workbench.registry import state  # imports what predicts
+
+    return {name: state(name) for name in task.reads}
 
 
 def _short(path: Path) -> str:

@@ -47,7 +47,12 @@ def folder_name(key: str) -> str:
     return safe if safe == key else f"{safe}-{digest(key)[:8]}"
 
 
-def step_hash(task: Task, shared: Mapping[str, Any], upstream: Mapping[str, Mapping[str, str]]) -> str:
+def step_hash(
+    task: Task,
+    shared: Mapping[str, Any],
+    upstream: Mapping[str, Mapping[str, str]],
+    registry: Mapping[str, Any],
+) -> str:
     """Sha256 of all that decides a step's result.
 
     Parameters
@@ -58,6 +63,8 @@ def step_hash(task: Task, shared: Mapping[str, Any], upstream: Mapping[str, Mapp
         What all steps of the run share: sha256 of package, data and lock, the dataset's options, the seed.
     upstream
         For each needed step, sha256 of each table that it wrote.
+    registry
+        For each registered model that it reads, what its aliases mean now.
     """
     return digest(
         {
@@ -65,6 +72,7 @@ def step_hash(task: Task, shared: Mapping[str, Any], upstream: Mapping[str, Mapp
             "parameters": task.parameters,
             "shared": dict(shared),
             "upstream": {key: dict(files) for key, files in upstream.items()},
+            "registry": dict(registry),
         }
     )
 

@@ -19,8 +19,9 @@ from stability.workbench.notebooks import SpecError, declared_parameters, runs_o
 __all__ = ["Experiment", "Plan", "SpecError", "Step", "Task", "declared_parameters", "load_plan"]
 
 # What the runner itself fills in; a spec that sets one of them would be overruled silently.
-RESERVED = ("dataset", "options", "inputs", "output", "seed")
+RESERVED = ("dataset", "options", "inputs", "output", "seed", "registry")
 STEP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,99}\Z")
+MODEL_NAME = re.compile(r"[^/:.\s][^/:\s]{0,199}\Z")  # of a registered model
 RUN_NAME = re.compile(r"\w[\w.-]{0,99}\Z")  # a folder below runs/ and an experiment of MLflow
 MOST_CHILDREN = 1000  # of a matrix: more is a list of values that was meant for something else
 DEFAULT_TIMEOUT = 1800  # seconds; three times the whole night's budget: a hung kernel, not a slow one
@@ -55,6 +56,7 @@ class Step(_Strict):
     notebook: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     needs: list[str] = Field(default_factory=list)
+    reads: list[str] = Field(default_factory=list, description="registered models that the notebook loads")
     matrix: MatrixSpec | None = None
     timeout: float = Field(DEFAULT_TIMEOUT, gt=0, allow_inf_nan=False, description="seconds for the whole notebook")
     retries: int = Field(1, ge=0, le=10, description="further attempts after a dead kernel or a timeout")
@@ -94,6 +96,7 @@ class Task:
     notebook: Path
     parameters: dict[str, Any]
     needs: tuple[str, ...]
+    reads: tuple[str, ...]
     timeout: float
     retries: int
     cache: bool
@@ -141,6 +144,7 @@ def load_plan(path: str | Path) -> Plan:
         step = experiment.steps[name]
         notebook = _find_notebook(path, name, step)
         declared = _check_notebook(path, name, notebook)
+        _check_reads(path, name, step, declared, notebook)
         combinations = [{}] if step.matrix is None else _combinations(path, name, step.matrix)
         for combination in combinations:
             clash = combination.keys() & step.parameters.keys()
@@ -158,6 +162,7 @@ def load_plan(path: str | Path) -> Plan:
                     notebook=notebook,
                     parameters=parameters,
                     needs=tuple(itertools.chain.from_iterable(keys[n] for n in step.needs)),
+                    reads=tuple(step.reads),
                     timeout=step.timeout,
                     retries=step.retries,
                     cache=step.cache,
@@ -259,6 +264,16 @@ def _check_notebook(path: Path, name: str, notebook: Path) -> dict[str, Any]:
         )
         _fail(path, f"steps.{name}.notebook", expected, f"{calls} of them", remedy)
     return declared_parameters(notebook)
+
+
+def _check_reads(path: Path, name: str, step: Step, declared: dict[str, Any], notebook: Path) -> None:
+    """Which model an alias means is known when the step begins; the notebook has to take it from its parameters."""
+    for model in step.reads:
+        if not MODEL_NAME.match(model) or step.reads.count(model) > 1:
+            _fail(path, f"steps.{name}.reads", "names of registered models, each once", model, "fault-predictor-...")
+    if step.reads and "registry" not in declared:
+        remedy = f"registry = {{}} in the parameters cell, models.load(name, pinned=registry) in {notebook.name}"
+        _fail(path, f"steps.{name}.reads", "a parameter 'registry' of the notebook", "none", remedy)
 
 
 def _combinations(path: Path, name: str, matrix: MatrixSpec) -> list[dict[str, Any]]:
