@@ -96,7 +96,8 @@ def test_events_and_counts_equal_their_twins(rows, faults, threshold, horizon, c
     for entity, own in rows.items():
         moments = sorted({hour for name, hour in faults if name == entity and hour <= until})
         raised = warnings_of(own, threshold, cooldown)
-        for impact in moments:
+        first, last = own[0][0], own[-1][0]
+        for impact in [moment for moment in moments if first < moment <= last + horizon]:
             possible = lead_of(impact, [hour for hour, _ in own], horizon)
             lead = lead_of(impact, raised, horizon)
             judged = possible is not None and possible > least

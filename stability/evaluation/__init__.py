@@ -4,6 +4,14 @@ from stability.evaluation.affiliation import affiliated_events, affiliation_esti
 from stability.evaluation.budgets import BudgetEstimates, BudgetThreshold, budget_estimates, budget_threshold
 from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
 from stability.evaluation.comparison import compare, compare_events, comparison_sentences, gain_sentence
+from stability.evaluation.costs import (
+    CheapestThreshold,
+    CostCurve,
+    CostEstimate,
+    cheapest_threshold,
+    cost_curve,
+    cost_estimate,
+)
 from stability.evaluation.events import event_estimates, event_scores, event_sums
 from stability.evaluation.intervals import (
     Estimate,
@@ -40,6 +48,9 @@ __all__ = [
     "BudgetEstimates",
     "BudgetThreshold",
     "Calibration",
+    "CheapestThreshold",
+    "CostCurve",
+    "CostEstimate",
     "Difference",
     "Estimate",
     "LeadTimes",
@@ -59,10 +70,13 @@ __all__ = [
     "budget_estimates",
     "budget_threshold",
     "calibration_estimates",
+    "cheapest_threshold",
     "compare",
     "compare_events",
     "compare_rankings",
     "comparison_sentences",
+    "cost_curve",
+    "cost_estimate",
     "event_estimates",
     "event_scores",
     "event_sums",

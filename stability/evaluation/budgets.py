@@ -20,10 +20,11 @@ from stability.evaluation.events import quantile_estimates
 from stability.evaluation.exposure import cut_blocks
 from stability.evaluation.intervals import Estimate, estimate_or_nan, poisson_interval, wider, wilson_interval
 from stability.evaluation.resampling import block_length, number_units, resample_counts
-from stability.evaluation.spans import observe
+from stability.evaluation.spans import Spans, observe
 from stability.evaluation.warned import (
     RECOVERY,
     event_table,
+    microseconds_of,
     raised_rows,
     read_horizon,
     read_impacts,
@@ -162,7 +163,8 @@ def budget_threshold(
         raise ContractError(column="counting", expected="'all' or 'false'", got=counting)
     rows = read_rows(probabilities)
     reach, open_for = read_horizon(horizon, cooldown)
-    exposure = float((_seen(probabilities.index).length).sum() / _period(per))
+    seen = watched(probabilities.index)
+    exposure = float((seen.end - seen.start).sum() / read_period(per))
     weight = np.ones(len(rows.code), dtype=np.int64)
     if counting == "false":
         if faults is None:
@@ -247,14 +249,13 @@ def budget_estimates(
     table = event_table(rows, impacts, raised, reach, read_length(least_lead, "least_lead"))
     right, known = (part[raised] for part in row_truth(rows, impacts, reach, until))
     judged = table[table["judged"]].sort_values("lead", kind="stable")  # missed ones last
-    warned, period = judged["lead"].notna().to_numpy(), _period(per)
+    warned, period = judged["lead"].notna().to_numpy(), read_period(per)
     # ---- what each unit that is drawn again holds
     block = pd.Timedelta(2 * reach, "us") if block is None else block
-    pieces = cut_blocks(_seen(probabilities.index).spans, block_length(block))
-    moments = [(pieces.code, pieces.start), (judged["code"], _us(judged)), (rows.code[raised], rows.time[raised])]
-    codes, times = (np.concatenate([np.asarray(pair[i]) for pair in moments]) for i in range(2))
-    units = number_units(codes, times, len(rows.entities), unit, block)
-    of_time, of_events, of_warnings = np.split(units, np.cumsum([len(pieces.code), len(judged)]))
+    pieces = cut_blocks(watched(probabilities.index), block_length(block))
+    moments = [(pieces.code, pieces.start), (judged["code"], microseconds_of(judged["impact_start"]))]
+    moments.append((rows.code[raised], rows.time[raised]))
+    (of_time, of_events, of_warnings), total = draw_units(moments, len(rows.entities), unit, block)
     columns = (
         (of_events, np.ones(len(judged))),
         (of_events, warned),
@@ -263,7 +264,6 @@ def budget_estimates(
         (of_warnings, right),
         (of_time, pieces.end - pieces.start),
     )
-    total = int(units.max(initial=-1)) + 1
     sums = np.column_stack([np.bincount(where, weights=what, minlength=total) for where, what in columns])
     settings = {"resamples": resamples, "confidence": confidence, "seed": seed}
     leads, whose = judged["lead"].to_numpy()[warned], of_events[warned]
@@ -355,22 +355,21 @@ def _sweep(order, last, code, time, weight, cooldown, limit):
     return taken, count
 
 
-class _Seen(NamedTuple):
-    spans: object  # ends exclusive
-    length: np.ndarray  # us
+def watched(index: pd.Index) -> Spans:
+    """Find the time that the rows stand for (ends exclusive); one without a probability was watched all the same."""
+    return observe(pd.Series(1.0, index=index))[0]
 
 
-def _seen(index: pd.Index) -> _Seen:
-    """Find the time that the rows stand for; a row without a probability was watched all the same."""
-    spans, _, _ = observe(pd.Series(1.0, index=index))
-    return _Seen(spans, spans.end - spans.start)
+def draw_units(moments: Sequence[tuple], entities: int, unit: str, block) -> tuple[list[np.ndarray], int]:
+    """Number the units that are drawn again, in common for several kinds of (entity numbers, times in us)."""
+    codes, times = (np.concatenate([np.asarray(pair[i]) for pair in moments]) for i in range(2))
+    units = number_units(codes, times, entities, unit, block)
+    ends = np.cumsum([len(code) for code, _ in moments])[:-1]
+    return np.split(units, ends), int(units.max(initial=-1)) + 1
 
 
-def _us(events: pd.DataFrame) -> np.ndarray:
-    return pd.DatetimeIndex(events["impact_start"]).as_unit("us").asi8
-
-
-def _period(per) -> int:
+def read_period(per) -> int:
+    """Read the period of rates, in us."""
     length = read_length(per, "per")
     if not length:
         raise ContractError(column="per", expected="a length of time above 0, such as '7D'", got=str(per))

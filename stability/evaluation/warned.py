@@ -115,8 +115,9 @@ def warned_events(
     probabilities, threshold, horizon, cooldown
         As in `warnings_at`.
     faults : DataFrame
-        Columns entity and impact_start; recovered_at, cause_start and failure_mode where known. Faults without an
-        impact, of other entities, and those after the end of the observation are left out.
+        Columns entity and impact_start; recovered_at, cause_start and failure_mode where known. Left out are faults
+        without an impact, of other entities, after the end of the observation; and impacts of another part of the
+        record: up to an entity's first row, and later than the horizon after its last one.
     least_lead : text, Timedelta or whole seconds
         An impact is warned of when the lead is longer than this: "24h" where the last day is too late or too easy.
     observed_until : time, or mapping of entity to time, optional
@@ -130,8 +131,9 @@ def warned_events(
     -------
     DataFrame
         A row an impact, by entity (in the rows' order) and time: `entity`, `impact_start`; `possible` (s, the longest
-        lead that a row could have given, NaN without such a row); `judged` (bool, `possible` > `least_lead`); `lead`
-        (s, NaN when missed or not judged); `since_cause` (s from the cause to the impact, NaN where unknown).
+        lead that a row could have given; NaN without such a row, as after a hole); `judged` (bool, `possible` >
+        `least_lead`); `lead` (s, NaN when missed or not judged); `since_cause` (s from the cause to the impact, NaN
+        where unknown).
 
     Raises
     ------
@@ -141,11 +143,11 @@ def warned_events(
     Examples
     --------
     >>> hours = pd.date_range("2026-01-01", periods=5, freq="h", tz="UTC", unit="us")
-    >>> faults = pd.DataFrame({"entity": "default", "impact_start": hours[[0, 3]]})
+    >>> faults = pd.DataFrame({"entity": "default", "impact_start": hours[[1, 3]]})
     >>> said = pd.Series([0.1, 0.7, 0.9, 0.8, 0.2], index=hours)
     >>> warned_events(said, faults, threshold=0.6, horizon="2h")[["impact_start", "possible", "judged", "lead"]]
                    impact_start  possible  judged    lead
-    0 2026-01-01 00:00:00+00:00       NaN   False     NaN
+    0 2026-01-01 01:00:00+00:00    3600.0    True     NaN
     1 2026-01-01 03:00:00+00:00    7200.0    True  7200.0
     """
     rows = read_rows(probabilities)
@@ -157,7 +159,9 @@ def warned_events(
 
 def event_table(rows: Rows, impacts: Impacts, raised: np.ndarray, reach: int, least: int) -> pd.DataFrame:
     """As `warned_events`, of the impacts that count, for lengths in us; with the entity's number in `code`."""
-    kept = Impacts(*(part[impacts.counts] for part in impacts))
+    first, last = read_ends(rows)
+    here = impacts.counts & (impacts.start > first[impacts.code]) & (impacts.start <= last[impacts.code] + reach)
+    kept = Impacts(*(part[here] for part in impacts))
     possible, lead = first_leads(rows, kept, reach), first_leads(rows, kept, reach, raised)
     start = pd.DatetimeIndex(kept.start.astype("datetime64[us]")).tz_localize("UTC")
     judged = possible > least / SECOND
@@ -258,15 +262,26 @@ MISSING = np.iinfo(np.int64).min  # NaT as a number
 def _moments(faults: pd.DataFrame, name: str) -> np.ndarray:
     if name not in faults.columns:
         return np.full(len(faults), MISSING)
-    return pd.DatetimeIndex(pd.to_datetime(faults[name], utc=True)).as_unit("us").asi8
+    return microseconds_of(faults[name])
+
+
+def microseconds_of(times: pd.Series) -> np.ndarray:
+    """Give times as whole us since 1970, `MISSING` where there is none."""
+    return pd.DatetimeIndex(pd.to_datetime(times, utc=True)).as_unit("us").asi8
+
+
+def read_ends(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Give each entity's first and last row, in us."""
+    first, last = np.full(len(rows.entities), np.iinfo(np.int64).max), np.full(len(rows.entities), MISSING)
+    np.minimum.at(first, rows.code, rows.time)
+    np.maximum.at(last, rows.code, rows.time)
+    return first, last
 
 
 def read_until(until: object, rows: Rows) -> np.ndarray:
     """Give each entity's end of observation, in us: its last row where nothing is said."""
     if until is None:
-        last = np.full(len(rows.entities), MISSING)
-        np.maximum.at(last, rows.code, rows.time)
-        return last
+        return read_ends(rows)[1]
     ends = pd.Series(until) if isinstance(until, Mapping | pd.Series) else pd.Series(until, index=rows.entities)
     ends.index = ends.index.astype(str)
     lacking = rows.entities.difference(ends.index)
