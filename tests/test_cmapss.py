@@ -107,3 +107,9 @@ def test_constant_sensors_are_kept(cmapss):
     alone = cmapss["telemetry"].loc[lambda t: t.index.get_level_values("entity").str.startswith("FD001/train")]
     assert int((alone.max() == alone.min()).sum()) == 7
     assert np.isfinite(cmapss["telemetry"].to_numpy()).all()
+
+
+def test_the_subsets_that_are_here_are_those_with_all_their_files(data_mirror):
+    found = {path.stem.removeprefix("train_") for path in (data_mirror / "cmapss").glob("train_FD*.txt")}
+    loaded = datasets.load("cmapss", subsets="here", parts="train")
+    assert set(loaded["parts"]["name"]) == found

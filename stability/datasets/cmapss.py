@@ -17,6 +17,7 @@ from stability.schema import ContractError
 
 SOURCE = Source("cmapss", "https://data.nasa.gov/docs/legacy/CMAPSSData.zip", archive=True)
 SUBSETS, STANDARD, PARTS = ("FD001", "FD002", "FD003", "FD004"), ("FD001", "FD002"), ("train", "test")
+HERE = "here"  # the subsets whose files are all there
 CAP = 125  # cycles; what most of the literature caps the remaining life at
 START, DAY = pd.Timestamp("2000-01-01", tz="UTC"), pd.Timedelta("1D")
 RPM, PSI, POUND, FOOT, RANKINE, ZERO = 1 / 60, 6894.757293168361, 0.45359237, 0.3048, 5 / 9, 491.67
@@ -58,7 +59,7 @@ def load(
     ----------
     subsets : str or list of str
         Of 'FD001' (one operating condition, one failure mode), 'FD002' (six, one), 'FD003' (one, two), 'FD004' (six,
-        two). The checksums of FD003 and FD004 are not known: their bytes are not pinned, only their form is checked.
+        two), or `here` for those that need no download. The checksums of FD003 and FD004 are not known: their bytes are not pinned, only their form is checked.
     parts : str or list of str
         Of 'train' (run to failure) and 'test' (the record ends before).
     cap : int or None
@@ -99,15 +100,22 @@ def _options(subsets, parts, cap) -> tuple[list[str], list[str]]:
         raise ContractError(
             "dataset 'cmapss'", column="cap", expected="a positive whole number of cycles, or None", got=cap
         )
-    return choose("subsets", subsets, SUBSETS, "cmapss"), choose("parts", parts, PARTS, "cmapss")
+    chosen = choose("parts", parts, PARTS, "cmapss")
+    if subsets == HERE:
+        subsets = [one for one in SUBSETS if all(SOURCE.path(file).is_file() for file in _of(one, chosen))]
+    return choose("subsets", subsets, SUBSETS, "cmapss"), chosen
+
+
+def _of(subset: str, parts: Iterable[str]) -> list[str]:
+    kinds = [kind for part in parts for kind in ((part, "RUL") if part == "test" else (part,))]
+    return [f"{kind}_{subset}.txt" for kind in kinds]
 
 
 def _files(
     subsets: str | Iterable[str] = STANDARD, parts: str | Iterable[str] = PARTS, cap: int | None = CAP
 ) -> list[str]:
     wanted, chosen = _options(subsets, parts, cap)
-    kinds = [kind for part in chosen for kind in ((part, "RUL") if part == "test" else (part,))]
-    return [f"{kind}_{subset}.txt" for subset in wanted for kind in kinds]
+    return [file for subset in wanted for file in _of(subset, chosen)]
 
 
 def _piece(subset: str, part: str, cap: int | None) -> dict[str, pd.DataFrame]:
