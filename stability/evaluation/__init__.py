@@ -27,7 +27,8 @@ from stability.evaluation.nab_folds import NabHeldOut, nab_held_out, nab_held_ou
 from stability.evaluation.pairs import Difference, holm, paired_difference
 from stability.evaluation.probabilities import BrierParts, brier_parts, brier_score, log_score
 from stability.evaluation.ranges import range_estimates, range_scores
-from stability.evaluation.ranking import PrAuc, average_precision, pr_auc
+from stability.evaluation.ranking import PrAuc, average_precision, pr_auc, precision_recall
+from stability.evaluation.remaining import nasa_score, remaining_difference, remaining_estimates
 from stability.evaluation.resampling import bootstrap_interval, resample_counts, resampling_units
 from stability.evaluation.responsible import responsible_hits
 from stability.evaluation.rivals import (
@@ -95,17 +96,21 @@ __all__ = [
     "nab_held_out_difference",
     "nab_interval",
     "nab_score",
+    "nasa_score",
     "observed_spans",
     "paired_difference",
     "percentile_estimate",
     "poisson_interval",
     "pr_auc",
     "pr_auc_difference",
+    "precision_recall",
     "predicted_alarms",
     "range_estimates",
     "range_scores",
     "recommend",
     "reliability_curve",
+    "remaining_difference",
+    "remaining_estimates",
     "resample_counts",
     "resampling_units",
     "responsible_hits",

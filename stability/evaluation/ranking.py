@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PrAuc", "average_precision", "pr_auc"]
+__all__ = ["PrAuc", "average_precision", "pr_auc", "precision_recall"]
 
 from typing import NamedTuple
 
@@ -136,6 +136,42 @@ def pr_auc(
         int(positive.sum()),
         len(positive),
     )
+
+
+def precision_recall(scores: pd.Series | np.ndarray, labels: pd.Series | np.ndarray) -> pd.DataFrame:
+    """Say recall and precision at each threshold: the curve whose area `average_precision` is.
+
+    Parameters
+    ----------
+    scores : Series or array of float, shape (n,)
+        Higher is more anomalous; NaN ranks below every score.
+    labels : Series or array of bool, shape (n,)
+        True where anomalous.
+
+    Returns
+    -------
+    DataFrame, index threshold, falling over the distinct scores (-inf for the missing ones)
+        `recall` and `precision` of the rows that score at least as much.
+
+    Raises
+    ------
+    NotEnoughEvidence, ContractError
+        As `average_precision`.
+
+    Examples
+    --------
+    >>> precision_recall(np.array([0.9, 0.8, 0.8, 0.1]), np.array([True, False, True, False]))
+               recall  precision
+    threshold
+    0.9           0.5   1.000000
+    0.8           1.0   0.666667
+    0.1           1.0   0.500000
+    """
+    ranks, _ = rankable(scores, labels)
+    order, positive, last = ranked(scores, labels)
+    hits, seen = np.cumsum(positive)[last], (np.arange(len(order)) + 1)[last]
+    index = pd.Index(ranks[order][last], name="threshold")
+    return pd.DataFrame({"recall": hits / hits[-1], "precision": hits / seen}, index=index)
 
 
 def same_index(scores: pd.Series, labels: pd.Series) -> None:

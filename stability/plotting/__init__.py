@@ -6,6 +6,7 @@ from stability.plotting.faults import mark_faults
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
 from stability.plotting.logs import plot_log_counts
 from stability.plotting.populations import plot_histograms, plot_kinds
+from stability.plotting.prediction import plot_costs, plot_leads, plot_precision_recall, plot_significance
 from stability.plotting.quality import plot_quality
 from stability.plotting.relations import plot_correlation, plot_distribution
 from stability.plotting.series import plot_fleet, plot_panel, plot_series
@@ -20,6 +21,7 @@ __all__ = [
     "plot_comparison",
     "plot_components",
     "plot_correlation",
+    "plot_costs",
     "plot_detection",
     "plot_differences",
     "plot_distribution",
@@ -28,13 +30,16 @@ __all__ = [
     "plot_histograms",
     "plot_kinds",
     "plot_lead_times",
+    "plot_leads",
     "plot_log_counts",
     "plot_panel",
+    "plot_precision_recall",
     "plot_quality",
     "plot_reliability",
     "plot_residuals",
     "plot_season",
     "plot_series",
+    "plot_significance",
     "plot_strength",
     "style",
 ]
