@@ -59,7 +59,8 @@ def load(
     ----------
     subsets : str or list of str
         Of 'FD001' (one operating condition, one failure mode), 'FD002' (six, one), 'FD003' (one, two), 'FD004' (six,
-        two), or `here` for those that need no download. The checksums of FD003 and FD004 are not known: their bytes are not pinned, only their form is checked.
+        two), or `here` for those that need no download. The checksums of FD003 and FD004 are not known: their bytes are
+        not pinned, only their form is checked.
     parts : str or list of str
         Of 'train' (run to failure) and 'test' (the record ends before).
     cap : int or None
