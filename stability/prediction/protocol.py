@@ -11,7 +11,7 @@ before the test, and keeps what the block has taught (`learn`).
 
 from __future__ import annotations
 
-__all__ = ["Fold", "Learnt", "known_until", "learn", "prepare"]
+__all__ = ["Fold", "Learnt", "complete", "features_in", "known_until", "learn", "lives", "maker", "prepare"]
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from stability.detection.rows import fitted_on
 from stability.features import Features
+from stability.features.rolling import length_of
 from stability.prediction.calibrated import Calibrated
 from stability.prediction.hazard import Hazard
 from stability.prediction.labels import (
@@ -32,6 +34,7 @@ from stability.prediction.labels import (
     survival_target,
 )
 from stability.prediction.manner import Predictor
+from stability.prediction.registry import KINDS
 from stability.prediction.splits import Split, check_split, entity_folds, time_split
 from stability.schema import ContractError, one_of
 
@@ -202,7 +205,7 @@ def prepare(
     made, found = None, []
     for own, past in parts:
         if made is None or protocol == "entity":
-            made = _features(tables, declared, own, index)
+            made = features_in(tables, declared, own, index)
         check_split(own, index, horizon=horizon, lookback="0s", fitted_on=made.attrs["fitted_on"])
         found.append(Fold(own, past, made, target, survival, labels, read_length(horizon, "horizon")))
     return found
@@ -217,7 +220,24 @@ def _crossed(split: Split, other: Split) -> Split:
     return other._replace(**parts, test_start=split.test_start)
 
 
-def _features(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Any], split: Split, index: pd.Index):
+def features_in(
+    tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Any], split: Split, index: pd.MultiIndex
+) -> pd.DataFrame:
+    """Compute features that were fitted on the training part of a split, and on nothing that came later.
+
+    Parameters
+    ----------
+    tables, declared
+        As of `prepare`.
+    split : Split
+    index : MultiIndex (entity, timestamp)
+        The rows that were split, which are those of the telemetry or some entities of it.
+
+    Returns
+    -------
+    DataFrame of float64, (entity, timestamp) x features
+        Of all rows of the index.
+    """
     learnt = index[split.train]
     whose = None if split.protocol == "time" else list(learnt.unique("entity"))
     known = known_until(tables, learnt.get_level_values("timestamp").max(), whose)
@@ -225,6 +245,51 @@ def _features(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Any], s
     attrs, made = made.attrs, made if len(made) == len(index) else made[made.index.isin(index)]
     made.attrs = attrs
     return made
+
+
+def maker(name: str, settings: Mapping[str, Any], horizon: str, *, seed: int = 0) -> Callable[[], Predictor]:
+    """Give what makes a predictor of the registry for a horizon.
+
+    Parameters
+    ----------
+    name : str
+        In the registry.
+    settings : mapping
+        Of the predictor; the edges of a hazard end at the horizon, whatever they are.
+    horizon : str
+    seed : int
+        For predictors that draw by chance.
+
+    Returns
+    -------
+    callable
+        Without arguments; each call makes a new one.
+
+    Raises
+    ------
+    ContractError
+        For a predictor or a setting that there is not.
+
+    Examples
+    --------
+    >>> maker("hazard", {"edges": ["12h", "1D", "9D"]}, "48h")().edges
+    ['12h', '1D', '48h']
+    """
+    kind = KINDS[one_of(name, KINDS, "model")]
+    own = complete(name, settings, horizon, seed=seed)
+    return lambda: kind(**own)
+
+
+def complete(name: str, settings: Mapping[str, Any], horizon: str, *, seed: int = 0) -> dict[str, Any]:
+    """Give the settings with which `maker` makes a predictor; arguments as there."""
+    known = KINDS[one_of(name, KINDS, "model")]().get_params(deep=False)
+    for setting in settings:
+        one_of(setting, known, f"setting of {name}")
+    own = ({"seed": seed} if "seed" in known else {}) | dict(settings)
+    if name == Hazard.name:
+        edges = own.get("edges", known["edges"])
+        own["edges"] = [edge for edge in edges if length_of(edge) < length_of(horizon)] + [horizon]
+    return own
 
 
 def learn(
@@ -270,14 +335,37 @@ def learn(
     return Learnt(right, said)
 
 
+def lives(fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Give the times to the next fault and of watching, in s, as `Hazard.fit` and `tune` take them.
+
+    Parameters
+    ----------
+    fold : Fold
+
+    Returns
+    -------
+    two arrays of float64, shape (rows,)
+        NaN where no fault came; 0 watched where a row has no label.
+    """
+    seconds = np.where(fold.survival.event, fold.survival.duration, np.nan)
+    watched = np.where(fold.survival.event, np.inf, np.nan_to_num(fold.survival.duration))
+    return seconds, np.where(fold.survival.usable, watched, 0.0)
+
+
 def _fitted(model: Predictor, fold: Fold, rows: np.ndarray) -> Predictor:
-    if not isinstance(model, Hazard):
-        return model.fit(fold.features, fold.target.y, rows=rows & fold.target.usable)
-    # A hazard takes each row as far as it was watched: until the last row that it may know.
     moments = fold.features.index.get_level_values("timestamp")
+    if not isinstance(model, Hazard):
+        return _told(model.fit(fold.features, fold.target.y, rows=rows & fold.target.usable), fold, rows)
+    # A hazard takes each row as far as it was watched: until the last row that it may know.
     last = moments[rows].max() + pd.Timedelta(fold.horizon, "us")
-    rest = np.asarray((last - moments).total_seconds())
-    own = rows & fold.survival.usable & (rest > 0)
-    duration, event = fold.survival.duration[own], fold.survival.event[own]
-    watched = np.minimum(np.where(event, np.inf, duration), rest[own])
-    return model.fit(fold.features[own], np.where(event & (duration <= watched), duration, np.nan), watched)
+    seconds, watched = lives(fold)
+    watched = np.minimum(watched, np.asarray((last - moments).total_seconds()))
+    own = rows & (watched > 0)
+    seconds = np.where(seconds <= watched, seconds, np.nan)
+    return _told(model.fit(fold.features[own], seconds[own], watched[own]), fold, rows)
+
+
+def _told(model: Predictor, fold: Fold, rows: np.ndarray) -> Predictor:
+    """Let the predictor say what it has learnt, which may be more than its features were fitted on."""
+    model.fitted_on_ = fitted_on(fold.features[rows])
+    return model
