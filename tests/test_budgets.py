@@ -177,6 +177,7 @@ def test_estimates_say_what_was_made():
     assert (found.warnings, found.right, found.unjudged_warnings) == (12 * 26, 240, 0)
     assert found.exposure == 360
     assert found.cap == 0.5
+    assert found.chance == pytest.approx(26 * 2 / 210)  # 26 warnings of two days each
     assert found.rate.value == pytest.approx(26 / 30)
     assert found.false_rate.value == pytest.approx(6 / 30)
     assert [found.lead_p10.value, found.lead_p50.value, found.lead_p90.value] == [86_400.0] * 3
@@ -192,11 +193,27 @@ def test_a_lead_that_is_too_short_is_a_miss_and_one_that_no_row_could_give_is_no
     probabilities, faults = weekly(early=1)
     late = budget_estimates(probabilities, faults, threshold=0.5, horizon="2D", least_lead="24h")
     assert (late.events, late.warned) == (360, 0)
+    assert late.chance == pytest.approx(26 / 210)
     assert math.isnan(late.lead_p50.value)
     never = budget_estimates(probabilities, faults, threshold=0.5, horizon="2D", least_lead="48h")
     assert (never.events, never.unjudged_events) == (0, 360)
     assert math.isnan(never.recall.value)
     assert math.isnan(never.cap)
+
+
+def test_chance_is_what_warnings_at_random_moments_reach():
+    rng = np.random.default_rng(0)
+    hours = pd.date_range(START, periods=4000, freq="h", unit="us")
+    index = pd.MultiIndex.from_product([[f"m{i}" for i in range(10)], hours], names=["entity", "timestamp"])
+    faults = impacts(
+        [(f"m{i}", hour) for i in range(10) for hour in rng.choice(np.arange(50, 4000), 60, replace=False)]
+    )
+    random = pd.Series(rng.random(40_000), index)
+    for cooldown in ("12h", "4h"):  # of the second kind intervals overlap
+        kept = {"threshold": 0.97, "horizon": "12h", "cooldown": cooldown, "recovery": "0s"}
+        found = budget_estimates(random, faults, least_lead="3h", **kept)
+        assert found.recall.lo < found.chance < found.recall.hi
+        assert 0.1 < found.chance < 0.6
 
 
 def test_silence_is_a_miss_and_has_no_precision():

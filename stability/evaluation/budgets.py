@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation.events import quantile_estimates
-from stability.evaluation.exposure import cut_blocks
+from stability.evaluation.exposure import cut_blocks, exposure
 from stability.evaluation.intervals import Estimate, estimate_or_nan, poisson_interval, wider, wilson_interval
 from stability.evaluation.resampling import block_length, number_units, resample_counts
 from stability.evaluation.spans import Spans, observe
 from stability.evaluation.warned import (
     RECOVERY,
+    Rows,
     event_table,
     microseconds_of,
     raised_rows,
@@ -75,6 +76,9 @@ class BudgetEstimates(NamedTuple):
     lead_share : Estimate
         Median of the lead as a share of the time from cause to impact, at most 1 (a warning before the cause is luck);
         over the impacts warned of whose cause is known.
+    chance : float
+        Recall of as many warnings at moments that have nothing to do with impacts: the share of the observed time that
+        lies within a warning's interval, later than the least lead after its start.
     cap : float
         Recall that the budget allows at one warning an impact: min(1, budget x exposure / impacts); NaN without budget.
     impacts : DataFrame
@@ -95,6 +99,7 @@ class BudgetEstimates(NamedTuple):
     lead_p50: Estimate
     lead_p90: Estimate
     lead_share: Estimate
+    chance: float
     cap: float
     impacts: pd.DataFrame
     events: int
@@ -164,7 +169,7 @@ def budget_threshold(
     rows = read_rows(probabilities)
     reach, open_for = read_horizon(horizon, cooldown)
     seen = watched(probabilities.index)
-    exposure = float((seen.end - seen.start).sum() / read_period(per))
+    periods = float((seen.end - seen.start).sum() / read_period(per))
     weight = np.ones(len(rows.code), dtype=np.int64)
     if counting == "false":
         if faults is None:
@@ -176,9 +181,9 @@ def budget_threshold(
     value = rows.value[falling]
     last = np.append(value[1:] != value[:-1], True)[: len(value)]
     # What keeps to the budget but for rounding keeps to it.
-    taken, count = _sweep(falling, last, rows.code, rows.time, weight, open_for, budget * exposure * (1 + 1e-12))
+    taken, count = _sweep(falling, last, rows.code, rows.time, weight, open_for, budget * periods * (1 + 1e-12))
     threshold = math.inf if not taken else float(value[taken - 1]) if taken < len(value) else 0.0
-    return BudgetThreshold(threshold, count / exposure, exposure)
+    return BudgetThreshold(threshold, count / periods, periods)
 
 
 def budget_estimates(
@@ -246,13 +251,14 @@ def budget_estimates(
     until = read_until(observed_until, rows)
     impacts = read_impacts(faults, rows, until, recovery, modes)
     raised = raised_rows(rows.code, rows.time, rows.value, read_threshold(threshold), open_for)
-    table = event_table(rows, impacts, raised, reach, read_length(least_lead, "least_lead"))
+    least, seen = read_length(least_lead, "least_lead"), watched(probabilities.index)
+    table = event_table(rows, impacts, raised, reach, least)
     right, known = (part[raised] for part in row_truth(rows, impacts, reach, until))
     judged = table[table["judged"]].sort_values("lead", kind="stable")  # missed ones last
     warned, period = judged["lead"].notna().to_numpy(), read_period(per)
     # ---- what each unit that is drawn again holds
     block = pd.Timedelta(2 * reach, "us") if block is None else block
-    pieces = cut_blocks(watched(probabilities.index), block_length(block))
+    pieces = cut_blocks(seen, block_length(block))
     moments = [(pieces.code, pieces.start), (judged["code"], microseconds_of(judged["impact_start"]))]
     moments.append((rows.code[raised], rows.time[raised]))
     (of_time, of_events, of_warnings), total = draw_units(moments, len(rows.entities), unit, block)
@@ -271,12 +277,13 @@ def budget_estimates(
     shares = np.minimum(leads / np.where(since > 0, since, np.nan), 1.0)  # what comes at once has no lead to share
     order = np.argsort(shares, kind="stable")[: np.count_nonzero(~np.isnan(shares))]
     events, said, warnings, sure, came = (int(count) for count in sums.sum(axis=0)[:5])
-    exposure = float(sums[:, 5].sum() / period)
-    cap = math.nan if budget is None or not events else min(1.0, budget * exposure / events)
+    periods = float(sums[:, 5].sum() / period)
+    cap = math.nan if budget is None or not events else min(1.0, budget * periods / events)
     return BudgetEstimates(
         **_rates(sums, period, **settings),
         **quantile_estimates(leads, whose, total, QUANTILES, **settings),
         **quantile_estimates(shares[order], whose[order], total, SHARE, **settings),
+        chance=_covered(seen, rows, raised, least, reach),
         cap=cap,
         impacts=table.drop(columns="code"),
         events=events,
@@ -285,8 +292,17 @@ def budget_estimates(
         warnings=warnings,
         right=came,
         unjudged_warnings=warnings - sure,
-        exposure=exposure,
+        exposure=periods,
     )
+
+
+def _covered(seen: Spans, rows: Rows, raised: np.ndarray, least: int, reach: int) -> float:
+    """Share of the observed time at which an impact would have been warned of."""
+    start = rows.time[raised]
+    inside = Spans(rows.code[raised], start + min(least, reach), start + reach)
+    none = Spans(*(np.empty(0, dtype=np.int64) for _ in range(3)))
+    _, _, seconds, free, _ = exposure(seen, inside, none)
+    return float(seconds[~free].sum() / seconds.sum())
 
 
 def _rates(sums: np.ndarray, period: int, *, resamples: int, confidence: float, seed: int) -> dict[str, Estimate]:

@@ -152,7 +152,9 @@ def plot_leads(
     return ax
 
 
-def plot_significance(pairs: pd.DataFrame, *, measure: str = "PR-AUC", ax: Axes | None = None) -> Axes:
+def plot_significance(
+    pairs: pd.DataFrame, *, measure: str = "PR-AUC", confidence: float = 0.95, ax: Axes | None = None
+) -> Axes:
     """Draw every pair of models: by how much the row's differs from the column's, and whether that could be chance.
 
     Parameters
@@ -161,6 +163,8 @@ def plot_significance(pairs: pd.DataFrame, *, measure: str = "PR-AUC", ax: Axes 
         From `evaluation.every_pair`.
     measure : str
         What differs.
+    confidence : float
+        As it was given to the comparison.
     ax : Axes, optional
         Where to draw; a new figure without, as large as the models need.
 
@@ -187,7 +191,9 @@ def plot_significance(pairs: pd.DataFrame, *, measure: str = "PR-AUC", ax: Axes 
     ax.set_xticks(range(len(others)), [f"− {name}" for name in others])
     ax.set_yticks(range(len(ones)), ones)
     ax.set(xlim=(-0.55, len(others) - 0.45), ylim=(len(ones) - 0.45, -0.55))
-    ax.set_title(f"difference of {measure}, 95 % interval, p after Holm over {len(pairs)}", loc="left")
+    ax.set_title(
+        f"difference of {measure}, {100 * confidence:g} % interval, p after Holm over {len(pairs)}", loc="left"
+    )
     ax.grid(visible=False, axis="both")
     ax.tick_params(length=0)
     for side in ax.spines.values():
@@ -219,4 +225,4 @@ def _lasting(length: float, unit: str) -> str:
 
 
 def _p(p: float) -> str:
-    return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".", 1) if p < 1 else "= 1"
+    return "< .001" if p < 0.001 else f"= {p:.2g}".replace(" 0.", " .")
