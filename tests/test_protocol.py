@@ -82,7 +82,7 @@ def test_what_comes_in_the_test_part_teaches_nothing(name):
     more = pd.DataFrame(
         [{"fault_id": "x", "entity": "m0", "impact_start": first + pd.Timedelta("1h"), "failure_mode": "wear"}]
     )
-    other["faults"] = pd.concat([other["faults"], more], ignore_index=True)
+    other["faults"] = pd.concat([other["faults"], validate(more, "faults")])
     (one,), (two,) = (protocol.prepare(own, DECLARED, **SPLIT, record_ends=False) for own in (tables, other))
     a, b = protocol.learn(make, one), protocol.learn(make, two)
     rows = one.split.test
