@@ -68,7 +68,7 @@ class BudgetEstimates(NamedTuple):
     recall : Estimate
         Share of the judged impacts that were warned of early enough.
     precision : Estimate
-        Share of the judged warnings that an impact followed within the horizon.
+        Share of the judged warnings that an impact followed within the horizon, at any lead.
     rate, false_rate : Estimate
         Warnings, and false ones, for each entity and period.
     lead_p10, lead_p50, lead_p90 : Estimate
