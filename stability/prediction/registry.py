@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from stability.prediction.by_mode import ByMode
 from stability.prediction.calibrated import METHODS, Calibrated
 from stability.prediction.floors import BaseRate, Logistic, RadiusNeighbours, TimeSince
 from stability.prediction.hazard import Hazard
@@ -41,7 +42,7 @@ PREDICTORS: Mapping[str, type[Predictor]] = MappingProxyType(
 
 
 CALIBRATION = "calibration.npz"
-KINDS = {**PREDICTORS, Hazard.name: Hazard}  # that come back from disk
+KINDS = {**PREDICTORS, Hazard.name: Hazard, ByMode.name: ByMode}  # that come back from disk
 
 
 def load(folder: str | Path) -> Predictor | Calibrated:

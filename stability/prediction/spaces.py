@@ -80,6 +80,12 @@ SPACES: Mapping[str, tuple[Dimension, ...]] = MappingProxyType(
             Dimension("ridge", 0.1, 100.0, log=True),
             Dimension("features", 0.1, 1.0),
         ),
+        "by_mode": (  # each mode has few faults: small trees, and large leaves
+            Dimension("trees", 40, 300, log=True),
+            Dimension("rate", 0.02, 0.1, log=True),
+            Dimension("leaves", 3, 10),
+            Dimension("leaf", 20, 400, log=True),
+        ),
         "xgboost": _BOOSTED,
         "hazard": _BOOSTED,
         "lstm": _SEQUENCE,

@@ -76,7 +76,7 @@ class Tuned(NamedTuple):
 def tune(
     make: str | Callable[..., Any],
     features: pd.DataFrame | Callable[[Split], pd.DataFrame],
-    happened: np.ndarray | pd.Series,
+    happened: np.ndarray | pd.Series | pd.DataFrame,
     folds: Sequence[Split],
     *,
     trials: int = 30,
@@ -105,8 +105,8 @@ def tune(
     features : DataFrame, shape (n, features), or callable
         A callable gets a fold and gives the features of all rows, so that what is fitted for them (templates, periods,
         scores) is fitted on the fold's `train` rows. It is called once a fold.
-    happened : array or Series of bool, shape (n,)
-        As of `Predictor.fit`.
+    happened : array or Series of bool, shape (n,), or DataFrame of bool, shape (n, modes)
+        As of the predictor's `fit`; judged is whether any of them happened.
     folds : sequence of Split
         As of `time_folds` or `entity_folds`, within the training part.
     trials, seconds : int, float
@@ -172,7 +172,10 @@ class _Judge:
 
     def __init__(self, maker, fixed, features, happened, folds, measure, lives, horizon) -> None:
         self.maker, self.fixed, self.folds = maker, fixed, list(folds)
+        self.taught = happened if isinstance(happened, pd.DataFrame) else np.asarray(happened)
         self.labels, self.horizon = np.asarray(happened), horizon
+        if self.labels.ndim == 2:
+            self.labels = self.labels.any(axis=1)
         self.measure, self.higher = MEASURES[measure]
         if not self.folds:
             raise ContractError(column="folds", expected="one fold or more", got="none")
@@ -198,7 +201,7 @@ class _Judge:
         fold, features = self.folds[k], self.parts[k]
         model = self.maker(**self.fixed, **settings)
         if self.lives is None:
-            said = model.fit(features, self.labels, rows=fold.train).predict(features, rows=fold.test)
+            said = model.fit(features, self.taught, rows=fold.train).predict(features, rows=fold.test)
         else:
             own = features[fold.train]
             said = model.fit(own, *self.lives_of(k)).predict_all(features[fold.test])
@@ -353,7 +356,7 @@ def _digest(said: list[Any], judge: _Judge) -> str:
     for k, (fold, part) in enumerate(zip(judge.folds, judge.parts, strict=True)):
         used = fold.train | fold.test
         digest.update(np.packbits(fold.train).tobytes() + np.packbits(fold.test).tobytes())
-        digest.update(json.dumps([*map(str, part.columns)]).encode() + judge.labels[used].tobytes())
+        digest.update(json.dumps([*map(str, part.columns)]).encode() + np.asarray(judge.taught)[used].tobytes())
         digest.update(np.ascontiguousarray(part[used].to_numpy(dtype="float64")).data)
         for one in judge.lives_of(k) if judge.lives is not None else ():
             digest.update(np.ascontiguousarray(one).data)
