@@ -140,6 +140,8 @@ def test_every_pair_agrees_with_single_tables_and_is_corrected_for_all():
     assert (pairs["p_holm"] >= pairs["p"]).all()
     assert pairs.loc[("f2", "f0"), "p_holm"] == pytest.approx(6 / 301)
     assert pairs.loc[("f2", "f0"), "verdict"] == "better"
+    part = pairs[~pairs.index.get_level_values("one").isin(["f3"])]
+    assert "Holm over 6 pairs" in recommend(part, ["f0", "f1", "f2"]).sentence
     few = every_pair(compare_rankings, said, **kept | {"permutations": 100})  # 6 / 101 is not small enough any more
     assert (few["verdict"] == "not distinguishable").all()
 

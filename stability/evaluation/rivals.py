@@ -228,6 +228,7 @@ def every_pair(
     # Correction for more comparisons only takes verdicts away.
     lost = table["verdict"].isin(VERDICTS[:2]) & (table["p_holm"] > 1 - settings.get("confidence", 0.95) + 1e-12)
     table["verdict"] = table["verdict"].mask(lost, VERDICTS[2])
+    table.attrs["pairs"] = len(table)  # which the correction was for, also when rows are left out later
     return table
 
 
@@ -239,7 +240,7 @@ def recommend(
     Parameters
     ----------
     pairs : DataFrame, index (one, other)
-        From `every_pair`.
+        From `every_pair`; models that are not to be chosen may be left out of it.
     order : sequence of str
         All models, from the simplest.
     measure : str
@@ -282,7 +283,8 @@ def recommend(
     simpler = [name for name in order[: order.index(best)] if name in values]
     against = {name: _against(pairs, best, name) for name in simpler}
     alike = [name for name, row in against.items() if row["verdict"] != VERDICTS[0]]
-    many = f"{len(pairs)} pair" + "s" * (len(pairs) > 1)
+    compared = pairs.attrs.get("pairs", len(pairs))
+    many = f"{compared} pair" + "s" * (compared > 1)
     if alike:
         name, row = alike[0], against[alike[0]]
         told = f"{name} is recommended: it is the simplest that is not distinguishable from {best}, which has the best "
