@@ -9,10 +9,15 @@ from stability.prediction.labels import (
     survival_target,
 )
 from stability.prediction.proxies import TargetProxyWarning, proxy_screen
+from stability.prediction.remaining import HealthIndices, LifeFeatures, remaining_life
+from stability.prediction.remaining_models import RemainingLife
 from stability.prediction.splits import Split, check_split, entity_folds, random_split, time_folds, time_split
 
 __all__ = [
+    "HealthIndices",
     "HorizonTarget",
+    "LifeFeatures",
+    "RemainingLife",
     "Split",
     "SurvivalTarget",
     "TargetProxyWarning",
@@ -23,6 +28,7 @@ __all__ = [
     "in_outage",
     "proxy_screen",
     "random_split",
+    "remaining_life",
     "survival_target",
     "time_folds",
     "time_split",
