@@ -131,6 +131,22 @@ def test_only_the_same_rows_are_compared(workbench):
     assert "1,197 in common" in champions.promote(MODEL, dry_run=True).sentence
     models.add_evidence(MODEL, evidence, **night)
     assert champions.promote(MODEL).moved
+    early = evidence.rename(index=lambda moment: moment - pd.Timedelta("1D"), level="timestamp")
+    with pytest.raises(ContractError, match="may have learnt from"):
+        models.add_evidence(MODEL, early, version="1", **night)
+
+
+def test_what_cannot_be_read_is_nobodys_champion(workbench):
+    for columns in (WEAK, GOOD):
+        enter(*columns)
+    champions.promote(MODEL, version=1)
+    files = sorted(
+        (workbench.folder / "mlartifacts").rglob("data/predictor/predictor.json"), key=lambda p: p.stat().st_mtime
+    )
+    files[1].write_text(files[1].read_text() + " ")
+    with pytest.raises(ContractError, match="sha256"):
+        champions.promote(MODEL)
+    assert aliases() == {"champion": "1", "challenger": "2"}
 
 
 def test_evidence_that_was_altered_is_none(workbench):

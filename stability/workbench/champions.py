@@ -30,6 +30,7 @@ from stability.workbench.registry import (
     Version,
     evidence_of,
     find,
+    load,
     read_evidence,
     versions,
 )
@@ -122,6 +123,7 @@ def promote(
         old = find(name, version=order[-1]) if order else None
         if old and old.number == found.number:
             raise ContractError(file=name, expected="another version than the champion", got=f"version {old.number}")
+        load(name, version=found.number)  # what cannot be read is nobody's champion
         key, verdict = _judged(found, old, gate=gate, margin=margin, block=block)
         rule = gate if gate == "better" else f"{gate}, margin {margin:g}"
         said = {"kind": "promotion", "verdict": "promoted" if verdict.passed else "refused", "gate": rule}
@@ -171,6 +173,7 @@ def undo(name: str, *, why: str = "", by: str = "", dry_run: bool = False) -> Pr
         if not before:
             got = f"only version {now_in_use.number}"
             raise ContractError(file=name, expected="a champion before this one", got=got)
+        load(name, version=before[-1])
         sentence = f"Version {before[-1]} was the champion before version {now_in_use.number}."
         back = Promotion(name, before[-1], now_in_use.number, True, sentence, pd.DataFrame(), None, 0)
         if dry_run:

@@ -32,6 +32,7 @@ from stability.workbench.registry import (
     EVIDENCE,
     Version,
     champion,
+    evidence_of,
     find,
     inner,
     load,
@@ -122,7 +123,7 @@ def register(
         logged = _log(served, folder, shown, tags, horizon)
         (Path(scratch) / "model_card.md").write_text(text, encoding="utf-8")
         client.log_artifact(run_id, str(Path(scratch) / "model_card.md"), f"models/{logged.model_id}")
-        _log_metrics(client, run_id, estimates)
+        _log_metrics(client, run_id, logged.model_id, estimates)
         key, kept = _keep(client, run_id, table, entry, logged.model_id, Path(scratch))
         _registered(client, name)
         made = client.create_model_version(
@@ -172,6 +173,11 @@ def add_evidence(
     predictor = load(name, version=found.number)
     refuse_overlap(inner(predictor).fitted_on_, table)
     entry = _entry(table, dataset, options, split, seconds)
+    since = min(known["first"] for known in evidence_of(found).values())
+    if entry["first"] < since:
+        expected = f"rows from {since} on, where the first evidence of version {found.number} begins"
+        remedy = "what was before, it may have learnt from"
+        raise ContractError(file="evidence", expected=expected, got=f"rows from {entry['first']} on", remedy=remedy)
     with tempfile.TemporaryDirectory() as scratch:
         key, kept = _keep(client, found.run_id, table, entry, f"{found.name}-{found.number}", Path(scratch))
         client.set_model_version_tag(found.name, found.number, key, kept)
@@ -255,12 +261,13 @@ def _log(
     )
 
 
-def _log_metrics(client: MlflowClient, run_id: str, estimates: Mapping[str, Any]) -> None:
+def _log_metrics(client: MlflowClient, run_id: str, model_id: str, estimates: Mapping[str, Any]) -> None:
     from mlflow.entities import Metric
 
     at = int(now().timestamp() * 1000)
     flat = {f"evidence.{n}{end}": v for n, e in estimates.items() for end, v in zip(("", ".lo", ".hi"), e, strict=True)}
-    client.log_batch(run_id, metrics=[Metric(name, value, at, 0) for name, value in flat.items() if np.isfinite(value)])
+    known = {name: value for name, value in flat.items() if np.isfinite(value)}
+    client.log_batch(run_id, metrics=[Metric(*item, at, 0, model_id=model_id) for item in known.items()])
 
 
 def _entry(
@@ -275,6 +282,7 @@ def _entry(
         "horizon": seconds,
         "rows": len(table),
         "positives": int(table["outcome"].sum()),
+        "first": table.index.get_level_values("timestamp").min().isoformat(timespec="seconds"),
         "at": now().isoformat(),
     }
 

@@ -141,12 +141,15 @@ def find(
         remedy = nearest(number, list(there))
         raise ContractError(file=name, expected="the number of a version", got=number, remedy=remedy)
     one = there[number]
-    tags = dict(one.tags)
+    tags, told = dict(one.tags), (pinned or {}).get(name, {}).get(alias, {})
     if packaging.DIGEST not in tags:
         remedy = "register it by stability.workbench.models.register"
         raise ContractError(
             file=f"{name}/{number}", expected="a predictor of the workbench's", got="another model", remedy=remedy
         )
+    if version is None and told.get("sha256", tags[packaging.DIGEST]) != tags[packaging.DIGEST]:
+        expected = f"files of sha256 {told['sha256']}, as when the step began"
+        raise ContractError(file=f"{name}/{number}", expected=expected, got=tags[packaging.DIGEST])
     return Version(name, number, tags[packaging.DIGEST], tags.get("stability.predictor", ""), one.run_id or "", tags)
 
 
