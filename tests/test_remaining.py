@@ -1,4 +1,4 @@
-"""Remaining life: what is left, health indices, features that do not look ahead, the model, its way to disk and back."""
+"""Remaining life: what is left, health indices, features that do not look ahead, the model, to disk and back."""
 
 import json
 import math
