@@ -8,7 +8,7 @@ import pytest
 from test_rolling import panel
 
 from stability import detection
-from stability.features import Scores
+from stability.features import Scores, Season
 from stability.schema import ContractError
 
 
@@ -63,3 +63,38 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ContractError, match="blocks"):
         Scores("pca", blocks=1)
     assert np.isnan(Scores("difference").fit(rows(40)).transform(rows(40).iloc[:1]).to_numpy()).all()
+
+
+def day(count=600):
+    """A sine of an hour with a step down, two minutes a row."""
+    stamps = pd.date_range("2026-01-01", periods=count, freq="2min", tz="UTC", name="timestamp").as_unit("us")
+    index = pd.MultiIndex.from_product([["a"], stamps], names=["entity", "timestamp"])
+    load = 5 + np.sin(np.arange(count) * 2 * np.pi / 30) + np.random.default_rng(0).normal(scale=0.1, size=count)
+    return pd.DataFrame({"load": load}, index)
+
+
+def test_a_seasonal_residual_knows_the_season_and_the_side():
+    table = day()
+    table.iloc[500] -= 2
+    table.iloc[550] += 2
+    made = Season(periods=[3600.0]).fit(table.iloc[:400])
+    found = made.transform(table)["load__z__season"]
+    assert found.iloc[500] < -8
+    assert found.iloc[550] > 8
+    calm = found.iloc[400:].drop(found.index[[500, 550]])
+    assert calm.abs().max() < 6
+    size = detection.DETECTORS["residual"](periods=[3600.0]).fit(table.iloc[:400]).score(table.iloc[400:])
+    assert found.iloc[400:].abs().to_numpy() == pytest.approx(size.to_numpy())
+    pd.testing.assert_series_equal(made.transform(table.iloc[:450])["load__z__season"], found.iloc[:450])
+    periods = Season().fit(table.iloc[:400]).model_.learnt_["periods"].ravel()
+    assert periods.tolist() == pytest.approx([3600e6], rel=0.05)
+
+
+def test_a_seasonal_residual_goes_on_live_also_from_within_the_training_part():
+    table = day(460)
+    made = Season(periods=[3600.0]).fit(table.iloc[:400])
+    whole = made.transform(table)
+    made.begin(table.iloc[:390])
+    for k in range(390, 460):
+        found = made.update(table.to_numpy()[[k]], table.index.get_level_values(1)[[k]], pd.Index(["a"]))
+        assert found == pytest.approx(whole.iloc[[k]].to_numpy(), rel=1e-9, nan_ok=True)

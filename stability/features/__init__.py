@@ -2,9 +2,12 @@
 
 from stability.features.assembly import Features
 from stability.features.events import Events, events_of
-from stability.features.own import Baseline, Regimes
+from stability.features.novelty import NewLines
+from stability.features.own import Baseline, Regimes, Values
 from stability.features.rolling import STATISTICS, Rolling
 from stability.features.scores import Scores
+from stability.features.season import Season
+from stability.features.states import States
 from stability.features.surroundings import Calendar, Neighbours
 
 __all__ = [
@@ -14,8 +17,12 @@ __all__ = [
     "Events",
     "Features",
     "Neighbours",
+    "NewLines",
     "Regimes",
     "Rolling",
     "Scores",
+    "Season",
+    "States",
+    "Values",
     "events_of",
 ]

@@ -5,28 +5,33 @@ from __future__ import annotations
 __all__ = ["Features"]
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from stability.detection.rows import fitted_on
+from stability.features import kept
 from stability.features.events import Events, events_of
-from stability.features.own import Baseline, Regimes
-from stability.features.rolling import Rolling
+from stability.features.live import Live
+from stability.features.novelty import NEW, NewLines
+from stability.features.own import Baseline, Regimes, Values
+from stability.features.rolling import Rolling, length_of
 from stability.features.scores import Scores
+from stability.features.season import Season
+from stability.features.states import States
 from stability.features.surroundings import Calendar, Neighbours
 from stability.records import LogTemplates
 from stability.schema import ContractError, validate
 from stability.telemetry import rate
 
-NOW = "now"  # where a feature's window would stand: the value of the row itself
-
 
 class Features:
     """Features of each row of a panel from what was known then: metrics, logs, states, past faults, topology.
 
-    Counters become rates first. Everything that is fitted, log templates, kinds of events, conditions and detectors, is
-    fitted by `fit`, on the tables of the training part alone.
+    Counters become rates first. Everything that is fitted, log templates, kinds of events, conditions, periods and
+    detectors, is fitted by `fit`, on the tables of the training part alone. `transform` computes the features of whole
+    tables, `begin` and `update` those of rows as they come: what `transform` says of everything that has come so far.
 
     Parameters
     ----------
@@ -39,12 +44,18 @@ class Features:
         Spans of a `Baseline` each.
     regimes : mapping, optional
         Settings of `Regimes`, such as ``{"settings": ["engine_altitude_meters"]}``.
+    season : mapping, optional
+        Settings of `Season`, the seasonal residual, such as ``{"periods": [86400]}``; ``{}`` finds the periods.
     scores : sequence of mapping
-        Settings of a `Scores` each, such as ``{"detector": "residual", "parts": True}``.
+        Settings of a `Scores` each, such as ``{"detector": "pca", "parts": True}``.
     events : mapping, optional
         Settings of `Events`, such as ``{"windows": ["1D"], "since": "30D"}``.
     templates : mapping, optional
         Settings of `LogTemplates`; without it log lines are told apart by their level.
+    novelty : str, optional
+        How long a template is new, such as ``"1D"``: lines of new ones are events, ``log_new``; needs `templates`.
+    states : sequence of str
+        Names of `States`: what an entity is and how it is set, such as its age or its version.
     calendar : str, optional
         A time zone.
     neighbours : mapping, optional
@@ -72,21 +83,32 @@ class Features:
         rolling: Sequence[Mapping[str, Any]] = (),
         baselines: Sequence[str] = (),
         regimes: Mapping[str, Any] | None = None,
+        season: Mapping[str, Any] | None = None,
         scores: Sequence[Mapping[str, Any]] = (),
         events: Mapping[str, Any] | None = None,
         templates: Mapping[str, Any] | None = None,
+        novelty: str | None = None,
+        states: Sequence[str] = (),
         calendar: str | None = None,
         neighbours: Mapping[str, Any] | None = None,
     ) -> None:
-        self.values, self.neighbours = values, neighbours
+        self.settings = {name: told for name, told in locals().items() if name not in ("self", "__class__")}
         own = [dict(one) for one in rolling]
-        self._rolling = [(one.pop("metrics", None), Rolling(**one)) for one in own]
-        self._baselines = [Baseline(span) for span in baselines]
-        self._regimes = Regimes(**regimes) if regimes else None
-        self._scores = [Scores(**one) for one in scores]
-        self._events = Events(**events) if events else None
-        self._templates = LogTemplates(**templates) if templates is not None else None
-        self._calendar = Calendar(calendar) if calendar else None
+        #: What is computed of the metrics alone, and of which; of all where there is None.
+        self.parts: list[tuple[list[str] | None, Any]] = [(None, Values())] if values else []
+        self.parts += [(one.pop("metrics", None), Rolling(**one)) for one in own]
+        self.parts += [(None, Baseline(span)) for span in baselines]
+        self.parts += [(None, Regimes(**regimes))] if regimes else []
+        self.parts += [(None, Season(**season))] if season is not None else []
+        self.parts += [(None, Scores(**one)) for one in scores]
+        self.events = Events(**events) if events else None
+        self.templates = LogTemplates(**templates) if templates is not None else None
+        self.new_lines = NewLines(novelty) if novelty else None
+        self.states = States(states) if states else None
+        self.calendar = Calendar(calendar) if calendar else None
+        self.near: Neighbours | None = None
+        if self.new_lines is not None and (self.templates is None or self.events is None):
+            raise ContractError(column="novelty", expected="templates and events with it", got="none")
 
     def fit(self, tables: Mapping[str, pd.DataFrame]) -> Features:
         """Learn what has to be learnt.
@@ -107,28 +129,38 @@ class Features:
         ContractError
             When a table or a metric that is wanted is not there.
         """
-        panel = rate(self._panel(tables))
-        self.fitted_on_, self.metrics_ = fitted_on(panel), list(panel.columns)
-        for metrics, _ in self._rolling:
+        wanted = {"logs": self.templates, "states": self.states, "topology": self.settings["neighbours"]}
+        for name, part in wanted.items():
+            if part is not None and name not in tables:
+                raise ContractError(file="tables", expected=f"a table of {name}", got=f"{list(tables)}")
+        told = _telemetry(tables)
+        panel = rate(told)
+        self.fitted_on_, self.told_, self.metrics_ = fitted_on(panel), list(told.columns), list(panel.columns)
+        for metrics, part in self.parts:
             for name in metrics or ():
                 if name not in self.metrics_:
                     raise ContractError(file="telemetry", column=name, expected="a metric", got=f"{self.metrics_}")
-        if self._regimes is not None:
-            self._regimes.fit(panel)
-        for one in self._scores:
-            one.fit(panel)
-        if self._templates is not None:
-            if "logs" not in tables:
-                raise ContractError(file="tables", expected="logs to find templates in", got=f"{list(tables)}")
-            self._templates.fit(tables["logs"])
-        if self._events is not None:
-            self._events.fit(events_of(tables, self._templates))
-        self._near = None
-        if self.neighbours is not None:
-            if "topology" not in tables:
-                raise ContractError(file="tables", expected="a topology", got=f"{list(tables)}")
-            self._near = Neighbours(tables["topology"], **self.neighbours)
+            if hasattr(part, "fit"):
+                part.fit(panel)
+        if self.templates is not None:
+            self.templates.fit(tables["logs"])
+        if self.new_lines is not None:
+            self.new_lines.fit(tables["logs"], self.templates)
+        if self.events is not None:
+            self.events.fit(self.happened(tables), wanted=[NEW] if self.new_lines is not None else [])
+        if self.states is not None:
+            self.states.fit(tables["states"])
+        if self.settings["neighbours"] is not None:
+            self.near = Neighbours(tables["topology"], **self.settings["neighbours"])
         return self
+
+    def happened(self, tables: Mapping[str, pd.DataFrame], *, anew: bool = True) -> pd.DataFrame:
+        """Events in tables, as of `events_of`, and lines that are new: to the history, or, not `anew`, since `begin`."""
+        found = events_of(tables, self.templates)
+        if self.new_lines is None or "logs" not in tables:
+            return found
+        new = (self.new_lines.begin() if anew else self.new_lines).take(tables["logs"])
+        return pd.concat([found, new], ignore_index=True)
 
     def transform(self, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         """Compute the features of each row of the telemetry.
@@ -144,26 +176,114 @@ class Features:
         DataFrame of float64, (entity, timestamp) x features
             Its ``attrs["fitted_on"]`` says what shaped it.
         """
-        if not hasattr(self, "fitted_on_"):
-            raise ContractError("Features has no history yet", remedy="call fit(tables) first")
-        panel = rate(self._panel(tables)).reindex(columns=self.metrics_)
-        parts = [panel.add_suffix(f"__last__{NOW}")] if self.values else []
-        parts += [one.transform(panel if metrics is None else panel[list(metrics)]) for metrics, one in self._rolling]
-        parts += [one.transform(panel) for one in self._baselines]
-        parts += [self._regimes.transform(panel)] if self._regimes is not None else []
-        parts += [one.transform(panel) for one in self._scores]
-        if self._events is not None:
-            parts.append(self._events.transform(events_of(tables, self._templates), panel.index))
-        if self._calendar is not None:
-            parts.append(self._calendar.transform(panel.index))
+        self._check()
+        panel = self.panel(tables)
+        parts = [part.transform(panel if metrics is None else panel[list(metrics)]) for metrics, part in self.parts]
+        if self.events is not None:
+            parts.append(self.events.transform(self.happened(tables), panel.index))
+        if self.states is not None:
+            parts.append(self.states.transform(tables["states"], panel.index))
+        if self.calendar is not None:
+            parts.append(self.calendar.transform(panel.index))
         found = pd.concat(parts, axis=1) if parts else pd.DataFrame(index=panel.index)
-        if self._near is not None:
-            found = pd.concat([found, self._near.transform(found)], axis=1)
+        if self.near is not None:
+            found = pd.concat([found, self.near.transform(found)], axis=1)
         found.attrs["fitted_on"] = self.fitted_on_
         return found
 
-    @staticmethod
-    def _panel(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-        if "telemetry" not in tables:
-            raise ContractError(file="tables", expected="telemetry", got=f"{list(tables)}")
-        return validate(tables["telemetry"], "telemetry")
+    def panel(self, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Metrics of the history in tables' telemetry, counters as rates."""
+        return rate(_telemetry(tables).reindex(columns=self.told_))
+
+    def _check(self) -> None:
+        if not hasattr(self, "fitted_on_"):
+            raise ContractError("Features has no history yet", remedy="call fit(tables) first")
+
+    # ---- live ----------------------------------------------------------------------------------------------------
+    def begin(self, tables: Mapping[str, pd.DataFrame], *, late: str = "1h") -> Features:
+        """Remember of what has been so far what the features of rows to come need.
+
+        Parameters
+        ----------
+        tables : mapping of DataFrame
+            As of `transform`: from the beginning. `telemetry` may be without rows.
+        late : str
+            How much older than the newest row of the calls before a row may be. What no row may need any more is
+            forgotten, so this and the longest window say how much is held of each entity.
+
+        Returns
+        -------
+        Features
+            Itself.
+        """
+        self._check()
+        self._live = Live(self, tables, length_of(late))
+        return self
+
+    def update(self, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Compute the features of rows that have come, and remember them.
+
+        A row gets what `transform` would say of it if it were given everything that has come until now, with this
+        call. So what comes later than it should, a neighbour's row or a log line, is missing in the rows before, and
+        counts in those after. Rows of an entity come in time's order; log lines, where `novelty` is wanted, too.
+
+        Parameters
+        ----------
+        tables : mapping of DataFrame
+            By contract: `telemetry`, the new rows of any entities, if there are any; of `logs`, `states` and `faults`
+            what has come since the last call. A fault comes again when more is known of it.
+
+        Returns
+        -------
+        DataFrame of float64, (entity, timestamp) x features
+            The new rows; columns as of `transform`.
+
+        Raises
+        ------
+        ContractError
+            When a row does not come after its entity's row before, or is older than `late` allows: then nothing of
+            the call has been taken in.
+        """
+        if not hasattr(self, "_live"):
+            raise ContractError("Features has nothing to go on from", remedy="call begin(tables) first")
+        return self._live.update(tables)
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+    def save(self, folder: str | Path) -> Path:
+        """Write what was declared and learnt into a folder, whole or not at all; nothing in it is code.
+
+        What was remembered by `begin` and `update` is not in it.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Not there yet.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ContractError
+            When the folder is there already.
+        """
+        self._check()
+        return kept.write(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Features:
+        """Read what `save` wrote: features that give the same numbers. Nothing in it is run.
+
+        Raises
+        ------
+        ContractError
+            When the folder is not one of features.
+        """
+        return kept.read(cls, Path(folder))
+
+
+def _telemetry(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    if "telemetry" not in tables:
+        raise ContractError(file="tables", expected="telemetry", got=f"{list(tables)}")
+    return validate(tables["telemetry"], "telemetry")

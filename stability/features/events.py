@@ -5,11 +5,13 @@ from __future__ import annotations
 __all__ = ["Events", "events_of"]
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stability.detection.rows import moments_of
+from stability.features.happened import Happened
 from stability.features.rolling import length_of
 from stability.records import LogTemplates
 from stability.schema import ContractError
@@ -33,7 +35,7 @@ def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None
     DataFrame
         Columns entity, timestamp and name, in time's order: ``log_<template or level>``; ``code_<message>`` for a line
         of a single word, such as an error code; ``state_<name>`` and ``state_<name>_<value>`` for a value that was set;
-        ``fault_<mode>`` and ``fault`` when a fault was felt, ``recovered`` when it was over.
+        ``fault`` when a fault was felt, ``fault_<mode>`` then or when it was diagnosed, ``recovered`` when it was over.
 
     Examples
     --------
@@ -45,6 +47,7 @@ def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None
     parts = []
     if "logs" in tables:
         logs = tables["logs"]
+        logs = logs.reset_index(drop=True)  # as that of the templates is
         kinds = templates.assign(logs) if templates is not None else logs["level"].fillna("unknown").str.lower()
         parts.append(_named(logs["entity"], logs["timestamp"], "log_" + kinds.astype("str")))
         codes = logs[logs["message"].str.fullmatch(CODE).fillna(False).astype(bool)]
@@ -55,16 +58,37 @@ def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None
         values = "state_" + states["name"].astype("str") + "_" + states["value"].astype("str")
         parts.append(_named(states["entity"], states["timestamp"], values))
     if "faults" in tables:
-        faults = tables["faults"]
-        felt = faults[faults["impact_start"].notna()]
-        modes = "fault_" + felt["failure_mode"].astype("str").fillna("unknown")
-        parts.append(_named(felt["entity"], felt["impact_start"], modes))
-        parts.append(_named(felt["entity"], felt["impact_start"], "fault"))
-        over = faults[faults["recovered_at"].notna()]
-        parts.append(_named(over["entity"], over["recovered_at"], "recovered"))
+        parts.append(faults_as_events(tables["faults"]))
     none = pd.DataFrame({"entity": [], "timestamp": pd.to_datetime([], utc=True), "name": []})
     found = pd.concat(parts) if parts else none
     return found.sort_values("timestamp", kind="stable", ignore_index=True)
+
+
+def faults_as_events(faults: pd.DataFrame) -> pd.DataFrame:
+    """Say of each fault when it was felt, what it was once that was known, and when it was over.
+
+    Parameters
+    ----------
+    faults : DataFrame
+        By contract. A record that comes again with more in it (diagnosed, recovered) gives what it gave, and more.
+
+    Returns
+    -------
+    DataFrame
+        As of `events_of`; the index is that of the records.
+    """
+    if "fault_id" in faults:
+        faults = faults.set_index("fault_id")
+    felt = faults[faults["impact_start"].notna()]
+    known = felt[felt["failure_mode"].notna()]
+    when = known["impact_start"]
+    if "diagnosed_at" in known:  # what it was is not known before someone has found out, where that is recorded
+        when = known["diagnosed_at"].where(known["diagnosed_at"] > when, when)
+    over = faults[faults["recovered_at"].notna()]
+    parts = [_named(felt["entity"], felt["impact_start"], "fault")]
+    parts.append(_named(known["entity"], when, "fault_" + known["failure_mode"].astype("str")))
+    parts.append(_named(over["entity"], over["recovered_at"], "recovered"))
+    return pd.concat(parts)
 
 
 def _named(entity: pd.Series, stamps: pd.Series, name: pd.Series | str) -> pd.DataFrame:
@@ -106,16 +130,18 @@ class Events:
             raise ContractError(column="windows", expected="a window", got="none")
         if least < 1:
             raise ContractError(column="least", expected="a number from 1 up", got=least)
-        self._lengths = np.array([length_of(window) for window in self.windows], dtype="int64")
+        self.lengths = [length_of(window) for window in self.windows]  # microseconds
         self._most = length_of(since)
 
-    def fit(self, events: pd.DataFrame) -> Events:
+    def fit(self, events: pd.DataFrame, *, wanted: Sequence[str] = ()) -> Events:
         """Learn which kinds of events there are.
 
         Parameters
         ----------
         events : DataFrame
             Columns entity, timestamp, name; of the training part alone.
+        wanted : sequence of str
+            Kinds that have features however rare they are.
 
         Returns
         -------
@@ -123,7 +149,7 @@ class Events:
             Itself.
         """
         counts = _checked(events)["name"].value_counts().sort_index()
-        self.kinds_ = [*counts.index[counts >= self.least], OTHER]
+        self.kinds_ = [*sorted({*counts.index[counts >= self.least], *wanted} - {OTHER}), OTHER]
         return self
 
     def names(self) -> list[str]:
@@ -163,15 +189,63 @@ class Events:
             for entity, rows in rows_of.items():
                 here, now = np.sort(happened[own & (whose == str(entity))]), moments[rows]
                 after = np.searchsorted(here, now, side="right")
-                for w, length in enumerate(self._lengths):
+                for w, length in enumerate(self.lengths):
                     counts[w, rows] = after - np.searchsorted(here, now - length, side="right")
                 if len(here):
                     last = np.where(after > 0, now - here[np.maximum(after - 1, 0)], self._most)
                     since[k, rows] = np.minimum(last, self._most)
-            for w, length in enumerate(self._lengths):
+            for w, length in enumerate(self.lengths):
                 until, before = (np.searchsorted(all_, moments - back, side="right") for back in (0, length))
                 columns += [counts[w], (until - before).astype("float64")]
         return pd.DataFrame(np.column_stack([*columns, *(since / 1e6)]), index, names, dtype="float64")
+
+    # ---- live ----------------------------------------------------------------------------------------------------
+    def begin(self, events: pd.DataFrame, *, late: int = 0) -> Events:
+        """Remember what happened, as of `transform`; gives itself.
+
+        Parameters
+        ----------
+        events : DataFrame
+            Columns entity, timestamp, name.
+        late : int
+            Microseconds that a row may be older than the newest row.
+        """
+        self.names()
+        self._happened = Happened(len(self.kinds_), self.lengths, most=self._most, late=late)
+        self.add(events)
+        return self
+
+    def add(self, events: pd.DataFrame) -> None:
+        """Take in what happened since: columns entity, timestamp, name; each event once, in any order."""
+        if not hasattr(self, "_happened"):
+            raise ContractError("Events has no history yet", remedy="call begin(events) first")
+        places = {kind: k for k, kind in enumerate(self.kinds_)}
+        kinds = _checked(events)["name"].map(lambda name: places.get(name, places[OTHER])).to_numpy(dtype="int64")
+        self._happened.add(kinds, events["entity"].astype("str").tolist(), moments_of(events["timestamp"]))
+
+    def update(self, times: pd.DatetimeIndex | np.ndarray, entities: pd.Index) -> np.ndarray:
+        """Features of rows from what has happened so far, shape (n, features); times and entities of shape (n,)."""
+        if not hasattr(self, "_happened"):
+            raise ContractError("Events has no history yet", remedy="call begin(events) first")
+        moments, names = moments_of(times).tolist(), map(str, entities)
+        found = [self._happened.row(name, moment) for name, moment in zip(names, moments, strict=True)]
+        found = np.array(found, dtype="float64").reshape(len(moments), len(self.names()))
+        found[:, -len(self.kinds_) :] /= 1e6
+        return found
+
+    def tidy(self, newest: int) -> None:
+        """Forget what no window reaches any more once rows have come as far as `newest`, microseconds since 1970."""
+        self._happened.tidy(newest)
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+    def learnt(self) -> dict[str, Any]:
+        """What `fit` learnt, as plain values by name; `restore` takes it."""
+        return {"kinds": self.kinds_}
+
+    def restore(self, learnt: dict[str, Any]) -> Events:
+        """Take what `learnt` gave; gives itself."""
+        self.kinds_ = list(learnt["kinds"])
+        return self
 
 
 def _checked(events: pd.DataFrame) -> pd.DataFrame:

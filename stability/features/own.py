@@ -1,10 +1,11 @@
-"""How far an entity is from itself: from its own first rows, and from what its operating condition usually gives."""
+"""An entity's values, and how far it is from itself: from its first rows, and from what its condition usually gives."""
 
 from __future__ import annotations
 
-__all__ = ["Baseline", "Regimes"]
+__all__ = ["Baseline", "Regimes", "Values"]
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,26 @@ from stability.schema import ContractError, nearest, validate
 
 FOREVER = 2**61  # microseconds: a window that nothing ever leaves
 LEAST = 1e-9  # deviations below this share of the level are rounding
+
+
+class Values:
+    """The metrics themselves: feature ``<metric>__last__now``."""
+
+    def names(self, metrics: Sequence[str]) -> list[str]:
+        """Names of the features of these metrics, in their order."""
+        return [f"{m}__last__now" for m in metrics]
+
+    def transform(self, panel: pd.DataFrame) -> pd.DataFrame:
+        """Features of each row of a panel."""
+        return panel.set_axis(self.names(panel.columns), axis=1)
+
+    def begin(self, history: pd.DataFrame) -> Values:
+        """Nothing is remembered; gives itself."""
+        return self
+
+    def update(self, values: np.ndarray, times: np.ndarray, entities: pd.Index) -> np.ndarray:
+        """As `Rolling.update`: the values."""
+        return np.asarray(values, dtype="float64")
 
 
 class Baseline:
@@ -178,14 +199,14 @@ class Regimes:
             found = KMeans(self.most, n_init=4, random_state=self.seed).fit(known / self._spread)
             several = found.cluster_centers_ * self._spread
         self.centres_, self.metrics_ = several, [name for name in history if name not in self.settings]
-        rest = history[self.metrics_].groupby(self._regime(history))
+        rest = history[self.metrics_].groupby(self._regime(history[self.settings].to_numpy()))
         every = pd.RangeIndex(len(several))
         self._mean, self._std = (getattr(rest, s)().reindex(every).to_numpy() for s in ("mean", "std"))
         return self
 
-    def _regime(self, panel: pd.DataFrame) -> np.ndarray:
-        """Number of each row's condition; -1 where a setting is missing."""
-        own = panel[self.settings].to_numpy() / self._spread
+    def _regime(self, settings: np.ndarray) -> np.ndarray:
+        """Number of each row's condition, of settings (n, settings); -1 where one is missing."""
+        own = settings / self._spread
         away = ((own[:, None] - self.centres_ / self._spread) ** 2).sum(axis=2)
         return np.where(np.isnan(away).any(axis=1), -1, np.nan_to_num(away).argmin(axis=1))
 
@@ -198,9 +219,37 @@ class Regimes:
         if not hasattr(self, "fitted_on_"):
             raise ContractError("Regimes has no history yet", remedy="call fit(history) first")
         panel = validate(panel, "telemetry")
-        regime = self._regime(panel)
+        settings, rest = (panel[names].to_numpy() for names in (self.settings, self.metrics_))
+        return pd.DataFrame(self._apart(settings, rest), panel.index, self.names())
+
+    def _apart(self, settings: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        regime = self._regime(settings)
         mean, std = self._mean[regime], self._std[regime]
-        off = panel[self.metrics_].to_numpy() - mean
         with np.errstate(invalid="ignore", divide="ignore"):
-            z = np.where((std > LEAST * np.abs(mean)) & (regime >= 0)[:, None], off / std, np.nan)
-        return pd.DataFrame(z, panel.index, self.names())
+            known = (std > LEAST * np.abs(mean)) & (regime >= 0)[:, None]
+            return np.where(known, (rest - mean) / std, np.nan)
+
+    # ---- live ----------------------------------------------------------------------------------------------------
+    def begin(self, history: pd.DataFrame) -> Regimes:
+        """Take the metrics' order from a history (a panel), of which nothing else is needed; gives itself."""
+        order = list(history.columns)
+        self._places = [[order.index(name) for name in names] for names in (self.settings, self.metrics_)]
+        return self
+
+    def update(self, values: np.ndarray, times: np.ndarray, entities: pd.Index) -> np.ndarray:
+        """As `Rolling.update`: features of one new row of each of some entities, shape (n, features)."""
+        if not hasattr(self, "_places"):
+            raise ContractError("Regimes has no history yet", remedy="call begin(history) first")
+        return self._apart(*(np.asarray(values, dtype="float64")[:, places] for places in self._places))
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+    def learnt(self) -> dict[str, Any]:
+        """What `fit` learnt, as arrays and plain values by name; `restore` takes it."""
+        arrays = {"centres": self.centres_, "spread": self._spread, "mean": self._mean, "std": self._std}
+        return arrays | {"metrics": self.metrics_, "fitted_on": self.fitted_on_}
+
+    def restore(self, learnt: dict[str, Any]) -> Regimes:
+        """Take what `learnt` gave; gives itself."""
+        self.centres_, self._spread, self._mean, self._std = (learnt[k] for k in ("centres", "spread", "mean", "std"))
+        self.metrics_, self.fitted_on_ = list(learnt["metrics"]), learnt["fitted_on"]
+        return self

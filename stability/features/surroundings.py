@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Calendar", "Neighbours"]
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -56,6 +57,12 @@ class Calendar:
         return np.column_stack([f(2 * np.pi * part) for part in (day, week) for f in (np.sin, np.cos)])
 
 
+def topology_of(edges: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """A topology of pairs of source and target, of which nothing else is known."""
+    index = pd.MultiIndex.from_tuples([tuple(pair) for pair in edges], names=["source", "target"])
+    return pd.DataFrame(index=index)
+
+
 class Neighbours:
     """Mean and largest value of features among the neighbours on the topology, as they were last known.
 
@@ -85,6 +92,7 @@ class Neighbours:
     def __init__(self, topology: pd.DataFrame, features: Sequence[str], *, fresh: str) -> None:
         self.features, self.fresh, self._fresh = list(features), fresh, length_of(fresh)
         edges = topology.index.to_frame(index=False).astype("str")
+        self.edges = edges[["source", "target"]].to_numpy().tolist()  # as `topology_of` takes them
         self._near = {side: edges.groupby(own)[other].unique().to_dict() for side, (own, other) in SIDES.items()}
 
     def names(self) -> list[str]:
@@ -127,36 +135,65 @@ class Neighbours:
         return np.where(known[:, None], values[np.maximum(place, 0)], np.nan)
 
     # ---- live ----------------------------------------------------------------------------------------------------
-    def begin(self, found: pd.DataFrame) -> Neighbours:
-        """Remember the last row of each entity of a table as of `transform`, whose rows may be none; gives itself."""
-        entities, starts = runs(found.index)
-        last = starts[1:] - 1
-        times, values = moments_of(found.index.get_level_values("timestamp")), found[self.features].to_numpy()
-        self._known = {str(e): (times[[i]], values[[i]]) for e, i in zip(entities, last, strict=True)}
+    def begin(self, found: pd.DataFrame, *, late: int = 0) -> Neighbours:
+        """Remember the last rows of each entity of a table as of `transform`, whose rows may be none; gives itself.
+
+        Parameters
+        ----------
+        found : DataFrame of float64, (entity, timestamp) x features
+        late : int
+            Microseconds that a row may be older than the newest row.
+        """
+        self._back, self._newest, self._known = self._fresh + late, 0, {}
+        times = moments_of(found.index.get_level_values("timestamp"))
+        recent = times > times.max(initial=0) - self._back
+        values = found[self.features].to_numpy()[recent]
+        self._push(values, times[recent], found.index.get_level_values("entity")[recent])
         return self
 
+    def _push(self, values: np.ndarray, moments: np.ndarray, entities: pd.Index) -> None:
+        self._newest = max(self._newest, int(moments.max(initial=0)))
+        for entity, moment, row in zip(map(str, entities), moments.tolist(), values, strict=True):
+            own = self._known.setdefault(entity, ([], []))
+            own[0].append(moment)
+            own[1].append(row)
+
+    def _tidy(self, entities: pd.Index) -> None:
+        for entity in set(map(str, entities)):
+            own = self._known[entity]
+            if gone := bisect_right(own[0], self._newest - self._back):
+                del own[0][:gone], own[1][:gone]
+
     def update(self, values: np.ndarray, times: np.ndarray, entities: pd.Index) -> np.ndarray:
-        """Features of one new row of each of some entities, shape (n, features of `names`).
+        """Features of new rows, shape (n, features of `names`).
 
         Parameters
         ----------
         values : array of float64, shape (n, features)
             In the order of `features`.
         times, entities
-            As of `Rolling.update`; rows of one moment come together.
+            As of `Rolling.update`, but an entity may have several rows, in time's order. All rows of a moment come
+            together, or a neighbour's row is missed where it comes later.
         """
+        if not hasattr(self, "_known"):
+            raise ContractError("Neighbours has no history yet", remedy="call begin(found) first")
         moments = moments_of(times)
-        for k, entity in enumerate(entities):
-            self._known[str(entity)] = (moments[[k]], values[[k]])
+        self._push(np.asarray(values, dtype="float64"), moments, entities)
         out = np.full((len(values), len(self.names())), np.nan)
         width = 2 * len(self.features)
         for side, near in enumerate(self._near.values()):
-            for k, entity in enumerate(entities):
-                others = [self._known[name] for name in near.get(str(entity), ()) if name in self._known]
-                if others:
-                    now = [self._last(*own, moments[[k]]) for own in others]
-                    out[k, side * width : (side + 1) * width] = _joined(np.array(now))[0]
+            for k, (entity, moment) in enumerate(zip(map(str, entities), moments.tolist(), strict=True)):
+                now = [row for name in near.get(entity, ()) if (row := self._row(name, moment)) is not None]
+                if now:
+                    out[k, side * width : (side + 1) * width] = _joined(np.array(now)[:, None])[0]
+        self._tidy(entities)
         return out
+
+    def _row(self, entity: str, moment: int) -> np.ndarray | None:
+        """An entity's row as it was last known at a moment."""
+        own = self._known.get(entity)
+        place = bisect_right(own[0], moment) - 1 if own else -1
+        return own[1][place] if place >= 0 and moment - own[0][place] <= self._fresh else None
 
 
 def _joined(now: np.ndarray) -> np.ndarray:
