@@ -2,6 +2,7 @@
 
 import datetime as dt
 import errno
+import math
 import pickle
 import random
 
@@ -815,3 +816,51 @@ def test_yaml_of_a_person_is_read_without_surprises(tmp_path):
         schema.load_yaml(tmp_path / "none.yaml")
     with pytest.raises(ContractError, match="got is a directory"):
         schema.load_yaml(tmp_path)
+
+
+def _panel(entities=("a", "b"), **columns):
+    stamps = pd.date_range("2026-01-01", periods=3, freq="1h", tz="UTC", name="timestamp").as_unit("us")
+    index = pd.MultiIndex.from_product([list(entities), stamps], names=["entity", "timestamp"])
+    return pd.DataFrame(columns or {"load": np.arange(len(index), dtype=float), "b_total": math.nan}, index)
+
+
+PANELS = {
+    "in form": _panel(),
+    "turned round": _panel().iloc[::-1],
+    "entities in another order": _panel(entities=("b", "a")),
+    "cut": _panel().iloc[[1, 4, 5]],
+    "no rows": _panel().iloc[:0],
+    "a row twice": _panel().iloc[[0, 0, 1]],
+    "an entity without a name": _panel(entities=("", "a")),
+    "integers": _panel().fillna(0).astype("int64"),
+    "infinite": _panel().replace(4.0, math.inf),
+    "no name for a metric": _panel(**{"load in %": 1.0}),
+    "columns called as the key": _panel(entity=1.0),
+    "a time that is none": _panel().reset_index().assign(timestamp=lambda f: f["timestamp"].where(f.index != 4)),
+}
+PANELS["a time that is none"] = PANELS["a time that is none"].set_index(["entity", "timestamp"])
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_a_panel_that_is_in_form_already_is_taken_as_any_other(kind, monkeypatch):
+    def told():
+        try:
+            return validate(PANELS[kind], "telemetry", source="x.csv")
+        except ContractError as error:
+            return str(error)
+
+    quick = told()
+    monkeypatch.setattr("stability.schema.validation._panel_in_form", lambda frame: None)
+    slow = told()
+    assert type(quick) is type(slow)
+    if isinstance(slow, str):
+        assert quick == slow
+    else:
+        pd.testing.assert_frame_equal(quick, slow)
+        assert quick.attrs == slow.attrs
+
+
+def test_what_is_done_to_a_validated_panel_leaves_the_one_that_was_given():
+    given = _panel()
+    validate(given, "telemetry").iloc[0, 0] = 7.0
+    assert given.iloc[0, 0] == 0.0

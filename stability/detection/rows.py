@@ -122,5 +122,6 @@ def runs(index: pd.MultiIndex) -> tuple[pd.Index, np.ndarray]:
     >>> runs(pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["entity", "timestamp"]))[1].tolist()
     [0, 2, 3]
     """
-    codes, entities = index.get_level_values("entity").factorize()
-    return entities, np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes))
+    codes, level = np.asarray(index.codes[index.names.index("entity")]), index.levels[index.names.index("entity")]
+    starts = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes))
+    return level.take(codes[starts[:-1]]), starts
