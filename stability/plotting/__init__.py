@@ -2,6 +2,7 @@
 
 from stability.plotting.decomposition import plot_components, plot_residuals, plot_season, plot_strength
 from stability.plotting.detection import plot_band, plot_budgets, plot_comparison, plot_detection, plot_false_alarm_rate
+from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
 from stability.plotting.logs import plot_log_counts
@@ -20,6 +21,7 @@ __all__ = [
     "plot_budgets",
     "plot_comparison",
     "plot_components",
+    "plot_contributions",
     "plot_correlation",
     "plot_costs",
     "plot_detection",
@@ -28,6 +30,7 @@ __all__ = [
     "plot_false_alarm_rate",
     "plot_fleet",
     "plot_histograms",
+    "plot_importance",
     "plot_kinds",
     "plot_lead_times",
     "plot_leads",

@@ -18,6 +18,7 @@ LEVEL = ("info", "warning", "error", "critical", "debug", "unknown", "fatal", "t
 OWN = {"off": "own baseline", "z": "own baseline", "since": "time since", "count_of_all": "events"}
 PREFIXES = ("system_", "process_", "machine_")  # every metric of a host, process or machine has them
 UNITS = (  # ends of metrics' names that are units, the longer ones first
+    "total",
     "meters_per_second_squared",
     "cubic_meters_per_second",
     "kilograms_per_second",
@@ -35,7 +36,6 @@ UNITS = (  # ends of metrics' names that are units, the longer ones first
     "watts",
     "ratio",
     "raw",
-    "total",
 )
 
 
@@ -102,8 +102,8 @@ def _kind(metric: str, statistic: str, window: str, names: Collection[str]) -> s
         return "calendar"
     if window == "score":
         return "detector score"
-    if window == "regime":
-        return "operating condition"
+    if window in ("regime", "season"):
+        return "operating condition" if window == "regime" else "season"
     if statistic == "count":
         return "rolling statistic" if _is_metric(metric, names) else "events"
     if statistic == "last":

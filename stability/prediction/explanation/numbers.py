@@ -81,14 +81,12 @@ def _time(size: float) -> tuple[float, str]:
 
 def _written(number: float, spread: float = math.nan) -> str:
     """A number with as many decimals as its spread allows, and no more than `DIGITS` digits where it is small."""
-    if not math.isfinite(number):
-        return "unknown"
     known = math.isfinite(spread) and spread > 0
     least = spread if known else abs(number)
     if least == 0:
         return "0"
     place = math.floor(math.log10(least))
-    digits = (1 if round(least / 10**place, 1) >= 3 else 2) if known else DIGITS
+    digits = (1 if round(least / 10**place, 1) >= 2 else 2) if known else DIGITS
     decimals = max(digits - 1 - place, 0)
     if abs(number) >= 10 * least:  # a spread that is small beside it does not make it worth more digits
         decimals = min(decimals, max(DIGITS - 1 - math.floor(math.log10(abs(number))), 0))
@@ -108,8 +106,10 @@ def quantity(value: float, unit: str, *, spread: float = math.nan, sign: bool = 
     Examples
     --------
     >>> quantity(1.5 * 2**30, "By"), quantity(0.0403, "s"), quantity(0.925, "%", spread=0.02)
-    ('1.5 GiB', '40.3 ms', '92.5 %')
+    ('1.5 GiB', '40.3 ms', '92 %')
     """
+    if not math.isfinite(value):
+        return "unknown"
     factor, word = scale(unit, value)
     text = _written(value / factor, spread / factor)
     return _together(f"+{text}" if sign and value > 0 else text, word)
@@ -129,7 +129,7 @@ def usually(middle: float, spread: float, unit: str, *, low: float = math.nan, h
     Examples
     --------
     >>> usually(446.1, 8.2, "1"), usually(2**30, 2**28, "By"), usually(0.0, 0.0, "s"), usually(1, 4, "s", low=0, high=9)
-    ('446 ± 8', '1.00 ± 0.25 GiB', '0 s', 'up to 9 s')
+    ('446 ± 8', '1.0 ± 0.2 GiB', '0 s', 'up to 9 s')
     """
     if low >= 0 and high > 0 and spread > middle:
         return f"up to {quantity(high, unit)}"

@@ -18,6 +18,10 @@ from stability.schema import ContractError
 PARTS = {"mean": "mean", "min": "lowest", "max": "highest", "q50": "median"}
 TAIL = 0.05  # a value in the outer twentieths of the training rows is none that is usual
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+APART = {
+    "operating condition": "what is usual in its operating condition",
+    "season": "what its level and seasons predicted",
+}
 NEAR = {"needs": "what it depends on", "users": "those that depend on it"}
 LEAST = 0.02  # of all contributions: what adds less is not worth a line
 
@@ -150,7 +154,7 @@ def _phrase(one: FeatureName, name: str, row: pd.Series, usual: Usual, templates
         return _events(one, value, known, templates)
     if one.kind == "time since":
         return _since(one, value, known, templates)
-    if one.kind in ("own baseline", "operating condition"):
+    if one.kind in ("own baseline", *APART):
         return _apart(one, value, row, known)
     return _level(one, value, known)
 
@@ -185,7 +189,7 @@ def _since(one: FeatureName, value: float, known: pd.Series, templates: Mapping[
 
 def _apart(one: FeatureName, value: float, row: pd.Series, known: pd.Series) -> str:
     side = "above" if value >= 0 else "below"
-    from_what = "what is usual in its operating condition" if one.window == "regime" else "its own baseline"
+    from_what = APART.get(one.kind, "its own baseline")
     now = float(row.get(f"{one.metric}__last__now", math.nan))
     if one.statistic == "off":
         before, unit = now - value, unit_of(one.metric)
