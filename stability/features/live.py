@@ -66,7 +66,7 @@ class Live:
         self._take(tables)
         if told.empty:
             return self._framed(np.empty((0, len(self.names))), no_rows())
-        parts = [self._of_metrics(told.to_numpy(dtype="float64"), moments, entities)]
+        parts = [self._of_metrics(told, moments, entities)]
         if features.events is not None:
             parts.append(features.events.update(moments, entities))
             features.events.tidy(newest)
@@ -122,32 +122,28 @@ class Live:
         self._faults |= dict(zip(keys, moments_of(events["timestamp"]).tolist(), strict=True))
         return events[new]
 
-    def _of_metrics(self, told: np.ndarray, moments: np.ndarray, entities: pd.Index) -> np.ndarray:
+    def _of_metrics(self, told: pd.DataFrame, moments: np.ndarray, entities: pd.Index) -> np.ndarray:
         """Features of the metrics alone, of rows that are sorted by entity and time."""
-        every = slice(None)
+        every, rows_of = slice(None), told.to_numpy(dtype="float64")
         places = [
             every if own is None else [self.features.metrics_.index(name) for name in own]
             for own, _ in self.features.parts
         ]
         found = np.empty((len(told), 0))
-        for rows in _in_turn(entities):
-            values, when, whose = (
-                self._rates.update(told[rows], moments[rows], entities[rows]),
-                moments[rows],
-                entities[rows],
-            )
-            parts = [
-                part.update(values[:, own], when, whose)
-                for own, (_, part) in zip(places, self.features.parts, strict=True)
-            ]
+        for rows in _in_turn(told.index):
+            when, whose = moments[rows], entities[rows]
+            values = self._rates.update(rows_of[rows], when, whose)
+            pairs = zip(places, self.features.parts, strict=True)
+            parts = [part.update(values[:, own], when, whose) for own, (_, part) in pairs]
             own = np.column_stack([np.empty((len(rows), 0)), *parts])
             found = found if found.shape[1] else np.full((len(told), own.shape[1]), np.nan)
             found[rows] = own
         return found
 
 
-def _in_turn(entities: pd.Index) -> Iterator[np.ndarray]:
+def _in_turn(index: pd.MultiIndex) -> Iterator[np.ndarray]:
     """Places of each entity's first row, of each one's second, and so on."""
-    turn = pd.Series(np.arange(len(entities))).groupby(entities.to_numpy(dtype=object)).cumcount().to_numpy()
-    for k in range(int(turn.max(initial=-1)) + 1):
-        yield np.flatnonzero(turn == k)
+    _, starts = runs(index)
+    sizes = np.diff(starts)
+    for k in range(int(sizes.max(initial=0))):
+        yield starts[:-1][sizes > k] + k

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["empty", "flattened", "validate"]
 
-import contextlib
 import math
 import re
 from os import PathLike
@@ -61,12 +60,8 @@ def validate(frame: pd.DataFrame | pd.Series, table: str, *, source: str | PathL
     if table == OTHER:
         return _microseconds(_framed(frame, source))
     contract = _contract(table)
-    if table == "telemetry" and (firsts := _panel_in_form(frame)) is not None:
-        # Of such a panel only names are left to be looked at; where one is wrong, the error below counts all rows.
-        with contextlib.suppress(ContractError):
-            done = validate(frame.iloc[firsts].reset_index(), table)
-            if list(done.columns) == list(frame.columns):
-                return pd.DataFrame(frame.set_axis(done.columns, axis=1), copy=False)
+    if table == "telemetry" and _panel_in_form(frame, contract):
+        return pd.DataFrame(frame.set_axis(pd.Index(frame.columns, dtype="str", name=None), axis=1), copy=False)
     flat = flattened(frame, table, source=source)
     _check_names(flat, contract, source)
     extra = tuple(name for name in flat.columns if name not in contract.columns)
@@ -87,28 +82,27 @@ def validate(frame: pd.DataFrame | pd.Series, table: str, *, source: str | PathL
     return _keyed(flat, contract, source)
 
 
-def _panel_in_form(frame: pd.DataFrame | pd.Series) -> np.ndarray | None:
-    """Positions of each entity's first row in a panel that has types, order and finite values of the contract, or None.
+def _panel_in_form(frame: pd.DataFrame | pd.Series, contract: Table) -> bool:
+    """Whether a panel has names, types, order and finite values of the contract already.
 
-    A look at codes and numbers: large panels are handed from step to step, and coercing them anew changes nothing.
+    A look at codes and numbers: panels are handed from step to step, and coercing them anew changes nothing.
     """
     index = frame.index if isinstance(frame, pd.DataFrame) else None
-    if not isinstance(index, pd.MultiIndex) or list(index.names) != ["entity", "timestamp"] or not len(index):
-        return None
+    if not isinstance(index, pd.MultiIndex) or list(index.names) != list(contract.key) or not len(index):
+        return False
     entity, stamp = index.levels
-    if not {"entity", "timestamp"}.isdisjoint(frame.columns) or (frame.dtypes != "float64").any():
-        return None
-    if entity.dtype != "str" or str(stamp.dtype) != "datetime64[us, UTC]":
-        return None
+    if not {*contract.key}.isdisjoint(frame.columns) or not frame.columns.is_unique or "" in entity:
+        return False
+    if not all(isinstance(name, str) and re.fullmatch(contract.extra, name) for name in frame.columns):
+        return False
+    if entity.dtype != "str" or str(stamp.dtype) != "datetime64[us, UTC]" or (frame.dtypes != "float64").any():
+        return False
     if not (entity.is_monotonic_increasing and stamp.is_monotonic_increasing):
-        return None
+        return False
     who, when = (np.asarray(codes) for codes in index.codes)
-    if min(who.min(), when.min()) < 0:
-        return None
     step = np.diff(who)
-    if (step < 0).any() or (np.diff(when)[step == 0] <= 0).any() or np.isinf(frame.to_numpy()).any():
-        return None
-    return np.append(0, np.flatnonzero(step) + 1)
+    in_order = min(who.min(), when.min()) >= 0 and not (step < 0).any() and not (np.diff(when)[step == 0] <= 0).any()
+    return bool(in_order and not np.isinf(frame.to_numpy()).any())
 
 
 def empty(table: str) -> pd.DataFrame:
