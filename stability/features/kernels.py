@@ -30,7 +30,7 @@ MOMENTS = ("count", "mean", "std", "min", "max")
 PER_SECOND = 1e-6  # times are microseconds
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def moments(values, times, starts, windows, places, out):
     """Count, mean, deviation, least and greatest value of each window.
 
@@ -106,7 +106,7 @@ def _store(out, place, at, count, mean, square, low, high):
         out[place[4], at] = high if count > 0 else np.nan
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def slopes(values, times, starts, windows, places, out):
     """Slope of the least-squares line through each window, per second; `places` of shape (metrics, windows)."""
     metrics, entities = values.shape[0], len(starts) - 1
@@ -155,7 +155,7 @@ def _joined(count, mean_time, mean, spread, product, time, value):
     return count, mean_time, mean, spread + dt * (time - mean_time), product + dt * (value - mean)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def quantiles(values, times, starts, windows, levels, places, out):
     """Quantiles of each window, linear between values; `places` of shape (metrics, windows, levels)."""
     metrics, entities = values.shape[0], len(starts) - 1
@@ -196,7 +196,7 @@ def _quantile(rising, count, level):
     return rising[low] + (place - low) * (rising[high] - rising[low])
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def averages(values, times, starts, halves, places, out):
     """Averages whose weights halve with each half-life.
 
@@ -234,7 +234,7 @@ def averages(values, times, starts, halves, places, out):
 
 
 # ---- live: a ring of the last rows, each twice, so that any run of them lies in one piece --------------------------
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _first(times, end, count, edge):
     """Position of the oldest of `count` rows before `end` that is younger than `edge`."""
     low, high = end - count, end
@@ -247,7 +247,7 @@ def _first(times, end, count, edge):
     return low
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def live_moments(values, times, ends, counts, slots, windows, places, out):
     """As `moments`, of the last row of some entities.
 
@@ -292,7 +292,7 @@ def live_moments(values, times, ends, counts, slots, windows, places, out):
                 _store(out.T, places[m, w], r, count, mean, square, low, high)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def live_slopes(values, times, ends, counts, slots, windows, places, out):
     """As `slopes`, of the last row of some entities; arguments as of `live_moments`."""
     for r in range(len(slots)):
@@ -314,7 +314,7 @@ def live_slopes(values, times, ends, counts, slots, windows, places, out):
                 out[r, places[m, w]] = product / spread if count > 1 else np.nan
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def live_quantiles(values, times, ends, counts, slots, windows, levels, places, out):
     """As `quantiles`, of the last row of some entities; arguments as of `live_moments`."""
     for r in range(len(slots)):
@@ -331,7 +331,7 @@ def live_quantiles(values, times, ends, counts, slots, windows, levels, places, 
                         out[r, places[m, w, k]] = _quantile(rising, len(rising), levels[k])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def live_averages(values, times, ends, counts, slots, halves, places, out, state):
     """As `averages`, of the last row of some entities; arguments as of `live_moments`, and the state goes on."""
     for r in range(len(slots)):
