@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_rolling import panel
 
-from stability.features import STATISTICS, Features
+from stability.features import Features
 from stability.features.happened import Happened
 from stability.schema import ContractError
 
@@ -22,17 +22,18 @@ KINDS = {
     "baselines": {"baselines": ["1h"]},
     "regimes": {"regimes": {"settings": ["m0"], "most": 3}},
     "season": {"season": {"periods": [3600.0]}},
-    "scores": {
-        "scores": [{"detector": "mean_shift_recursive", "settings": {"warmup": 10}}, {"detector": "pca", "parts": True}]
-    },
+    "scores": {"scores": [{"detector": "mean_shift_recursive", "settings": {"warmup": 10}}]},
+    "parts of scores": {"scores": [{"detector": "pca", "parts": True}]},
     "events": {"events": {"windows": ["10min", "1h"], "since": "2h", "least": 1}},
     "templates": {"events": {"windows": ["1h"], "least": 1}, "templates": {}},
     "novelty": {"events": {"windows": ["1h"], "least": 3}, "templates": {}, "novelty": "30min"},
+    "due": {"events": {"windows": ["1h"], "since": "3h"}, "due": {"least": 5}},
     "states": {"states": ["version", "age"]},
     "calendar": {"calendar": "Asia/Shanghai"},
     "neighbours": {"neighbours": {"features": ["m0__last__now", "requests_per_second__last__now"], "fresh": "20min"}},
 }
 TOGETHER = {key: told for own in KINDS.values() for key, told in own.items() if key != "values"}
+TOGETHER["events"] = KINDS["events"]["events"]
 TOGETHER["scores"] = KINDS["scores"]["scores"] + KINDS["parts of scores"]["scores"]
 TOGETHER["rolling"] = KINDS["rolling"]["rolling"] + KINDS["quantiles"]["rolling"] + KINDS["some"]["rolling"]
 MESSAGES = ["no route to 10.0.0.1", "restarted after 12 s", "E42", "served 3 requests"]
@@ -62,6 +63,8 @@ def tables(seed, sizes=(80, 60, 45)):
     states = pd.DataFrame({"timestamp": moments[::6], "entity": rng.choice(["web-0", "web-2"], len(moments[::6]))})
     states["name"] = rng.choice(["version", "age"], len(states))
     states["value"] = np.where(states["name"] == "age", rng.integers(1, 9, len(states)).astype(str), "v1")
+    ticks = pd.date_range(START + pd.Timedelta("3min"), periods=50, freq="13min")
+    ticks = pd.DataFrame({"timestamp": ticks, "entity": "web-1", "name": "swept", "value": "yes"})
     first = pd.DataFrame({"timestamp": START, "entity": "web-1", "name": ["version", "age"], "value": ["v0", "1"]})
     felt = pd.Series(moments[::15])
     faults = pd.DataFrame(
@@ -77,7 +80,7 @@ def tables(seed, sizes=(80, 60, 45)):
     return {
         "telemetry": telemetry,
         "logs": pd.concat([logs(rng, moments[:half], MESSAGES), logs(rng, moments[half:], LATER)], ignore_index=True),
-        "states": pd.concat([first, states.sort_values("timestamp")], ignore_index=True),
+        "states": pd.concat([first, states, ticks]).sort_values("timestamp", kind="stable", ignore_index=True),
         "faults": faults,
         "topology": pd.DataFrame({"kind": "calls"}, edges.set_names(["source", "target"])),
     }
@@ -190,6 +193,24 @@ def test_what_was_kept_gives_the_same_numbers(kind, tmp_path):
     again.begin(cut(every, START, ends[3]))
     came = cut(every, ends[3], ends[4])
     equal(again.update(came), made.transform(every).loc[came["telemetry"].index])
+
+
+def test_parts_are_the_whole_in_pieces():
+    every = tables(4)
+    train, _ = steps(every, 4)
+    alone = {key: told for key, told in TOGETHER.items() if key != "neighbours"}
+    for declared, count in ((alone, 3), (TOGETHER, 1)):
+        made = Features(**declared).fit(cut(every, START, train))
+        parts = list(made.transform_parts(every, memory=8 * 200 * 60))
+        assert len(parts) == count
+        pd.testing.assert_frame_equal(pd.concat(parts), made.transform(every), rtol=0, atol=0)
+
+
+def test_a_feature_that_is_declared_twice_is_refused():
+    every = tables(4)
+    twice = [{"windows": ["5min"]}, {"windows": ["5min", "1h"]}]
+    with pytest.raises(ContractError, match="each feature once"):
+        Features(rolling=twice).fit(every).transform(every)
 
 
 def test_no_feature_knows_what_comes_later():

@@ -1,6 +1,7 @@
 """What was known at time t, never later: features of metrics, logs and fault records."""
 
 from stability.features.assembly import Features
+from stability.features.due import Due
 from stability.features.events import Events, events_of
 from stability.features.novelty import NewLines
 from stability.features.own import Baseline, Regimes, Values
@@ -14,6 +15,7 @@ __all__ = [
     "STATISTICS",
     "Baseline",
     "Calendar",
+    "Due",
     "Events",
     "Features",
     "Neighbours",

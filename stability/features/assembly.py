@@ -4,19 +4,20 @@ from __future__ import annotations
 
 __all__ = ["Features"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from stability.detection.rows import fitted_on
+from stability.detection.rows import fitted_on, runs
 from stability.features import kept
+from stability.features.due import Due
 from stability.features.events import Events, events_of
 from stability.features.live import Live
 from stability.features.novelty import NEW, NewLines
 from stability.features.own import Baseline, Regimes, Values
-from stability.features.rolling import Rolling, length_of
+from stability.features.rolling import MEMORY, Rolling, entities_in_parts, length_of
 from stability.features.scores import Scores
 from stability.features.season import Season
 from stability.features.states import States
@@ -54,6 +55,8 @@ class Features:
         Settings of `LogTemplates`; without it log lines are told apart by their level.
     novelty : str, optional
         How long a template is new, such as ``"1D"``: lines of new ones are events, ``log_new``; needs `templates`.
+    due : mapping, optional
+        Settings of `Due`, when events that recur are due again, such as ``{"least": 30}``; needs `events`.
     states : sequence of str
         Names of `States`: what an entity is and how it is set, such as its age or its version.
     calendar : str, optional
@@ -88,6 +91,7 @@ class Features:
         events: Mapping[str, Any] | None = None,
         templates: Mapping[str, Any] | None = None,
         novelty: str | None = None,
+        due: Mapping[str, Any] | None = None,
         states: Sequence[str] = (),
         calendar: str | None = None,
         neighbours: Mapping[str, Any] | None = None,
@@ -107,8 +111,11 @@ class Features:
         self.states = States(states) if states else None
         self.calendar = Calendar(calendar) if calendar else None
         self.near: Neighbours | None = None
+        self.due = Due(**due) if due is not None else None
         if self.new_lines is not None and (self.templates is None or self.events is None):
             raise ContractError(column="novelty", expected="templates and events with it", got="none")
+        if self.due is not None and self.events is None:
+            raise ContractError(column="due", expected="events with it", got="none")
 
     def fit(self, tables: Mapping[str, pd.DataFrame]) -> Features:
         """Learn what has to be learnt.
@@ -147,7 +154,10 @@ class Features:
         if self.new_lines is not None:
             self.new_lines.fit(tables["logs"], self.templates)
         if self.events is not None:
-            self.events.fit(self.happened(tables), wanted=[NEW] if self.new_lines is not None else [])
+            happened = self.happened(tables)
+            self.events.fit(happened, wanted=[NEW] if self.new_lines is not None else [])
+            if self.due is not None:  # of the kinds that have a time since
+                self.due.fit(happened[happened["name"].isin(self.events.kinds_)])
         if self.states is not None:
             self.states.fit(tables["states"])
         if self.settings["neighbours"] is not None:
@@ -155,7 +165,7 @@ class Features:
         return self
 
     def happened(self, tables: Mapping[str, pd.DataFrame], *, anew: bool = True) -> pd.DataFrame:
-        """Events in tables, as of `events_of`, and lines that are new: to the history, or, not `anew`, since `begin`."""
+        """Events in tables, as of `events_of`, and new log lines: to the history, or not `anew` to all lines so far."""
         found = events_of(tables, self.templates)
         if self.new_lines is None or "logs" not in tables:
             return found
@@ -177,17 +187,50 @@ class Features:
             Its ``attrs["fitted_on"]`` says what shaped it.
         """
         self._check()
-        panel = self.panel(tables)
+        return self._of(self.panel(tables), self._told(tables))
+
+    def transform_parts(self, tables: Mapping[str, pd.DataFrame], *, memory: int = MEMORY) -> Iterator[pd.DataFrame]:
+        """As `transform`, some entities at a time, so that no more than so many bytes of features are held at once.
+
+        Parameters
+        ----------
+        tables : mapping of DataFrame
+            As of `transform`.
+        memory : int
+            Bytes; a single entity may take more. With `neighbours` all entities come at once.
+
+        Yields
+        ------
+        DataFrame
+        """
+        self._check()
+        panel, told = self.panel(tables), self._told(tables)
+        _, starts = runs(panel.index)
+        most = memory // (8 * max(len(self._of(panel.iloc[:1], told).columns), 1)) if self.near is None else len(panel)
+        for first, last in entities_in_parts(starts, most):
+            yield self._of(panel.iloc[starts[first] : starts[last]], told)
+
+    def _told(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        told = {"events": self.happened(tables)} if self.events is not None else {}
+        return told | ({"states": tables["states"]} if self.states is not None else {})
+
+    def _of(self, panel: pd.DataFrame, told: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Features of a panel's rows from what happened and what was set."""
         parts = [part.transform(panel if metrics is None else panel[list(metrics)]) for metrics, part in self.parts]
         if self.events is not None:
-            parts.append(self.events.transform(self.happened(tables), panel.index))
+            parts.append(self.events.transform(told["events"], panel.index))
+        if self.due is not None:
+            parts.append(self.due.transform(parts[-1]))
         if self.states is not None:
-            parts.append(self.states.transform(tables["states"], panel.index))
+            parts.append(self.states.transform(told["states"], panel.index))
         if self.calendar is not None:
             parts.append(self.calendar.transform(panel.index))
         found = pd.concat(parts, axis=1) if parts else pd.DataFrame(index=panel.index)
         if self.near is not None:
             found = pd.concat([found, self.near.transform(found)], axis=1)
+        if not found.columns.is_unique:
+            name = found.columns[found.columns.duplicated()][0]
+            raise ContractError(file="features", column=name, expected="each feature once", got="it twice")
         found.attrs["fitted_on"] = self.fitted_on_
         return found
 

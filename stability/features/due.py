@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Due"]
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,3 +114,13 @@ class Due:
             most = pd.Timedelta(found[0].rsplit("__", 1)[1]).total_seconds()
             columns[name] = np.where(since < most, interval - since % interval, np.nan)
         return pd.DataFrame(columns, index=features.index, dtype="float64")
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+    def learnt(self) -> dict[str, Any]:
+        """What `fit` learnt, as plain values by name; `restore` takes it."""
+        return {"intervals": self.intervals_}
+
+    def restore(self, learnt: dict[str, Any]) -> Due:
+        """Take what `learnt` gave; gives itself."""
+        self.intervals_ = dict(learnt["intervals"])
+        return self

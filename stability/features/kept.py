@@ -26,7 +26,7 @@ VERSION = 1  # of the form of the folder
 def _learners(features: Features) -> dict[str, Any]:
     """Parts that have learnt something, by name."""
     found = {f"{k}-{type(part).__name__}": part for k, (_, part) in enumerate(features.parts)}
-    found |= {"events": features.events, "states": features.states}
+    found |= {"events": features.events, "due": features.due, "states": features.states}
     return {name: part for name, part in found.items() if hasattr(part, "learnt")}
 
 

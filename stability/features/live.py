@@ -70,6 +70,8 @@ class Live:
         if features.events is not None:
             parts.append(features.events.update(moments, entities))
             features.events.tidy(newest)
+        if features.due is not None:
+            parts.append(features.due.transform(pd.DataFrame(parts[-1], columns=features.events.names())).to_numpy())
         if features.states is not None:
             parts.append(features.states.update(moments, entities))
             features.states.tidy(newest)

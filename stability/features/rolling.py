@@ -99,12 +99,8 @@ class Rolling:
         """
         panel = validate(panel, "telemetry")
         _, starts = runs(panel.index)
-        most = max(memory // (8 * len(self.names(panel.columns)) or 1), 1)
-        first = 0
-        while first < len(starts) - 1:
-            last = max(int(np.searchsorted(starts, starts[first] + most, side="right")) - 1, first + 1)
+        for first, last in entities_in_parts(starts, memory // (8 * len(self.names(panel.columns)) or 1)):
             yield self._transform(panel.iloc[starts[first] : starts[last]])
-            first = last
 
     def _transform(self, panel: pd.DataFrame) -> pd.DataFrame:
         _, starts = runs(panel.index)
@@ -201,6 +197,21 @@ class Rolling:
         if (places["ewma"] >= 0).any():
             kernels.live_averages(*held, self._lengths, places["ewma"], out, self._kept)
         return out
+
+
+def entities_in_parts(starts: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
+    """Numbers of the first entity and behind the last of each part with at most so many rows, or a single entity.
+
+    Examples
+    --------
+    >>> list(entities_in_parts(np.array([0, 3, 5, 9]), 5))
+    [(0, 2), (2, 3)]
+    """
+    first = 0
+    while first < len(starts) - 1:
+        last = max(int(np.searchsorted(starts, starts[first] + max(most, 1), side="right")) - 1, first + 1)
+        yield first, last
+        first = last
 
 
 def length_of(window: str) -> int:
