@@ -317,12 +317,12 @@ def test_the_command_tells_why_and_ends_with_its_code(workbench, monkeypatch, ca
     assert (code, "was refused; version 1 stays" in said) == (1, True)
     enter(*GOOD)
     code, said = call(monkeypatch, capsys, MODEL, "--block", "2D")
-    assert (code, "is the champion, after version 1" in said) == (0, True)
+    assert (code, "is the champion, in place of version 1" in said) == (0, True)
     assert "have decided about 3 versions" in said
     code, said = call(monkeypatch, capsys, MODEL, "--undo", "--dry-run")
-    assert (code, "1 would be the champion" in said) == (0, True)
+    assert (code, "1 would be the champion again" in said) == (0, True)
     code, said = call(monkeypatch, capsys, MODEL, "--undo")
-    assert (code, "1 is the champion, after version 3" in said) == (0, True)
+    assert (code, "1 is the champion again, in place of version 3" in said) == (0, True)
     for wrong in (("--gate", "nicer"), ("--version", "9"), ("--undo",), ("--undo", "--version", "1"), ("--block", "x")):
         code, said = call(monkeypatch, capsys, MODEL, *wrong)
         assert code == 2, said

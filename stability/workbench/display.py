@@ -197,8 +197,8 @@ def print_promotion(name: str, *, undo: bool, dry_run: bool, **options: Any) -> 
         )
     became = "would be" if dry_run else "is"
     if done.moved:
-        before = f", after version {done.before}" if done.before else ", the first one"
-        said = f"[green]{escape(done.name)} {done.version} {became} the champion[/]{before}"
+        before = f"in place of version {done.before}" if done.before else "the first one"
+        said = f"[green]{escape(done.name)} {done.version} {became} the champion{' again' * undo}[/], {before}"
     else:
         stays = f"version {done.before} stays" if done.before else "there is no champion"
         said = f"[red]{escape(done.name)} {done.version} {'would be' if dry_run else 'was'} refused[/]; {stays}"

@@ -89,7 +89,15 @@ def evidence_table(evidence: pd.DataFrame, horizon: int, *, source: str = "evide
 
 
 def same_rows(challenger: pd.DataFrame, rival: pd.DataFrame) -> str:
-    """Say in what two tables of evidence differ, but for the probabilities; empty where in nothing."""
+    """Say in what two tables of evidence differ, but for the probabilities; empty where in nothing.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=3, freq="D", tz="UTC", unit="us", name="timestamp")
+    >>> table = evidence_table(pd.DataFrame({"outcome": False, "probability": 0.1}, index=stamps), 86_400)
+    >>> same_rows(table, table), same_rows(table, table.iloc[1:])
+    ('', '3 rows of the challenger, 2 of the champion, 2 in common')
+    """
     if not challenger.index.equals(rival.index):
         common = len(challenger.index.intersection(rival.index))
         return f"{len(challenger):,} rows of the challenger, {len(rival):,} of the champion, {common:,} in common"
