@@ -71,3 +71,26 @@ def test_the_calendar_is_that_of_its_zone():
 def test_a_feature_that_is_not_there_is_told():
     with pytest.raises(ContractError, match="load"):
         Neighbours(TOPOLOGY, ["load"], fresh="1h").transform(panel())
+
+
+def test_of_neighbours_no_more_is_held_than_may_count():
+    near = Neighbours(TOPOLOGY, ["load"], fresh="10min").begin(panel().iloc[:0].assign(load=0.0), late=60_000_000)
+    start, names = pd.Timestamp("2026-01-01", tz="UTC"), pd.Index(["web-0", "web-1", "web-2"])
+    for k in range(300):
+        stamps = pd.DatetimeIndex([start + pd.Timedelta(minutes=k)] * 3)
+        found = near.update(np.full((3, 1), float(k)), stamps, names)
+    assert found[0].tolist() == pytest.approx([299, 299, np.nan, np.nan], nan_ok=True)
+    assert {len(moments) for moments, _ in near._known.values()} == {11}
+    late = near.update(np.full((1, 1), 7.0), stamps[:1] - pd.Timedelta("30s"), pd.Index(["web-9"]))
+    assert np.isnan(late).all()
+
+
+def test_a_late_row_sees_what_its_neighbours_were_then():
+    table = panel(6, sizes=(30, 20, 25)).rename(columns={"m0": "load"})[["load"]]
+    near = Neighbours(TOPOLOGY, ["load"], fresh="1h")
+    whole = near.transform(table)
+    others = table.drop("web-0", level="entity")
+    near.begin(others, late=10 * 3600 * 1_000_000)
+    own = table.loc[["web-0"]]
+    found = near.update(own.to_numpy(), own.index.get_level_values("timestamp"), own.index.get_level_values("entity"))
+    assert found == pytest.approx(whole.loc[["web-0"]].to_numpy(), nan_ok=True)
