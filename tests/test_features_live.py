@@ -223,6 +223,17 @@ def test_no_feature_knows_what_comes_later():
         pd.testing.assert_frame_equal(part, whole.loc[part.index], rtol=0, atol=0)
 
 
+def test_live_begins_with_nothing_too():
+    every = tables(6)
+    train, _ = steps(every, 6)
+    made = Features(**TOGETHER).fit(cut(every, START, train))
+    nothing = {name: table.iloc[:0] if name != "topology" else table for name, table in every.items()}
+    made.begin(nothing)
+    came = cut(every, START, train)
+    found = made.update(came)
+    equal(found, made.transform(came))
+
+
 def test_what_breaks_the_order_is_refused_whole():
     every = tables(5)
     train, ends = steps(every, 5)

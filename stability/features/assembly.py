@@ -211,6 +211,8 @@ class Features:
             yield self._of(panel.iloc[starts[first] : starts[last]], told)
 
     def _told(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        if self.states is not None and "states" not in tables:
+            raise ContractError(file="tables", expected="a table of states", got=f"{list(tables)}")
         told = {"events": self.happened(tables)} if self.events is not None else {}
         return told | ({"states": tables["states"]} if self.states is not None else {})
 

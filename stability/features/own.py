@@ -130,7 +130,7 @@ def _apart(values: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     off = values - mean
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(std > LEAST * np.abs(mean), off / std, np.nan)
-    return np.stack([off, z], axis=2).reshape(len(values), -1)
+    return np.stack([off, z], axis=2).reshape(len(values), 2 * values.shape[1])
 
 
 class Regimes:
