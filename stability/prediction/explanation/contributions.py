@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["explain", "importance"]
 
 from functools import singledispatch
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from stability.prediction.pooled import Pooled, _odds
 from stability.prediction.sequences import _Sequence
 from stability.prediction.trees import GradientBoosting, RandomForest, XGBoost
 from stability.schema import ContractError, one_of
+
+if TYPE_CHECKING:
+    import torch
 
 ODDS, SHARE = "log odds", "probability"
 CHUNK = 256  # rows of windows whose gradients are taken at once
@@ -228,21 +231,22 @@ def _(model: _Sequence, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
     return _Parts(np.concatenate(found), base, ODDS)
 
 
-def _along(model: _Sequence, windows, base: float) -> np.ndarray:
-    """Gradients on the straight way from the median to each window, by ever more points until nothing is missed."""
+def _along(model: _Sequence, windows: torch.Tensor, base: float) -> np.ndarray:
+    """Gradients on the straight way from the median to each window, by ever more points where something is missed."""
     import torch
 
     with torch.no_grad():
         change = model._said(model._judge, windows).numpy() - base
-    points = POINTS
-    while True:
+    found, open_, points = np.empty((len(windows), windows.shape[2])), np.arange(len(windows)), POINTS
+    while len(open_) and points <= MOST:
         nodes, weights = np.polynomial.legendre.leggauss(points)
-        total = torch.zeros_like(windows)
+        part = windows[torch.from_numpy(open_)]
+        total = torch.zeros_like(part)
         for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-            own = (windows * float(node)).requires_grad_()
+            own = (part * float(node)).requires_grad_()
             (slope,) = torch.autograd.grad(model._said(model._judge, own).sum(), own)
             total += float(weight) * slope
-        found = (total * windows).sum(dim=1).numpy()
-        if np.abs(found.sum(axis=1) - change).max(initial=0.0) <= GAP or points >= MOST:
-            return found
+        found[open_] = (total * part).sum(dim=1).numpy()
+        open_ = open_[np.abs(found[open_].sum(axis=1) - change[open_]) > GAP]
         points *= 2
+    return found
