@@ -34,7 +34,7 @@ def test_what_fails_apart_is_learnt_better_apart():
     features, happened, _ = parts()
     later, then, true = parts(seed=1)
     any_ = then.to_numpy().any(axis=1)
-    model = ByMode(leaf=50).fit(features, happened)
+    model = ByMode().fit(features, happened)
     found = model.predict(later)
     plain = GradientBoosting().fit(features, happened.any(axis=1)).predict(later)
     assert average_precision(found, any_) > average_precision(plain, any_) + 0.01

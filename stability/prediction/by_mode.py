@@ -98,7 +98,7 @@ class ByMode(Predictor):
         *,
         trees: int = 100,
         leaves: int = 4,
-        leaf: int = 100,
+        leaf: int = 40,
         rate: float = 0.05,
         ridge: float = 1.0,
         features: float = 1.0,
