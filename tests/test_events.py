@@ -33,9 +33,7 @@ def plainly(events, index, kinds, windows, since):
         own = {k: events[events["name"].eq(k) if k != "other" else ~events["name"].isin(kinds)] for k in kinds}
         for k in kinds:
             for window in windows:
-                near = own[k][
-                    (own[k]["timestamp"] <= moment) & (own[k]["timestamp"] > moment - pd.Timedelta(window))
-                ]
+                near = own[k][(own[k]["timestamp"] <= moment) & (own[k]["timestamp"] > moment - pd.Timedelta(window))]
                 row += [(near["entity"] == entity).sum(), len(near)]
         for k in kinds:
             before = own[k][(own[k]["entity"] == entity) & (own[k]["timestamp"] <= moment)]["timestamp"]
@@ -107,6 +105,25 @@ def test_records_of_all_kinds_become_events():
     assert by_template["name"].nunique() == 2
     assert by_template["name"].str.fullmatch(r"log_\w+").all()
     assert events_of({}).empty
+
+
+def test_a_part_of_the_logs_gives_its_own_events_and_no_secret_is_a_kind():
+    messages = ["E42", "ghp_" + "aB3dE6gH9jK2mN5pQ8sT", "no route to 10.0.0.1", "E42"]
+    stamps = [START + pd.Timedelta(minutes=k) for k in range(4)]
+    logs = pd.DataFrame({"timestamp": stamps, "entity": list("abcd"), "level": "INFO", "message": messages})
+    found = events_of({"logs": logs.iloc[2:]}, LogTemplates().fit(logs))
+    assert found["timestamp"].notna().all()
+    assert found["entity"].tolist() == ["c", "d", "d"]
+    assert [name for name in events_of({"logs": logs})["name"] if name.startswith("code_")] == ["code_E42"] * 2
+
+
+def test_what_a_fault_was_is_known_once_it_was_found_out():
+    faults = pd.DataFrame({"entity": ["a", "a"], "impact_start": [START, START], "failure_mode": ["leak", None]})
+    faults["diagnosed_at"] = [START + pd.Timedelta("1h"), pd.NaT]
+    faults["recovered_at"] = pd.Series([pd.NaT, pd.NaT], dtype="datetime64[us, UTC]")
+    found = events_of({"faults": faults})
+    assert found["name"].tolist() == ["fault", "fault", "fault_leak"]
+    assert ((found["timestamp"] - START) / pd.Timedelta("1h")).tolist() == [0, 0, 1]
 
 
 def test_what_makes_no_sense_is_refused():

@@ -131,3 +131,16 @@ def test_no_more_templates_than_wanted_are_told_apart():
     assert found.tolist() == ["t002", "other", "t002", "t001", "other"]
     assert len(first.templates_) == 2
     assert LogTemplates(most=1).fit(table(["a b", "a b", "c"])).assign(table(["c"]), every=True).tolist() == ["t002"]
+
+
+def test_what_identifies_people_or_opens_doors_is_in_no_template():
+    key = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT"
+    told = [f"mail to {who} sent" for who in ("anna@example.org", "ben@example.org")]
+    told += [f"login with password={word} refused" for word in ("hunter", "swordfish")] + [f"push by {key} done"]
+    found = LogTemplates().fit(table(told))
+    kept = json.dumps(found.to_dict())
+    assert not any(word in kept for word in ("anna", "ben@", "hunter", "swordfish", key))
+    later = table(
+        ["mail to cleo@example.com sent", "login with password=12345 refused", "push by ghp_" + "c" * 30 + " done"]
+    )
+    assert found.assign(later).tolist() == ["t001", "t002", "t003"]

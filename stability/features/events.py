@@ -14,6 +14,7 @@ from stability.detection.rows import moments_of
 from stability.features.happened import Happened
 from stability.features.rolling import length_of
 from stability.records import LogTemplates
+from stability.records.privacy import scrub
 from stability.schema import ContractError
 
 CODE = r"[\w.\-]{1,40}"
@@ -51,6 +52,8 @@ def events_of(tables: Mapping[str, pd.DataFrame], templates: LogTemplates | None
         kinds = templates.assign(logs) if templates is not None else logs["level"].fillna("unknown").str.lower()
         parts.append(_named(logs["entity"], logs["timestamp"], "log_" + kinds.astype("str")))
         codes = logs[logs["message"].str.fullmatch(CODE).fillna(False).astype(bool)]
+        secret = [text for text in codes["message"].unique() if scrub(text) != text]  # names of features are kept
+        codes = codes[~codes["message"].isin(secret)]
         parts.append(_named(codes["entity"], codes["timestamp"], "code_" + codes["message"].astype("str")))
     if "states" in tables:
         states = tables["states"]

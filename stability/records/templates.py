@@ -7,11 +7,13 @@ __all__ = ["OTHER", "LogTemplates", "template_counts"]
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stability.records.privacy import scrub
 from stability.schema import ContractError, validate
 
 OTHER = "other"  # the template of lines that history did not have, or too few of
@@ -26,6 +28,7 @@ MASKS = (
     (re.compile(r"\b(?:0x[0-9a-fA-F]+|(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{6,}|[0-9a-f]{8,})\b"), "<hex>"),
     (re.compile(r"(?<![A-Za-z_<])[-+]?\d+(?:[.,:]\d+)*(?![A-Za-z_]*>)"), "<num>"),
 )
+_PLACEHOLDER = re.compile(r"\[(email|phone|ip|mac|card|iban|token|credentials)\]")
 _VARIES = re.compile(r"[\d<]")
 
 
@@ -74,7 +77,8 @@ class LogTemplates:
     He, Zhu, Zheng and Lyu (2017), "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS,
     doi 10.1109/ICWS.2017.13. While history is read, a line's group depends on the lines before it alone. Afterwards
     nothing changes any more: a line belongs to a template if all of its constant words are there. Numbers, addresses
-    and identifiers are masked first (`MASKS`). Of a message of several lines the first one counts.
+    and identifiers are masked first (`MASKS`), and what `privacy.scrub` finds, since templates are kept. Of a message
+    of several lines the first one counts.
 
     Examples
     --------
@@ -266,11 +270,16 @@ class LogTemplates:
 
 
 def _tokens(text: str) -> tuple[str, ...]:
-    """Cut a message's first line into words, what varies masked."""
+    """Cut a message's first line into words, what varies masked, and what identifies people or opens doors."""
     line = (text if isinstance(text, str) else "").strip().split("\n", 1)[0]
     for mask, word in MASKS:
         line = mask.sub(word, line)
-    return tuple(line.split(None, TOKENS)[:TOKENS])
+    return tuple(_scrubbed(line).split(None, TOKENS)[:TOKENS])
+
+
+@lru_cache(maxsize=10_000)  # masked lines repeat
+def _scrubbed(line: str) -> str:
+    return _PLACEHOLDER.sub(r"<\1>", scrub(line))
 
 
 def template_counts(logs: pd.DataFrame, step: str, templates: LogTemplates) -> pd.DataFrame:
