@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Features"]
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,13 +165,13 @@ class Features:
             self.near = Neighbours(tables["topology"], **self.settings["neighbours"])
         return self
 
-    def happened(self, tables: Mapping[str, pd.DataFrame], *, anew: bool = True) -> pd.DataFrame:
-        """Events in tables, as of `events_of`, and new log lines: to the history, or not `anew` to all lines so far."""
+    def happened(self, tables: Mapping[str, pd.DataFrame], new_lines: NewLines | None = None) -> pd.DataFrame:
+        """Events in tables, as of `events_of`, and new log lines: to the history, or to all that `new_lines` took."""
         found = events_of(tables, self.templates)
         if self.new_lines is None or "logs" not in tables:
             return found
-        new = (self.new_lines.begin() if anew else self.new_lines).take(tables["logs"])
-        return pd.concat([found, new], ignore_index=True)
+        new = new_lines or copy.copy(self.new_lines).begin()
+        return pd.concat([found, new.take(tables["logs"])], ignore_index=True)
 
     def transform(self, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         """Compute the features of each row of the telemetry.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Live"]
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,11 @@ class Live:
         self._newest = int(moments.max(initial=0))
         self._faults: dict[tuple, int] = {}  # what has been told of which fault, as far back as windows reach
         self._back = late + max(features.events.lengths) if features.events is not None else 0
+        # Of its own: what is asked of whole tables meanwhile changes nothing here.
+        self._new_lines = copy.copy(features.new_lines).begin() if features.new_lines is not None else None
         if features.events is not None:
             rest = {name: table for name, table in tables.items() if name != "faults"}
-            features.events.begin(features.happened(rest), late=late)
+            features.events.begin(features.happened(rest, self._new_lines), late=late)
         if features.states is not None:
             features.states.begin(tables["states"], late=late)
         if features.near is not None:
@@ -111,7 +114,7 @@ class Live:
         if features.events is not None:
             rest = {name: tables[name] for name in ("logs", "states") if name in tables}
             if rest:
-                features.events.add(features.happened(rest, anew=False))
+                features.events.add(features.happened(rest, self._new_lines))
             if "faults" in tables:
                 features.events.add(self._untold(faults_as_events(tables["faults"])))
         if features.states is not None and "states" in tables:
