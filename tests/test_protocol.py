@@ -74,7 +74,7 @@ def test_by_entity_the_same_rows_are_judged_each_by_what_was_learnt_on_others():
         assert own.isdisjoint(fold.features.attrs["fitted_on"]["entities"])
 
 
-@pytest.mark.parametrize("name", ["logistic", "xgboost", "hazard"])
+@pytest.mark.parametrize("name", ["logistic", "xgboost", "hazard", "by_mode"])
 def test_what_comes_in_the_test_part_teaches_nothing(name):
     tables, first = fleet(), pd.Timestamp(SPLIT["test_from"])
     make = protocol.maker(name, {"trees": 20} if name != "logistic" else {}, SPLIT["horizon"])

@@ -22,6 +22,7 @@ import pandas as pd
 from stability.detection.rows import fitted_on
 from stability.features import Features
 from stability.features.rolling import length_of
+from stability.prediction.by_mode import ByMode, happened_by_mode
 from stability.prediction.calibrated import Calibrated
 from stability.prediction.hazard import Hazard
 from stability.prediction.labels import (
@@ -61,6 +62,8 @@ class Fold(NamedTuple):
         As of `impact_labels`.
     horizon : int
         In microseconds.
+    modes : DataFrame of bool, rows x failure modes
+        As of `happened_by_mode`; without columns where no fault has a mode.
     """
 
     split: Split
@@ -70,6 +73,7 @@ class Fold(NamedTuple):
     survival: SurvivalTarget
     labels: pd.DataFrame
     horizon: int
+    modes: pd.DataFrame
 
     def judged(self) -> np.ndarray:
         """Rows of the test on which a prediction is asked for: all outside of outages."""
@@ -198,6 +202,10 @@ def prepare(
     labels = impact_labels(index, faults, horizon, recovery=recovery)
     end = index.get_level_values("timestamp").max() if record_ends else None
     target, survival = horizon_target(labels, index, horizon, record_end=end), survival_target(labels, index)
+    named = sorted(faults.loc[faults["impact_start"] < split.test_start, "failure_mode"].dropna().unique())
+    modes = pd.DataFrame(index=index)
+    if named:
+        modes = happened_by_mode(index, faults, horizon, modes=named, recovery=recovery)
     parts = [(split, before)]
     if protocol == "entity":
         groups = entity_folds(index, folds, seed, events=target.y & target.usable, calibrate=calibration_share > 0)
@@ -207,7 +215,7 @@ def prepare(
         if made is None or protocol == "entity":
             made = features_in(tables, declared, own, index)
         check_split(own, index, horizon=horizon, lookback="0s", fitted_on=made.attrs["fitted_on"])
-        found.append(Fold(own, past, made, target, survival, labels, read_length(horizon, "horizon")))
+        found.append(Fold(own, past, made, target, survival, labels, read_length(horizon, "horizon"), modes))
     return found
 
 
@@ -300,7 +308,8 @@ def learn(
     Parameters
     ----------
     make : callable
-        Makes the predictor, not fitted; a `Hazard` gets durations, any other the labels of the horizon.
+        Makes the predictor, not fitted; a `Hazard` gets durations, `ByMode` labels by failure mode, any other those of
+        the horizon.
     fold : Fold
     method : {"auto", "isotonic", "logistic", "none"}
         As of `Calibrated`.
@@ -354,6 +363,8 @@ def lives(fold: Fold) -> tuple[np.ndarray, np.ndarray]:
 
 def _fitted(model: Predictor, fold: Fold, rows: np.ndarray) -> Predictor:
     moments = fold.features.index.get_level_values("timestamp")
+    if isinstance(model, ByMode):
+        return _told(model.fit(fold.features, fold.modes, rows=rows & fold.target.usable), fold, rows)
     if not isinstance(model, Hazard):
         return _told(model.fit(fold.features, fold.target.y, rows=rows & fold.target.usable), fold, rows)
     # A hazard takes each row as far as it was watched: until the last row that it may know.
