@@ -129,10 +129,21 @@ def test_what_a_fault_was_is_known_once_it_was_found_out():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ContractError, match="fit"):
         Events(["1h"]).transform(happened(), panel().index)
-    with pytest.raises(ContractError, match="a window"):
-        Events([])
     with pytest.raises(ContractError, match="length of time"):
         Events(["1h"], since="long ago")
     with pytest.raises(ContractError, match="name"):
         Events(["1h"]).fit(happened().drop(columns="name"))
     assert Events(["1h"]).fit(happened()).transform(happened(), panel().index[:0]).shape[0] == 0
+
+
+def test_only_kinds_that_are_wanted_are_events_and_times_since_may_stand_alone():
+    index = pd.MultiIndex.from_product(
+        [["a"], pd.date_range("2026-01-01", periods=3, freq="h", tz="UTC", unit="us")], names=["entity", "timestamp"]
+    )
+    happened = pd.DataFrame({"entity": "a", "timestamp": index.get_level_values(1)[:2], "name": ["code_1", "fault"]})
+    found = Events([], since="1D", least=1, kinds=["code_*"]).fit(happened).transform(happened, index)
+    assert found.columns.tolist() == ["code_1__since__1D", "other__since__1D"]
+    assert found["code_1__since__1D"].tolist() == [0.0, 3600.0, 7200.0]
+    assert (found["other__since__1D"] == 86400.0).all()
+    live = Events([], since="1D", least=1, kinds=["code_*"]).fit(happened).begin(happened)
+    assert live.update(index.get_level_values(1), index.get_level_values(0)).tolist() == found.to_numpy().tolist()

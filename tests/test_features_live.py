@@ -25,6 +25,7 @@ KINDS = {
     "scores": {"scores": [{"detector": "mean_shift_recursive", "settings": {"warmup": 10}}]},
     "parts of scores": {"scores": [{"detector": "pca", "parts": True}]},
     "events": {"events": {"windows": ["10min", "1h"], "since": "2h", "least": 1}},
+    "since": {"events": {"windows": [], "since": "2h", "least": 1, "kinds": ["log_*", "fault*"]}},
     "templates": {"events": {"windows": ["1h"], "least": 1}, "templates": {}},
     "novelty": {"events": {"windows": ["1h"], "least": 3}, "templates": {}, "novelty": "30min"},
     "due": {"events": {"windows": ["1h"], "since": "3h"}, "due": {"least": 5}},

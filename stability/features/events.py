@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Events", "events_of"]
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -105,11 +106,13 @@ class Events:
     Parameters
     ----------
     windows : sequence of str
-        Lengths such as ``"1h"``.
+        Lengths such as ``"1h"``; none where times since the last are wanted alone.
     since : str
         Longest time that is told apart: who had no event for so long, or never, has this many seconds.
     least : int
         A kind of event with fewer than so many in the history is counted with all others of the kind, as ``other``.
+    kinds : sequence of str
+        Patterns of kinds, such as ``"code_*"``; what fits none is no event here. All kinds without it.
 
     Attributes
     ----------
@@ -127,10 +130,10 @@ class Events:
     [[0.0, 86400.0], [1.0, 300.0], [0.0, 6900.0]]
     """
 
-    def __init__(self, windows: Sequence[str], *, since: str = "30D", least: int = 5) -> None:
-        self.windows, self.since, self.least = list(windows), since, least
-        if not self.windows:
-            raise ContractError(column="windows", expected="a window", got="none")
+    def __init__(
+        self, windows: Sequence[str], *, since: str = "30D", least: int = 5, kinds: Sequence[str] = ()
+    ) -> None:
+        self.windows, self.since, self.least, self.kinds = list(windows), since, least, list(kinds)
         if least < 1:
             raise ContractError(column="least", expected="a number from 1 up", got=least)
         self.lengths = [length_of(window) for window in self.windows]  # microseconds
@@ -151,7 +154,7 @@ class Events:
         Events
             Itself.
         """
-        counts = _checked(events)["name"].value_counts().sort_index()
+        counts = self._own(events)["name"].value_counts().sort_index()
         self.kinds_ = [*sorted({*counts.index[counts >= self.least], *wanted} - {OTHER}), OTHER]
         return self
 
@@ -178,7 +181,7 @@ class Events:
             Over the index, columns as of `names`.
         """
         names, columns = self.names(), []
-        events = _checked(events)
+        events = self._own(events)
         kinds = events["name"].where(events["name"].isin(self.kinds_), OTHER)
         happened, whose = moments_of(events["timestamp"]), events["entity"].astype("str").to_numpy()
         moments = moments_of(index.get_level_values("timestamp"))
@@ -223,7 +226,8 @@ class Events:
         if not hasattr(self, "_happened"):
             raise ContractError("Events has no history yet", remedy="call begin(events) first")
         places = {kind: k for k, kind in enumerate(self.kinds_)}
-        kinds = _checked(events)["name"].map(lambda name: places.get(name, places[OTHER])).to_numpy(dtype="int64")
+        events = self._own(events)
+        kinds = events["name"].map(lambda name: places.get(name, places[OTHER])).to_numpy(dtype="int64")
         self._happened.add(kinds, events["entity"].astype("str").tolist(), moments_of(events["timestamp"]))
 
     def update(self, times: pd.DatetimeIndex | np.ndarray, entities: pd.Index) -> np.ndarray:
@@ -250,9 +254,12 @@ class Events:
         self.kinds_ = list(learnt["kinds"])
         return self
 
-
-def _checked(events: pd.DataFrame) -> pd.DataFrame:
-    for name in ("entity", "timestamp", "name"):
-        if name not in events:
-            raise ContractError(file="events", column=name, expected="a column", got=f"{list(events)}")
-    return events
+    def _own(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Events of the kinds that are wanted."""
+        for name in ("entity", "timestamp", "name"):
+            if name not in events:
+                raise ContractError(file="events", column=name, expected="a column", got=f"{list(events)}")
+        if not self.kinds:
+            return events
+        names = [name for name in events["name"].unique() if any(fnmatchcase(name, kind) for kind in self.kinds)]
+        return events[events["name"].isin(names)]

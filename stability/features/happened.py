@@ -37,7 +37,7 @@ class Happened:
 
     def __init__(self, kinds: int, lengths: list[int], *, most: int, late: int) -> None:
         self.kinds, self.lengths, self.most = kinds, [int(length) for length in lengths], int(most)
-        self._back = max(self.lengths) + int(late)
+        self._back = max(self.lengths, default=0) + int(late)
         self._of: dict[tuple[int, str | None], array] = {}  # None: of all
         self._size, self._least = 0, 0
         self._asked: tuple[int, list[list[float]]] | None = None  # counts of all at the moment asked for last

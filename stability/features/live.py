@@ -47,7 +47,7 @@ class Live:
         self._last = dict(zip(map(str, entities), moments[starts[1:] - 1].tolist(), strict=True))
         self._newest = int(moments.max(initial=0))
         self._faults: dict[tuple, int] = {}  # what has been told of which fault, as far back as windows reach
-        self._back = late + max(features.events.lengths) if features.events is not None else 0
+        self._back = late + max(features.events.lengths, default=0) if features.events is not None else 0
         # Of its own: what is asked of whole tables meanwhile changes nothing here.
         self._new_lines = copy.copy(features.new_lines).begin() if features.new_lines is not None else None
         if features.events is not None:
