@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from test_prediction import made, rows
 
+from stability.prediction.by_mode import ByMode
 from stability.prediction.calibrated import Calibrated
 from stability.prediction.explanation import explain, importance
 from stability.prediction.explanation.shapley import shapley_values, trees_of
 from stability.prediction.floors import Logistic
 from stability.prediction.hazard import Hazard
 from stability.prediction.registry import PREDICTORS
-from stability.prediction.trees import XGBoost
+from stability.prediction.trees import GradientBoosting, XGBoost
 from stability.schema import ContractError
 
 NETS = ("lstm", "convolution")
 NO_SUM = ("radius_neighbours",)
-every_explained = pytest.mark.parametrize("name", [name for name in PREDICTORS if name not in NO_SUM])
+EXPLAINED = [name for name in (*PREDICTORS, ByMode.name) if name not in NO_SUM]
+every_explained = pytest.mark.parametrize("name", EXPLAINED)
 FEW = 150
 
 
@@ -32,12 +34,21 @@ def said(found):
     return total if found.attrs["scale"] == "probability" else 1 / (1 + np.exp(-total))
 
 
+def by_turns(happened):
+    """Labels of three failure modes, of which the last never comes."""
+    turn = np.arange(len(happened)) % 2 == 0
+    return pd.DataFrame({"disk": happened & turn, "fan": happened & ~turn, "pump": np.zeros(len(turn), dtype=bool)})
+
+
 # ---- the registry ----------------------------------------------------------------------------------------------------
 @cache
 def fitted(name):
     """A predictor, the rows that it was fitted on, and what it says of the first of them and why."""
     features, happened = rows(600)
-    model = made(name, **({"epochs": 15} if name in NETS else {})).fit(features, happened)
+    if name == ByMode.name:
+        model = ByMode().fit(features, by_turns(happened))
+    else:
+        model = made(name, **({"epochs": 15} if name in NETS else {})).fit(features, happened)
     return model, features, explain(model, features.iloc[:FEW])
 
 
@@ -75,7 +86,7 @@ def test_some_rows_are_explained_as_among_all(name):
         explain(model, part.drop(columns="load"))
 
 
-@pytest.mark.parametrize("name", [name for name in PREDICTORS if name not in ("base_rate", "time_since", *NO_SUM)])
+@pytest.mark.parametrize("name", [name for name in EXPLAINED if name not in ("base_rate", "time_since")])
 def test_what_matters_contributes_most_and_a_constant_nothing(name):
     table = importance(fitted(name)[2])
     assert table.index[0] == "load"
@@ -195,6 +206,35 @@ def test_a_hazard_is_explained_for_its_longest_horizon():
     assert found.attrs["scale"] == "log odds"
     np.testing.assert_allclose(said(found), model.predict(features.iloc[:FEW]), atol=1e-5)
     assert list(importance(found).index) == ["load", "heat", "noise"]
+
+
+def test_one_mode_is_explained_as_its_boosted_trees():
+    features, happened = rows(600)
+    settings = {"trees": 40, "leaves": 4, "leaf": 40}
+    model = ByMode(**settings, features=1.0).fit(features, pd.DataFrame({"disk": happened}))
+    found, plain = (
+        explain(one, features) for one in (model, GradientBoosting(**settings, features=1.0).fit(features, happened))
+    )
+    pd.testing.assert_frame_equal(found, plain, atol=1e-9)
+    assert found.attrs["base"] == pytest.approx(plain.attrs["base"])
+
+
+def test_each_mode_is_explained_on_its_own_columns():
+    rng = np.random.default_rng(2)
+    names = ["fault_fan__since__30D", "noise", "fault_disk__since__30D"]
+    features = pd.DataFrame(rng.exponential(size=(800, 3)), columns=names)
+    labels = {mode: (features[f"fault_{mode}__since__30D"] > 1) & (rng.random(800) < 0.4) for mode in ("disk", "fan")}
+    model = ByMode(trees=40).fit(features, pd.DataFrame(labels))
+    found = explain(model, features)
+    np.testing.assert_allclose(said(found), model.predict(features), atol=1e-12)
+    for name in (names[0], names[2]):
+        assert np.mean(np.sign(found[name]) == np.sign(features[name] - 1)) > 0.9
+    # Of one mode alone, what is called after the other adds nothing.
+    model.models_ = {"disk": model.models_["disk"]}
+    alone = explain(model, features)
+    assert not alone[names[0]].any()
+    trees = trees_of(model.models_["disk"].model_)
+    np.testing.assert_allclose(alone[names[1:]], shapley_values(trees, features[names[1:]].to_numpy()), atol=1e-9)
 
 
 def test_a_calibrated_predictor_is_explained_before_it_is_set_right():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from stability.prediction.by_mode import ByMode
 from stability.prediction.calibrated import Calibrated
 from stability.prediction.explanation.names import read_name
 from stability.prediction.explanation.shapley import shapley_values, trees_of
@@ -50,7 +51,7 @@ def explain(predictor: Predictor | Calibrated, features: pd.DataFrame, rows: np.
     predictor : Predictor or Calibrated
         Fitted. Of a calibrated one the score before it was set right is explained: what sets it right is no feature,
         and never turns the order of two rows. Of a `Hazard`, the log odds within its longest horizon.
-        Of a `Pooled`, the weighted sum of its members'.
+        Of a `Pooled`, the weighted sum of its members'. Of a `ByMode`, the log odds of a fault of any mode.
     features : DataFrame of float64, shape (n, features)
         As of `Predictor.predict`: for nets with the rows before.
     rows : array of bool, shape (n,), optional
@@ -71,8 +72,8 @@ def explain(predictor: Predictor | Calibrated, features: pd.DataFrame, rows: np.
     References
     ----------
     Trees: Lundberg et al. (2020), doi 10.1038/s42256-019-0138-9. Nets: Sundararajan, Taly and Yan (2017), arXiv
-    1703.01365. Several intervals of a hazard are joined by the rescale rule of Shrikumar, Greenside and Kundaje (2017),
-    arXiv 1704.02685, section 3.5.1.
+    1703.01365. Several intervals of a hazard, or failure modes, are joined by the rescale rule of Shrikumar, Greenside
+    and Kundaje (2017), arXiv 1704.02685, section 3.5.1.
 
     Examples
     --------
@@ -180,15 +181,38 @@ def _(model: XGBoost, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
 
 @_parts.register
 def _(model: Hazard, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
-    """-log(1 - P) is the sum over intervals of log(1 + e^m), m the log odds of the interval, which features add to."""
     values = model._values(features)[rows]
-    total, base, joined = np.zeros(len(values)), 0.0, np.zeros(values.shape)
+    parts = []
     for j in range(len(model.edges)):
         trees = trees_of(model.model_.model_, (values.shape[1], float(j)))
         own = shapley_values(trees, model._beside(values, np.full(len(values), j)))[:, :-1]
-        odds = trees.base + own.sum(axis=1)
-        joined += own * _slope(np.logaddexp(0, odds), np.logaddexp(0, trees.base), own.sum(axis=1))[:, None]
-        total, base = total + np.logaddexp(0, odds), base + np.logaddexp(0, trees.base)
+        parts.append(_Parts(own, trees.base, ODDS))
+    return _any_of(parts)
+
+
+@_parts.register
+def _(model: ByMode, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
+    parts = []
+    for mode, member in model.models_.items():
+        columns = model._columns(mode)
+        own = _parts(member, features.iloc[:, columns], rows)
+        values = np.zeros((len(own.values), features.shape[1]))
+        values[:, columns] = own.values
+        parts.append(own._replace(values=values))
+    return _any_of(parts)
+
+
+def _any_of(parts: list[_Parts]) -> _Parts:
+    """Join parts that a fault comes by, P = 1 - product of (1 - p), each in log odds m that features add to.
+
+    -log(1 - P) is the sum over parts of log(1 + e^m).
+    """
+    joined, total, base = np.zeros_like(parts[0].values), np.zeros(len(parts[0].values)), 0.0
+    for own, start, _ in parts:
+        way = own.sum(axis=1)
+        end, begin = np.logaddexp(0, start + way), np.logaddexp(0, start)
+        joined += own * _slope(end, begin, way)[:, None]
+        total, base = total + end, base + begin
     said, start = np.log(np.expm1(total)), float(np.log(np.expm1(base)))
     return _Parts(joined * _slope(said, start, total - base)[:, None], start, ODDS)
 
