@@ -23,6 +23,7 @@ MARGIN = 0.02  # PR-AUC that a simpler predictor may cost: a convention, so it i
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
 DAY = 86_400  # s
+FEW_DAYS = 20  # fewer blocks of a day than these would make too wide an interval
 # From the simplest on, as the registry has them; a hazard model is boosted trees.
 ORDER = {name: place for place, name in enumerate(PREDICTORS)} | {"hazard": list(PREDICTORS).index("xgboost")}
 RIVAL = "base rate"
@@ -113,7 +114,8 @@ def measures(evidence: pd.DataFrame, *, block: str | None = None, resamples: int
     evidence : DataFrame
         As from `evidence_table`.
     block : str, optional
-        Length of the blocks that are drawn again where there are too few entities; at least a day and the horizon.
+        Length of the blocks that are drawn again where there are too few entities; by default two horizons, and at least
+        a day where there are twenty.
     resamples : int
 
     Returns
@@ -220,8 +222,10 @@ def _place(kind: str) -> int:
 
 
 def _block(evidence: pd.DataFrame) -> str:
-    """A block is longer than what one fault does to the labels: neighbours within a horizon share it."""
-    return f"{max(DAY, int(evidence.index.get_level_values('horizon')[0]))}s"
+    """Two horizons: neighbours share a fault's labels. At least a day where there are days enough to draw from."""
+    stamps = evidence.index.get_level_values("timestamp")
+    days = (stamps.max() - stamps.min()).total_seconds() / DAY
+    return f"{max(2 * int(evidence.index.get_level_values('horizon')[0]), DAY if days >= FEW_DAYS else 1)}s"
 
 
 def _series(evidence: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
