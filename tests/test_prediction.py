@@ -62,6 +62,15 @@ def test_equal_seeds_give_equal_numbers_and_the_input_stays(name):
 
 
 @every_predictor
+def test_a_feature_without_any_value_in_the_training_part_is_no_obstacle(name):
+    features, happened = rows()
+    first = np.arange(len(features)) < 800
+    features = features.assign(never=np.nan, late=np.where(first, np.nan, 1.0))
+    found = made(name).fit(features, happened, rows=first).predict(features, rows=~first)
+    assert found.between(0, 1).all()
+
+
+@every_predictor
 def test_columns_may_come_in_another_order_and_others_beside_them(name):
     features, happened = rows()
     model = made(name).fit(features, happened)

@@ -130,6 +130,7 @@ class GradientBoosting(_Kept):
         self.ridge, self.features, self.seed = ridge, features, seed
 
     def _learn(self, values: np.ndarray, happened: np.ndarray) -> None:
+        values = np.where(np.isnan(values).all(axis=0), 0.0, values)  # it cannot bin what has no value; nor will it ask
         self.model_ = HistGradientBoostingClassifier(
             max_iter=self.trees,
             max_leaf_nodes=self.leaves,
