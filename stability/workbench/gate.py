@@ -114,8 +114,8 @@ def measures(evidence: pd.DataFrame, *, block: str | None = None, resamples: int
     evidence : DataFrame
         As from `evidence_table`.
     block : str, optional
-        Length of the blocks that are drawn again where there are too few entities; by default two horizons, and at least
-        a day where there are twenty.
+        Length of the blocks that are drawn again where there are too few entities; by default two horizons, and at
+        least a day where there are twenty.
     resamples : int
 
     Returns
