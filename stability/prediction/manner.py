@@ -114,10 +114,7 @@ class Predictor(BaseEstimator):
         """
         if not hasattr(self, "features_"):
             raise ContractError(f"{type(self).__name__} has learnt nothing yet", remedy="call fit(features, happened)")
-        for name in self.features_:
-            if name not in features:
-                remedy = nearest(name, list(map(str, features.columns)))
-                raise ContractError(file="features", column=name, expected="a column", got="none", remedy=remedy)
+        _require_columns(features, self.features_)
         taken = _mask(rows, len(features))
         found = self._probability_of_rows(features[self.features_], taken) if taken.any() else np.empty(0)
         return pd.Series(np.clip(found, 0.0, 1.0), features.index[taken], name="probability", dtype="float64")
@@ -198,6 +195,13 @@ def _mask(rows: np.ndarray | None, count: int) -> np.ndarray:
     if taken.shape != (count,) or taken.dtype != bool:
         raise ContractError(file="rows", expected=f"{count} of True or False", got=f"{taken.shape} of {taken.dtype}")
     return taken
+
+
+def _require_columns(features: pd.DataFrame, names: list[str]) -> None:
+    for name in names:
+        if name not in features:
+            remedy = nearest(name, list(map(str, features.columns)))
+            raise ContractError(file="features", column=name, expected="a column", got="none", remedy=remedy)
 
 
 def _plain(value: Any) -> Any:

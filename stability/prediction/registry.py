@@ -14,30 +14,14 @@ import numpy as np
 
 from stability.prediction.by_mode import ByMode
 from stability.prediction.calibrated import METHODS, Calibrated
-from stability.prediction.floors import BaseRate, Logistic, RadiusNeighbours, TimeSince
+from stability.prediction.floors import BaseRate
 from stability.prediction.hazard import Hazard
 from stability.prediction.manner import SAID, Predictor
-from stability.prediction.pooled import Pooled
-from stability.prediction.sequences import Convolution, Lstm
-from stability.prediction.trees import GradientBoosting, RandomForest, XGBoost
+from stability.prediction.pooled import MEMBERS, Pooled
 from stability.schema import ContractError, one_of
 
 PREDICTORS: Mapping[str, type[Predictor]] = MappingProxyType(
-    {
-        one.name: one
-        for one in (
-            BaseRate,
-            TimeSince,
-            Logistic,
-            RadiusNeighbours,
-            RandomForest,
-            GradientBoosting,
-            XGBoost,
-            Lstm,
-            Convolution,
-            Pooled,
-        )
-    }
+    {one.name: one for one in (BaseRate, *MEMBERS.values(), Pooled)}
 )
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from stability.features.rolling import length_of
-from stability.prediction.manner import Predictor, _mask
+from stability.prediction.manner import Predictor, _mask, _require_columns
 from stability.prediction.trees import _cores
-from stability.schema import ContractError, folder_written_whole, nearest
+from stability.schema import ContractError, folder_written_whole
 
 SAID, MODEL = "remaining.json", "model_{}.json"
 SECOND = 1_000_000  # microseconds
@@ -141,10 +141,7 @@ class RemainingLife(BaseEstimator):
 
         if not hasattr(self, "features_"):
             raise ContractError("RemainingLife has learnt nothing yet", remedy="call fit(features, remaining)")
-        for name in self.features_:
-            if name not in features:
-                remedy = nearest(name, list(map(str, features.columns)))
-                raise ContractError(file="features", column=name, expected="a column", got="none", remedy=remedy)
+        _require_columns(features, self.features_)
         own = features.loc[_mask(rows, len(features)), self.features_]
         values = xgboost.DMatrix(Predictor._values(own), nthread=_cores())
         share = np.mean([model.predict(values).astype("float64") for model in self.models_], axis=0)
