@@ -44,15 +44,15 @@ class Recommendation(NamedTuple):
     Parameters
     ----------
     name : str
-        The simplest that is not distinguishable from the best.
-    best : str
-        The one with the best value.
+        The simplest that is not distinguishable from the chosen one.
+    chosen : str
+        The one that was chosen before the test.
     sentence : str
         Why, with the numbers.
     """
 
     name: str
-    best: str
+    chosen: str
     sentence: str
 
 
@@ -233,16 +233,19 @@ def every_pair(
 
 
 def recommend(
-    pairs: pd.DataFrame, order: Sequence[str], *, measure: str = "PR-AUC", higher_is_better: bool = True
+    comparison: pd.DataFrame, order: Sequence[str], *, measure: str = "PR-AUC", higher_is_better: bool = True
 ) -> Recommendation:
-    """Choose the simplest model that is not distinguishable from the best one.
+    """Take the model that was chosen beforehand, or the simplest one that is not distinguishable from it.
+
+    Which model all are compared with is to be chosen before the rows of the table were looked at: then the correction
+    is for as many comparisons as there are other models, and not for every pair of them.
 
     Parameters
     ----------
-    pairs : DataFrame, index (one, other)
-        From `every_pair`; models that are not to be chosen may be left out of it.
+    comparison : DataFrame, index: every model but the chosen one
+        From `compare_rankings` or `compare`, with the chosen model as the baseline.
     order : sequence of str
-        All models, from the simplest.
+        All models, from the simplest; the chosen one is the one that the table has no row of.
     measure : str
         As it should be called.
     higher_is_better : bool
@@ -255,63 +258,58 @@ def recommend(
     Raises
     ------
     ContractError
-        When the order does not name exactly the models of the table, or no model has a value.
+        When the order does not name the models of the table and one more.
+    NotEnoughEvidence
+        When the chosen model has no value.
 
     Examples
     --------
     >>> stamps = pd.date_range("2026-01-01", periods=480, freq="h", tz="UTC", unit="us")
     >>> labels = pd.Series(stamps.hour == 7, index=stamps)
     >>> said = {"rate": pd.Series(0.1, index=stamps), "clock": pd.Series((stamps.hour < 8) / 8, index=stamps)}
-    >>> recommend(every_pair(compare_rankings, said, labels=labels), list(said)).sentence
-    'clock is recommended: its PR-AUC of 0.125 is better than that of every simpler model; nearest comes rate with \
-0.0417, difference +0.0833 (+0.0833 to +0.0833), p = 0.0005 after Holm over 1 pair, 20 units.'
+    >>> recommend(compare_rankings(said, labels, "clock"), list(said)).sentence
+    'clock is recommended: chosen before the test, its PR-AUC of 0.125 is better than that of every simpler model; \
+nearest comes rate with 0.0417, difference +0.0833 (+0.0833 to +0.0833), p = 0.0005 after Holm over 1 comparison, 20 \
+units.'
     """
-    values = {}
-    for (one, other), row in pairs.iterrows():
-        for name, value in ((one, row["value"]), (other, row["baseline"])):
-            if not math.isnan(value):
-                values.setdefault(name, value)
-    known = set(pairs.index.get_level_values("one")) | set(pairs.index.get_level_values("other"))
-    if set(order) != known or len(set(order)) < len(order):
-        strange = next(iter(sorted(set(order) ^ known)), "a name twice")
-        got, remedy = ", ".join(order), nearest(strange, known)
-        raise ContractError(column="order", expected=", ".join(sorted(known)), got=got, remedy=remedy)
-    if not values:
-        raise NotEnoughEvidence(f"No model has a {measure}: there is nothing to choose by.")
-    sign = 1 if higher_is_better else -1
-    best = max((name for name in order if name in values), key=lambda name: sign * values[name])
-    simpler = [name for name in order[: order.index(best)] if name in values]
-    against = {name: _against(pairs, best, name) for name in simpler}
-    alike = [name for name, row in against.items() if row["verdict"] != VERDICTS[0]]
-    compared = pairs.attrs.get("pairs", len(pairs))
-    many = f"{compared} pair" + "s" * (compared > 1)
+    known, missing = set(comparison.index), [name for name in order if name not in comparison.index]
+    if len(missing) != 1 or not known <= set(order) or len(set(order)) < len(order):
+        strange = next(iter(sorted(known - set(order))), None)
+        expected = f"{', '.join(map(str, comparison.index))} and the chosen model"
+        remedy = nearest(strange, order) if strange else None
+        raise ContractError(column="order", expected=expected, got=", ".join(order), remedy=remedy)
+    chosen, sign = missing[0], 1 if higher_is_better else -1
+    values = comparison["value"].dropna().to_dict()
+    own = comparison["baseline"].dropna()
+    if own.empty:
+        raise NotEnoughEvidence(f"{chosen} has no {measure}: there is nothing to recommend by.")
+    simpler = [name for name in order[: order.index(chosen)] if name in values]
+    alike = [name for name in simpler if comparison.loc[name, "verdict"] != VERDICTS[1]]
+    many = f"{len(comparison)} comparison" + "s" * (len(comparison) > 1)
+    ahead = [name for name in values if comparison.loc[name, "verdict"] == VERDICTS[0]]
+    ahead = max(ahead, key=lambda name: sign * values[name], default=None)
     if alike:
-        name, row = alike[0], against[alike[0]]
-        told = f"{name} is recommended: it is the simplest that is not distinguishable from {best}, which has the best "
-        told += f"{measure}: {values[name]:.3g} and {values[best]:.3g}"
-        return Recommendation(name, best, f"{told}, {_evidence(row, many)}.")
-    told = f"{best} is recommended: its {measure} of {values[best]:.3g} is"
-    if not simpler:
-        return Recommendation(best, best, f"{told} the best of {len(order)}, and it is the simplest.")
-    name = max(simpler, key=lambda name: sign * values[name])
-    told += f" better than that of every simpler model; nearest comes {name} with {values[name]:.3g}"
-    return Recommendation(best, best, f"{told}, {_evidence(against[name], many)}.")
+        name, row = alike[0], comparison.loc[alike[0]]
+        told = f"{name} is recommended: it is the simplest that is not worse than {chosen}, which was chosen before "
+        told += f"the test: {measure} {values[name]:.3g} and {own.iloc[0]:.3g}, {_evidence(row, many, 1)}."
+    elif not simpler:
+        name, told = chosen, f"{chosen} is recommended: it was chosen before the test, and it is the simplest of all."
+    else:
+        name, nearby = chosen, max(simpler, key=lambda name: sign * values[name])
+        told = f"{chosen} is recommended: chosen before the test, its {measure} of {own.iloc[0]:.3g} is better than "
+        told += f"that of every simpler model; nearest comes {nearby} with {values[nearby]:.3g}, "
+        told += f"{_evidence(comparison.loc[nearby], many, -1)}."
+    if ahead not in (None, name):
+        told += f" On the test {ahead} did better still ({values[ahead]:.3g}), which a new test would have to confirm."
+    return Recommendation(name, chosen, told)
 
 
-def _against(pairs: pd.DataFrame, one: str, other: str) -> pd.Series:
-    """Give the row of two models, of which the table may hold the reverse."""
-    if (one, other) in pairs.index:
-        return pairs.loc[(one, other)]
-    row = pairs.loc[(other, one)].copy()
-    row["difference"], row["lo"], row["hi"] = -row["difference"], -row["hi"], -row["lo"]
-    row["verdict"] = {VERDICTS[0]: VERDICTS[1], VERDICTS[1]: VERDICTS[0]}.get(row["verdict"], row["verdict"])
-    return row
-
-
-def _evidence(row: pd.Series, many: str) -> str:
+def _evidence(row: pd.Series, many: str, sign: int) -> str:
+    """Tell a row's difference; with -1 that of the baseline to the row's model."""
     if row["verdict"] == VERDICTS[3]:
         return f"not enough evidence to compare them ({row['units']} units)"
-    spread = f"{row['difference']:+.3g} ({row['lo']:+.3g} to {row['hi']:+.3g})"
+    lo, hi = sorted((sign * row["lo"], sign * row["hi"]))
+    spread = f"{sign * row['difference']:+.3g} ({lo:+.3g} to {hi:+.3g})"
     return f"difference {spread}, p = {row['p_holm']:.2g} after Holm over {many}, {row['units']} units"
 
 

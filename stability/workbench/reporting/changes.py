@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stability.workbench.facts import Metric, RunFacts
-from stability.workbench.reporting.formats import interval, number, plain, redact, value, when
+from stability.workbench.reporting.formats import interval, number, plain, redact, unit_of, value, when
 from stability.workbench.reporting.history import last_known
 
 __all__ = ["Change", "Changes", "MetricChange", "changes", "metric_change"]
@@ -110,12 +110,11 @@ def metric_change(name: str, now: Metric, before: Metric) -> MetricChange:
         verdict = f"{'higher' if delta > 0 else 'lower'}: the intervals do not overlap"
     else:
         verdict = "the intervals overlap: not distinguishable"
-    unit = " s" if name.endswith("seconds") else ""
     return MetricChange(
         name=name,
         before=f"{value(name, before)} {interval(before)}".strip(),
         now=f"{value(name, now)} {interval(now)}".strip(),
-        difference="0" if same else f"{'+' if delta > 0 else '-'}{number(abs(delta))}{unit}",
+        difference="0" if same else f"{'+' if delta > 0 else '-'}{number(abs(delta))}{unit_of(name)}",
         verdict=verdict,
         apart=apart,
     )

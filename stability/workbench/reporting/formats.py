@@ -19,12 +19,19 @@ __all__ = [
     "number",
     "plain",
     "redact",
+    "unit_of",
     "value",
     "when",
 ]
 
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
+UNITS = {  # by a name's ending, the longer ones first
+    "_microseconds": " µs",
+    "ms_per_case": " ms",
+    "seconds": " s",
+    "_mib": " MiB",
+}
 
 
 def number(x: float) -> str:
@@ -146,10 +153,21 @@ def when(text: str) -> str:
     return moment(parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC))
 
 
+def unit_of(name: str) -> str:
+    """Unit that a metric's name ends in, with the space before it; empty for a ratio or a count.
+
+    Examples
+    --------
+    >>> unit_of("detect.delay_seconds"), unit_of("speed.live_microseconds"), unit_of("detect.f1")
+    (' s', ' µs', '')
+    """
+    return next((unit for ending, unit in UNITS.items() if name.endswith(ending)), "")
+
+
 def value(name: str, metric: Metric) -> str:
     """Write a metric's value without its interval, with the unit that its name ends in.
 
-    A name that ends in `seconds` holds a time span; a timing with another name is a ratio of two, without a unit.
+    A timing whose name ends in no unit is a ratio of two.
 
     Examples
     --------
@@ -160,8 +178,8 @@ def value(name: str, metric: Metric) -> str:
     >>> value("detect.delay_seconds", Metric(720.0, 540.0, 1080.0))
     '720 s'
     """
-    unit = " s" if name.endswith("seconds") else ""
-    if metric.kind == "timing" and unit:
+    unit = unit_of(name)
+    if metric.kind == "timing" and unit == " s":
         return duration(metric.value)
     if metric.lo is None or metric.hi is None:
         return number(metric.value) + unit
