@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from stability.prediction import protocol
-from stability.prediction.calibrated import Calibrated
 from stability.schema import ContractError, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -74,52 +73,6 @@ def test_by_entity_the_same_rows_are_judged_each_by_what_was_learnt_on_others():
         assert own.isdisjoint(fold.features.attrs["fitted_on"]["entities"])
 
 
-@pytest.mark.parametrize("name", ["logistic", "xgboost", "hazard", "by_mode"])
-def test_what_comes_in_the_test_part_teaches_nothing(name):
-    tables, first = fleet(), pd.Timestamp(SPLIT["test_from"])
-    make = protocol.maker(name, {"trees": 20} if name != "logistic" else {}, SPLIT["horizon"])
-    other = {**tables, "faults": tables["faults"][tables["faults"]["impact_start"] < first]}
-    more = pd.DataFrame(
-        [{"fault_id": "x", "entity": "m0", "impact_start": first + pd.Timedelta("1h"), "failure_mode": "wear"}]
-    )
-    other["faults"] = pd.concat([other["faults"], validate(more, "faults")])
-    (one,), (two,) = (protocol.prepare(own, DECLARED, **SPLIT, record_ends=False) for own in (tables, other))
-    a, b = protocol.learn(make, one), protocol.learn(make, two)
-    rows = one.split.test
-    pd.testing.assert_series_equal(a.model.predict(one.features, rows=rows), b.model.predict(two.features, rows=rows))
-    pd.testing.assert_series_equal(a.validation, b.validation)
-
-
-def test_the_block_sets_right_what_the_training_part_taught_and_is_learnt_then():
-    (fold,) = protocol.prepare(fleet(), DECLARED, **SPLIT)
-    make = protocol.maker("logistic", {}, SPLIT["horizon"])
-    usable = fold.target.usable
-    alone = make().fit(fold.features, fold.target.y, rows=fold.split.train & usable)
-    block = fold.split.calibration & usable
-    right = Calibrated(alone).fit(fold.features, fold.target.y, rows=block)
-    found = protocol.learn(make, fold)
-    pd.testing.assert_series_equal(
-        found.validation[fold.features.index[block]], right.predict(fold.features, rows=block)
-    )
-    right.predictor = make().fit(fold.features, fold.target.y, rows=fold.before & usable)
-    pd.testing.assert_series_equal(
-        found.model.predict(fold.features, rows=fold.judged()), right.predict(fold.features, rows=fold.judged())
-    )
-    last = fold.features.index[fold.before].get_level_values("timestamp").max()
-    assert pd.Timestamp(found.model.predictor.fitted_on_["until"]) == last
-
-
-def test_faults_are_foretold_better_than_by_chance_on_the_future_and_on_machines_never_seen():
-    tables = fleet()
-    for how in ("time", "entity"):
-        folds = protocol.prepare(tables, DECLARED, **SPLIT, protocol=how, folds=3)
-        make = protocol.maker("logistic", {"strength": 1.0}, SPLIT["horizon"])
-        said = [protocol.learn(make, fold).model.predict(fold.features, rows=fold.judged()) for fold in folds]
-        probability = pd.concat(said)
-        came = pd.Series(folds[0].target.y, folds[0].features.index)[probability.index]
-        assert probability[came].mean() > 3 * probability[~came].mean()
-
-
 def test_only_some_entities_may_be_asked_for():
     tables = fleet()
     (fold,) = protocol.prepare(tables, DECLARED, **SPLIT, entities=["m1", "m2"])
@@ -141,12 +94,8 @@ def test_a_protocol_that_makes_no_sense_is_refused(wrong, named):
         protocol.prepare(fleet(), DECLARED, **(SPLIT | wrong))
 
 
-def test_tables_without_faults_and_settings_that_are_none_are_refused():
+def test_tables_without_faults_are_refused():
     tables = fleet()
     del tables["faults"]
     with pytest.raises(ContractError, match="faults"):
         protocol.prepare(tables, DECLARED, **SPLIT)
-    with pytest.raises(ContractError, match="xgboost"):
-        protocol.maker("xgbost", {}, "6h")
-    with pytest.raises(ContractError, match="depth"):
-        protocol.maker("xgboost", {"dept": 3}, "6h")

@@ -29,8 +29,8 @@ class Calibrated:
 
     Parameters
     ----------
-    predictor : Predictor
-        Fitted, on rows before the block.
+    predictor : Predictor, optional
+        Fitted, on rows before the block; without it, `learn` and `set_right` take what something else said.
     method : {"auto", "isotonic", "logistic", "none"}
 
     References
@@ -49,7 +49,7 @@ class Calibrated:
     [0.18]
     """
 
-    def __init__(self, predictor: Predictor, method: str = "auto") -> None:
+    def __init__(self, predictor: Predictor | None = None, method: str = "auto") -> None:
         self.predictor, self.method = predictor, one_of(method, ("auto", *METHODS), "method")
 
     def fit(
@@ -63,10 +63,27 @@ class Calibrated:
             When the block has no row, and as `Predictor.predict`.
         """
         taken = _mask(rows, len(features))
-        labels = np.asarray(happened)[taken]
+        return self.learn(self.predictor.predict(features, rows=taken), np.asarray(happened)[taken])
+
+    def learn(self, said: pd.Series, happened: np.ndarray | pd.Series) -> Calibrated:
+        """Learn how to set right what was said of rows that its author had not learnt.
+
+        Parameters
+        ----------
+        said : Series of float64, shape (n,)
+            Probabilities.
+        happened : array or Series of bool, shape (n,)
+            Of the same rows, in their order.
+
+        Returns
+        -------
+        Calibrated
+            Itself.
+        """
+        labels = np.asarray(happened)
         if not len(labels):
             raise ContractError(file="rows", expected="rows to calibrate on", got="none")
-        said = np.clip(self.predictor.predict(features, rows=taken).to_numpy(), LEAST, 1 - LEAST)
+        said = np.clip(said.to_numpy(), LEAST, 1 - LEAST)
         alike = labels.all() or not labels.any()
         steps = labels.sum() >= FEW and (~labels).sum() >= FEW
         self.method_ = self.method if self.method != "auto" else "isotonic" if steps else "logistic"
@@ -82,10 +99,13 @@ class Calibrated:
         """Say how probable a fault is within the horizon; arguments and result as of `Predictor.predict`."""
         if not hasattr(self, "method_"):
             raise ContractError("Calibrated has learnt nothing yet", remedy="call fit(features, happened)")
-        said = self.predictor.predict(features, rows=rows)
-        return pd.Series(self._set_right(said.to_numpy()), said.index, name=said.name)
+        return self.set_right(self.predictor.predict(features, rows=rows))
 
-    def _set_right(self, said: np.ndarray) -> np.ndarray:
+    def set_right(self, said: pd.Series) -> pd.Series:
+        """Set probabilities right, NaN staying NaN."""
+        return pd.Series(self._curve(said.to_numpy()), said.index, name=said.name)
+
+    def _curve(self, said: np.ndarray) -> np.ndarray:
         if self.method_ == "none":
             return said
         clipped = np.clip(said, LEAST, 1 - LEAST)

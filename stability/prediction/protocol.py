@@ -4,27 +4,21 @@ Two protocols. ``time``: the future of a known fleet; learn before one moment, j
 never seen; in the same future, each machine is judged by what was learnt on others before that moment, so that the two
 protocols are judged on the same rows.
 
-Everything that is fitted is fitted on the training part of a fold: features, predictor, and on the later block before
-the test what sets the probabilities right and from which thresholds come. Afterwards the predictor learns all that lies
-before the test, and keeps what the block has taught (`learn`).
+Everything that is fitted is fitted on the training part of a fold: the features here, predictors in `learning`.
 """
 
 from __future__ import annotations
 
-__all__ = ["Fold", "Learnt", "complete", "features_in", "known_until", "learn", "lives", "maker", "prepare"]
+__all__ = ["Fold", "features_in", "known_until", "prepare"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from stability.detection.rows import fitted_on
 from stability.features import Features
-from stability.features.rolling import length_of
-from stability.prediction.by_mode import ByMode, happened_by_mode
-from stability.prediction.calibrated import Calibrated
-from stability.prediction.hazard import Hazard
+from stability.prediction.by_mode import happened_by_mode
 from stability.prediction.labels import (
     RECOVERY,
     HorizonTarget,
@@ -34,8 +28,6 @@ from stability.prediction.labels import (
     read_length,
     survival_target,
 )
-from stability.prediction.manner import Predictor
-from stability.prediction.registry import KINDS
 from stability.prediction.splits import Split, check_split, entity_folds, time_split
 from stability.schema import ContractError, one_of
 
@@ -79,21 +71,6 @@ class Fold(NamedTuple):
         """Rows of the test on which a prediction is asked for: all outside of outages."""
         there = self.labels.index.droplevel("horizon")
         return self.split.test & self.features.index.isin(there)
-
-
-class Learnt(NamedTuple):
-    """A predictor that has learnt, and what it said of the block that it had not.
-
-    Parameters
-    ----------
-    model : Predictor or Calibrated
-    validation : Series of float64, (entity, timestamp)
-        Probabilities of the block's rows, by the predictor that learnt the training part only, set right; thresholds
-        are chosen on them. Empty without such a block.
-    """
-
-    model: Predictor | Calibrated
-    validation: pd.Series
 
 
 def known_until(
@@ -253,130 +230,3 @@ def features_in(
     attrs, made = made.attrs, made if len(made) == len(index) else made[made.index.isin(index)]
     made.attrs = attrs
     return made
-
-
-def maker(name: str, settings: Mapping[str, Any], horizon: str, *, seed: int = 0) -> Callable[[], Predictor]:
-    """Give what makes a predictor of the registry for a horizon.
-
-    Parameters
-    ----------
-    name : str
-        In the registry.
-    settings : mapping
-        Of the predictor; the edges of a hazard end at the horizon, whatever they are.
-    horizon : str
-    seed : int
-        For predictors that draw by chance.
-
-    Returns
-    -------
-    callable
-        Without arguments; each call makes a new one.
-
-    Raises
-    ------
-    ContractError
-        For a predictor or a setting that there is not.
-
-    Examples
-    --------
-    >>> maker("hazard", {"edges": ["12h", "1D", "9D"]}, "48h")().edges
-    ['12h', '1D', '48h']
-    """
-    kind = KINDS[one_of(name, KINDS, "model")]
-    own = complete(name, settings, horizon, seed=seed)
-    return lambda: kind(**own)
-
-
-def complete(name: str, settings: Mapping[str, Any], horizon: str, *, seed: int = 0) -> dict[str, Any]:
-    """Give the settings with which `maker` makes a predictor; arguments as there."""
-    known = KINDS[one_of(name, KINDS, "model")]().get_params(deep=False)
-    for setting in settings:
-        one_of(setting, known, f"setting of {name}")
-    own = ({"seed": seed} if "seed" in known else {}) | dict(settings)
-    if name == Hazard.name:
-        edges = own.get("edges", known["edges"])
-        own["edges"] = [edge for edge in edges if length_of(edge) < length_of(horizon)] + [horizon]
-    return own
-
-
-def learn(
-    make: Callable[[], Predictor], fold: Fold, *, method: str = "auto", least: str | None = None, again: bool = True
-) -> Learnt:
-    """Train a predictor on a fold, set its probabilities right on the later block, and train it again on both.
-
-    Parameters
-    ----------
-    make : callable
-        Makes the predictor, not fitted; a `Hazard` gets durations, `ByMode` labels by failure mode, any other those of
-        the horizon.
-    fold : Fold
-    method : {"auto", "isotonic", "logistic", "none"}
-        As of `Calibrated`.
-    least : str, optional
-        Only rows without an impact within this time are learnt.
-    again : bool
-        Whether the predictor learns the block, too, once that has set it right.
-
-    Returns
-    -------
-    Learnt
-
-    Raises
-    ------
-    ContractError
-        As of `Predictor.fit`.
-    """
-    clear = np.ones(len(fold.features), dtype=bool)
-    if least is not None:
-        near = fold.survival.event & (fold.survival.duration <= read_length(least, "least") / 1e6)
-        clear = ~near
-    train, block = fold.split.train & clear, fold.split.calibration & clear
-    first = _fitted(make(), fold, train)
-    usable = block & fold.target.usable
-    if not usable.any():
-        whole = _fitted(make(), fold, fold.before & clear) if again else first
-        return Learnt(whole, pd.Series(dtype="float64", index=fold.features.index[:0]))
-    right = Calibrated(first, method).fit(fold.features, fold.target.y, rows=usable)
-    said = right.predict(fold.features, rows=block & fold.features.index.isin(fold.labels.index.droplevel("horizon")))
-    if again:
-        right.predictor = _fitted(make(), fold, fold.before & clear)
-    return Learnt(right, said)
-
-
-def lives(fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-    """Give the times to the next fault and of watching, in s, as `Hazard.fit` and `tune` take them.
-
-    Parameters
-    ----------
-    fold : Fold
-
-    Returns
-    -------
-    two arrays of float64, shape (rows,)
-        NaN where no fault came; 0 watched where a row has no label.
-    """
-    seconds = np.where(fold.survival.event, fold.survival.duration, np.nan)
-    watched = np.where(fold.survival.event, np.inf, np.nan_to_num(fold.survival.duration))
-    return seconds, np.where(fold.survival.usable, watched, 0.0)
-
-
-def _fitted(model: Predictor, fold: Fold, rows: np.ndarray) -> Predictor:
-    moments = fold.features.index.get_level_values("timestamp")
-    if isinstance(model, ByMode):
-        return _told(model.fit(fold.features, fold.modes, rows=rows & fold.target.usable), fold, rows)
-    if not isinstance(model, Hazard):
-        return _told(model.fit(fold.features, fold.target.y, rows=rows & fold.target.usable), fold, rows)
-    # A hazard takes each row as far as it was watched: until the last row that it may know.
-    last = moments[rows].max() + pd.Timedelta(fold.horizon, "us")
-    seconds, watched = lives(fold)
-    watched = np.minimum(watched, np.asarray((last - moments).total_seconds()))
-    own = rows & (watched > 0)
-    seconds = np.where(seconds <= watched, seconds, np.nan)
-    return _told(model.fit(fold.features[own], seconds[own], watched[own]), fold, rows)
-
-
-def _told(model: Predictor, fold: Fold, rows: np.ndarray) -> Predictor:
-    """Let the predictor say what it has learnt, which may be more than its features were fitted on."""
-    model.fitted_on_ = fitted_on(fold.features[rows])
-    return model
