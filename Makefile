@@ -25,9 +25,11 @@ help:  ## this text
 nightly: $(VENV)/.ready  ## set up everything, run tonight's experiments, print where the report is
 	@$(BIN)/stability run experiments/nightly.yaml
 
-# A file's tests share servers and data, so a file stays on one core; the short doctests come last and fill the gaps.
+# A file's tests share servers and data, so a file stays with one worker; the short doctests come last and fill the gaps.
+# One worker more than there are cores: many tests wait for servers.
+WORKERS := $(shell cores=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); echo $$((cores < 4 ? cores + 1 : 4)))
 test: $(VENV)/.ready  ## set up everything, run every test
-	@$(BIN)/python -m pytest -q --durations=15 -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q --durations=15 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lab: $(VENV)/.ready  ## JupyterLab at notebooks/, logging to the same store as the nights
 	@$(BIN)/python -m stability.workbench.doors lab
