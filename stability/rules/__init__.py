@@ -1,0 +1,41 @@
+"""Fault rules in Prometheus's own form: read, evaluated over panels, compared with a real server, exported.
+
+The names below are imported when they are first asked for: the command line takes its verbs from this room, and `stability
+--help` is to stay quick.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Rule": "files",
+    "absences": "absences",
+    "check_expression": "expressions",
+    "check_rules": "checks",
+    "evaluate": "evaluation",
+    "export": "export",
+    "firings": "alerts",
+    "metrics_of": "expressions",
+    "read_rules": "files",
+    "require_metrics": "checks",
+    "run_unit_tests": "unit_tests",
+}
+
+__all__ = [
+    "Rule",
+    "absences",
+    "check_expression",
+    "check_rules",
+    "evaluate",
+    "export",
+    "firings",
+    "metrics_of",
+    "read_rules",
+    "require_metrics",
+    "run_unit_tests",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
