@@ -1,7 +1,7 @@
 """Fault rules in Prometheus's own form: read, evaluated over panels, compared with a real server, exported.
 
-The names below are imported when they are first asked for: the command line takes its verbs from this room, and `stability
---help` is to stay quick.
+The names below are imported when they are first asked for: the command line takes its verbs from this room, and
+`stability --help` is to stay quick.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Metrics that a rule needs and nobody has: an alarm of its own, because such a rule never fires and reads as healthy."""
+"""Metrics that a rule needs and nobody has: alarms of their own, because such a rule is silent as if all were well."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def absences(
     Returns
     -------
     DataFrame
-        A row an episode, by start and rule: `rule`, `metric`, `selector` (as the rule writes it), `entity` (whose series
-        was there and went; "" where none has been there yet), `pending_since` (absent from here on), `start`
+        A row an episode, by start and rule: `rule`, `metric`, `selector` (as the rule writes it), `entity` (whose
+        series was there and went; "" where none has been there yet), `pending_since` (absent from here on), `start`
         (`pending_since` + `wait`), `end` (it is back; NaT = still absent).
     """
     raise NotImplementedError

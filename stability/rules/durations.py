@@ -42,7 +42,7 @@ def duration(text: str) -> pd.Timedelta:
         raise ContractError(
             expected="a duration such as 5m, 1h30m or 30s",
             got=repr(text),
-            remedy="whole numbers of y, w, d, h, m, s, ms",
+            remedy="write whole numbers with units",
         )
     parts = [] if found is None else found.groups()
     total = sum(int(part) * unit for part, unit in zip(parts, _MILLISECONDS, strict=False) if part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Rule", "is_unit_test", "read_rules", "rule_files"]
+__all__ = ["LABEL", "Rule", "is_unit_test", "read_rules", "rule_files"]
 
 import re
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _GROUP_KEYS = ("name", "interval", "rules")
 _RULE_KEYS = ("alert", "expr", "for", "keep_firing_for", "labels", "annotations")
 _TEST_KEYS = {"tests", "rule_files"}  # a file that has one of them holds unit tests of rules
+_NONE = pd.Timedelta(0)
 _HELD = frozenset({"alertname", "__name__"})  # labels that Prometheus sets itself
 
 
@@ -54,8 +55,8 @@ class Rule:
     group: str
     alert: str
     expr: str
-    wait: pd.Timedelta = pd.Timedelta(0)
-    keep_firing_for: pd.Timedelta = pd.Timedelta(0)
+    wait: pd.Timedelta = _NONE
+    keep_firing_for: pd.Timedelta = _NONE
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     interval: pd.Timedelta | None = None
@@ -176,15 +177,12 @@ def _rule(node: yaml.Node, group: str, interval: pd.Timedelta | None, file: Path
             remedy="write its expression out in the alerts that use it, and leave it to files of its own",
         )
     held = _mapping(node, _RULE_KEYS, "an alerting rule", file)
-    none = pd.Timedelta(0)
     return Rule(
         group=group,
         alert=_text(held.get("alert"), "alert", file, line),
         expr=_text(held.get("expr"), "expr", file, line).strip(),
-        wait=_duration(held["for"], "for", file) if "for" in held else none,
-        keep_firing_for=_duration(held["keep_firing_for"], "keep_firing_for", file)
-        if "keep_firing_for" in held
-        else none,
+        wait=_duration(held.get("for"), "for", file),
+        keep_firing_for=_duration(held.get("keep_firing_for"), "keep_firing_for", file),
         labels=_labels(held.get("labels"), "labels", file, _HELD),
         annotations=_labels(held.get("annotations"), "annotations", file, frozenset()),
         interval=interval,
@@ -231,7 +229,9 @@ def _text(node: yaml.Node | None, name: str, file: Path, line: int) -> str:
     return node.value
 
 
-def _duration(node: yaml.Node, name: str, file: Path) -> pd.Timedelta:
+def _duration(node: yaml.Node | None, name: str, file: Path) -> pd.Timedelta:
+    if node is None:
+        return _NONE
     try:
         return duration(_text(node, name, file, _line(node)))
     except ContractError as error:
