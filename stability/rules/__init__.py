@@ -8,11 +8,11 @@ from importlib import import_module
 
 _HOMES = {
     "Rule": "files",
-    "absences": "absences",
+    "absences": "absence",
     "check_expression": "expressions",
     "check_rules": "checks",
     "evaluate": "evaluation",
-    "export": "export",
+    "export": "exporting",
     "firings": "alerts",
     "metrics_of": "expressions",
     "read_rules": "files",
