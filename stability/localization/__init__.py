@@ -1,0 +1,34 @@
+"""Where an alarm comes from: evidence of several kinds, a learnt ranker, rules, and three ways not to answer."""
+
+from stability.localization.cases import Case, cases
+from stability.localization.evidence import NOBODY, Usual, evidence, usual_of
+from stability.localization.flows import excess, usual_flows
+from stability.localization.fusion import RuleOdds, fit_temperature, operating_point, pool, symptoms
+from stability.localization.localizer import ANSWERS, Localizer, rows_of
+from stability.localization.modes import UNKNOWN, ModeNamer, symptom_picture
+from stability.localization.onset import changes
+from stability.localization.ranker import ConditionalLogit
+
+__all__ = [
+    "ANSWERS",
+    "NOBODY",
+    "UNKNOWN",
+    "Case",
+    "ConditionalLogit",
+    "Localizer",
+    "ModeNamer",
+    "RuleOdds",
+    "Usual",
+    "cases",
+    "changes",
+    "evidence",
+    "excess",
+    "fit_temperature",
+    "operating_point",
+    "pool",
+    "rows_of",
+    "symptom_picture",
+    "symptoms",
+    "usual_flows",
+    "usual_of",
+]

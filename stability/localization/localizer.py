@@ -1,0 +1,284 @@
+"""From an alarm to its causes: ranked, with a probability and the evidence in terms that add, or with a reason not to."""
+
+from __future__ import annotations
+
+__all__ = ["ANSWERS", "SIGNS", "Localizer", "rows_of"]
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stability.localization.cases import Case
+from stability.localization.evidence import Usual, evidence, usual_of
+from stability.localization.fusion import WEIGHT, RuleOdds, fit_temperature, operating_point, pool, symptoms
+from stability.localization.modes import UNKNOWN, ModeNamer, symptom_picture
+from stability.localization.ranker import ConditionalLogit
+from stability.schema import ContractError, validate
+from stability.schema.store import written_whole
+
+ANSWERS = ("cause", "no fault", "unknown mode", "not observable with these data")
+SPECIFICITY = 0.95
+VISIBLE = 1.0  # of log standard errors: an alarm whose case shows less than this anywhere cannot be located
+FORMAT = 1
+# What is known before any case. A candidate is not less likely for having changed more, or for more own trouble.
+SIGNS = {
+    **dict.fromkeys(("change.z", "change.rank", "change.first", "topology.own", "topology.share"), 1),
+    **dict.fromkeys(("topology.sure", "topology.rank", "detector.share", "detector.score", "prediction.logit"), 1),
+    **dict.fromkeys(("logs.new", "feedback.messages", "topology.felt", "topology.reach", "none.calm"), 1),
+    **dict.fromkeys(("topology.view", "topology.new", "topology.explained"), -1),
+}
+
+
+class Localizer:
+    """Locate the cause of alarms from rules, changes, detectors, predictions, topology, states, logs and feedback.
+
+    Parameters
+    ----------
+    views : str, optional
+        As in `evidence.evidence`.
+    penalty : float
+        Of the ranker.
+    weight : float
+        Of the rules in the pool.
+    specificity : float in (0, 1)
+        Share of normal windows in which the answer is to be: no fault.
+    without : sequence of str
+        Kinds of evidence that are left out, for ablations.
+
+    Attributes
+    ----------
+    ranker_ : ConditionalLogit
+    rules_ : RuleOdds
+    modes_ : ModeNamer
+    temperature_, threshold_ : float
+    usual_ : Usual
+    """
+
+    def __init__(
+        self,
+        *,
+        views: str | None = None,
+        penalty: float = 1.0,
+        weight: float = WEIGHT,
+        specificity: float = SPECIFICITY,
+        without: Sequence[str] = (),
+    ):
+        self.views, self.penalty, self.weight, self.specificity = views, penalty, weight, specificity
+        self.without = tuple(without)
+
+    def fit(
+        self,
+        cases: Sequence[Case],
+        truth: pd.DataFrame,
+        *,
+        normal: pd.DataFrame | None = None,
+        logs: pd.DataFrame | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> Localizer:
+        """Learn from cases whose cause is known, and from windows in which nothing was wrong.
+
+        Parameters
+        ----------
+        cases : sequence of Case
+        truth : DataFrame, index alarm_id
+            `entity`, `metric` (comma-separated, or missing: any), `failure_mode` (may be missing). A case whose entity
+            is missing is a window without a fault. `group` (optional): cases that belong together, such as those of one
+            cause; the temperature is fitted on groups that the ranker had not seen. Without it, a group is an entity.
+        normal : DataFrame, optional
+            Telemetry of normal time.
+        logs : DataFrame, optional
+            Log lines of normal time.
+        weights : mapping of alarm_id to float, optional
+            Of cases in the ranker.
+
+        Returns
+        -------
+        Localizer
+        """
+        self.usual_ = usual_of(normal, logs)
+        tables = [self.evidence(case) for case in cases]
+        told = truth.reindex([case.alarm_id for case in cases])
+        rows = rows_of(tables, told)
+        kept = [i for i, row in enumerate(rows) if row is not None]
+        if not kept:
+            raise ContractError(column="truth", expected="a case whose cause is a candidate", got="none")
+        tables, rows, cases = [tables[i] for i in kept], [rows[i] for i in kept], [cases[i] for i in kept]
+        told = told.iloc[kept]
+        group = told["group"] if "group" in told else told["entity"].fillna("")
+        each = None if weights is None else np.array([weights.get(case.alarm_id, 1.0) for case in cases])
+        self.temperature_, out = 1.0, {}
+        for name in group.unique() if group.nunique() > 2 else ():
+            inside = (group != name).to_numpy()
+            self._learn(tables, rows, each, inside)
+            out |= {i: self._utility(tables[i]) for i in np.flatnonzero(~inside)}
+        self._learn(tables, rows, each, np.ones(len(tables), dtype=bool))
+        if not out:  # too few groups to leave one out
+            out = {i: self._utility(table) for i, table in enumerate(tables)}
+        self.temperature_ = fit_temperature(list(out.values()), [rows[i] for i in out])
+        quiet = [i for i in out if rows[i] == len(tables[i]) - 1]
+        nobody = np.array([np.exp(_softmax(out[i] / self.temperature_)[-1]) for i in quiet])
+        self.threshold_ = operating_point(nobody, self.specificity) if len(quiet) else 1.0
+        known = (
+            [i for i in range(len(cases)) if isinstance(told["failure_mode"].iloc[i], str)]
+            if "failure_mode" in told
+            else []
+        )
+        pictures = [symptom_picture(cases[i], told["entity"].iloc[i], self.usual_.metrics) for i in known]
+        self.modes_ = ModeNamer().fit(pictures, [told["failure_mode"].iloc[i] for i in known])
+        return self
+
+    def _learn(self, tables, rows, each, inside: np.ndarray) -> None:
+        chosen = np.flatnonzero(inside)
+        own = [tables[i] for i in chosen]
+        self.ranker_ = ConditionalLogit(self.penalty, SIGNS).fit(
+            [table.loc[:, ~table.columns.str.startswith("rule.")] for table in own],
+            [rows[i] for i in chosen],
+            None if each is None else each[chosen],
+        )
+        real = [i for i in chosen if rows[i] < len(tables[i]) - 1]  # rules speak of candidates, not of nobody
+        self.rules_ = RuleOdds().fit([symptoms(tables[i].iloc[:-1]) for i in real], [rows[i] for i in real])
+
+    def evidence(self, case: Case) -> pd.DataFrame:
+        """Evidence of one case, without the kinds that are left out."""
+        table = evidence(case, self.usual_, self.views)
+        known = table.attrs["known"]
+        kept = table.loc[:, [name for name in table if name.split(".", 1)[0] not in self.without]]
+        kept.attrs["known"] = tuple(kind for kind in known if kind not in self.without)
+        return kept
+
+    def terms(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Additive log-odds of each candidate by `<kind>.<name>`; their sums, softmaxed, are the probabilities."""
+        learnt = self.ranker_.contributions(table)
+        if self.weight == 0 or "rule" in self.without:
+            return learnt / self.temperature_
+        rules = self.rules_.contributions(symptoms(table))
+        rules.iloc[-1] = 0.0
+        return pool(learnt, rules, self.weight, self.temperature_)
+
+    def _utility(self, table: pd.DataFrame) -> np.ndarray:
+        return self.terms(table).sum(axis=1).to_numpy()
+
+    def locate(self, cases: Sequence[Case], first: int | None = None) -> pd.DataFrame:
+        """Rank the candidates of each case.
+
+        Parameters
+        ----------
+        cases : sequence of Case
+        first : int, optional
+            How many ranks of each case are given; all without it.
+
+        Returns
+        -------
+        DataFrame
+            `causes` of the contract: alarm_id, rank; entity, metric, failure_mode, probability, evidence (JSON of the
+            terms, by `<kind>.<name>`, against the mean candidate). Where there is no fault, rank 1 has no entity and
+            the others follow all the same. `attrs["answers"]`: alarm_id -> one of `ANSWERS`.
+        """
+        made, answers = [], {}
+        for case in cases:
+            table = self.evidence(case)
+            terms = self.terms(table)
+            p = np.exp(_softmax(terms.sum(axis=1).to_numpy()))
+            answers[case.alarm_id], rows = self._case(case, table, terms, p, first)
+            made.extend(rows)
+        columns = ["alarm_id", "rank", "entity", "metric", "failure_mode", "probability", "evidence"]
+        causes = validate(pd.DataFrame(made, columns=columns), "causes")
+        causes.attrs["answers"] = answers
+        return causes
+
+    def _case(self, case: Case, table, terms, p: np.ndarray, first: int | None) -> tuple[str, list[tuple]]:
+        silent = p[-1] >= self.threshold_
+        order = np.argsort(-p[:-1], kind="stable")[:first]
+        against = terms.iloc[:-1].mean()
+        rows = []
+        if silent:
+            rows.append((case.alarm_id, 1, None, None, None, p[-1], _said(terms.iloc[-1] - against)))
+        best = None
+        for rank, i in enumerate(order, start=1 + len(rows)):
+            entity, name = table.index[i]
+            mode = None
+            if rank - len(rows) <= 3 and len(self.modes_.centres_):  # further down nobody reads it
+                mode, _ = self.modes_.name(symptom_picture(case, entity, self.usual_.metrics))
+            best = mode if best is None else best
+            rows.append((case.alarm_id, rank, entity, name or None, mode, p[i], _said(terms.iloc[i] - against)))
+        if silent:
+            seen = float(np.expm1(table.get("change.z", pd.Series([0.0])).max()))
+            return ("no fault" if seen >= VISIBLE or "change" in table.attrs["known"] else ANSWERS[3]), rows
+        return ("unknown mode" if best == UNKNOWN else "cause"), rows
+
+    def save(self, path: str | PathLike) -> None:
+        """Write what was learnt as JSON: names and numbers only."""
+        said = {
+            "format": FORMAT,
+            "settings": {n: getattr(self, n) for n in ("views", "penalty", "weight", "specificity")}
+            | {"without": list(self.without)},
+            "ranker": self.ranker_.to_dict(),
+            "rules": self.rules_.to_dict(),
+            "modes": self.modes_.to_dict(),
+            "temperature": self.temperature_,
+            "threshold": self.threshold_,
+            "metrics": [
+                [*key, *row]
+                for key, row in zip(self.usual_.metrics.index, self.usual_.metrics.to_numpy().tolist(), strict=True)
+            ],
+            "flows": _table(self.usual_.flows),
+            "lines": sorted(self.usual_.lines),
+        }
+        with written_whole(Path(path)) as temporary:
+            temporary.write_text(json.dumps(said, allow_nan=True), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | PathLike) -> Localizer:
+        """Read what `save` wrote."""
+        try:
+            said = json.loads(Path(path).read_text(encoding="utf-8"))
+            if said["format"] != FORMAT:
+                raise ContractError(file=path, column="format", expected=str(FORMAT), got=said["format"])
+            made = cls(**said["settings"])
+            made.ranker_ = ConditionalLogit.from_dict(said["ranker"])
+            made.rules_, made.modes_ = RuleOdds.from_dict(said["rules"]), ModeNamer.from_dict(said["modes"])
+            made.temperature_, made.threshold_ = float(said["temperature"]), float(said["threshold"])
+            metrics = pd.DataFrame(said["metrics"], columns=["entity", "metric", "level", "scale"])
+            flows = pd.DataFrame(**said["flows"], dtype="float64").rename_axis("entity")
+            made.usual_ = Usual(
+                metrics.set_index(["entity", "metric"]).astype("float64"), flows, frozenset(said["lines"])
+            )
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ContractError(file=path, expected="a localizer that `save` wrote", got=str(error)) from error
+        return made
+
+
+def rows_of(tables: Sequence[pd.DataFrame], truth: pd.DataFrame) -> list[int | None]:
+    """Row of the true cause in each evidence: the last (nobody) without a fault, None where it is no candidate."""
+    found: list[int | None] = []
+    for table, (_, told) in zip(tables, truth.iterrows(), strict=True):
+        if pd.isna(told["entity"]):
+            found.append(len(table) - 1)
+            continue
+        named = told.get("metric")
+        names = [m.strip() for m in named.split(",")] if isinstance(named, str) else []
+        here = table.index.get_level_values("entity") == told["entity"]
+        metrics = table.index.get_level_values("metric")
+        hits = [np.flatnonzero(here & (metrics == name)) for name in [*names, ""]] + [np.flatnonzero(here)] * (
+            not names
+        )
+        found.append(next((int(hit[0]) for hit in hits if len(hit)), None))
+    return found
+
+
+def _softmax(utility: np.ndarray) -> np.ndarray:
+    """Logs of probabilities."""
+    return utility - np.logaddexp.reduce(utility)
+
+
+def _said(terms: pd.Series) -> str:
+    return json.dumps({name: round(float(value), 4) for name, value in terms.items() if abs(value) >= 5e-5})
+
+
+def _table(frame: pd.DataFrame) -> dict:
+    said = frame.to_dict("split")
+    return {"data": said["data"], "index": list(said["index"]), "columns": list(said["columns"])}
