@@ -88,8 +88,8 @@ def alert_episodes(rule: Rule, vector: Vector, times: np.ndarray) -> list[dict]:
     Returns
     -------
     list of dict
-        `rule`, `labels` (Labels, without the alert's name), `pending_since`, `start`, `end` (int64 microseconds; the
-        least int64 = still firing), `value`.
+        `rule`, `labels` (Labels, without the alert's name), `pending_since`, `start`, `end` (microseconds; None = still
+        firing), `value`.
     """
     alerts = alerts_of(rule, vector, len(times))
     hold, keep = (length // pd.Timedelta("1us") for length in (rule.wait, rule.keep_firing_for))
@@ -102,7 +102,7 @@ def alert_episodes(rule: Rule, vector: Vector, times: np.ndarray) -> list[dict]:
                     "labels": labels,
                     "pending_since": int(times[pending]),
                     "start": int(times[start]),
-                    "end": _NAT if end is None else int(times[end]),
+                    "end": None if end is None else int(times[end]),
                     "value": float(values[start]),
                 }
             )
@@ -127,7 +127,7 @@ def firings_table(found: Iterable[dict], entities: Mapping[str, Labels]) -> pd.D
         Entity -> the labels of its series.
     """
     rows = list(found)
-    table = pd.DataFrame(rows, columns=["rule", "labels", "pending_since", "start", "end", "value"])
+    table = pd.DataFrame(rows, columns=["rule", "labels", *_TIMES, "value"], dtype=object)
     # An alert belongs to the entity all of whose labels it has; few alerts differ in their labels.
     owners = {own: _entity(own, entities) for own in set(table["labels"])}
     table["entity"] = table["labels"].map(owners).astype("str")
@@ -136,8 +136,8 @@ def firings_table(found: Iterable[dict], entities: Mapping[str, Labels]) -> pd.D
         table[name] = pd.Series([one.get(name, "") for one in held], index=table.index, dtype="str")
     table["labels"] = pd.Series(held, index=table.index, dtype=object)
     for name in _TIMES:
-        stamps = table[name].to_numpy(dtype=np.int64).view("datetime64[us]")
-        table[name] = pd.DatetimeIndex(stamps, tz="UTC")
+        stamps = np.array([_NAT if one is None else one for one in table[name].tolist()], dtype=np.int64)
+        table[name] = pd.DatetimeIndex(stamps.view("datetime64[us]"), tz="UTC")
     table["rule"], table["value"] = table["rule"].astype("str"), table["value"].astype("float64")
     ordered = table.sort_values(["start", "rule", "entity"], kind="stable", ignore_index=True)
     return ordered[list(COLUMNS)]

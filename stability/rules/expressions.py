@@ -23,7 +23,10 @@ __all__ = [
     "LONGEST",
     "OVER_TIME",
     "check_expression",
+    "guards_of",
+    "metric_of",
     "metrics_of",
+    "operator_of",
     "parse",
     "selectors_of",
     "written",
@@ -174,6 +177,24 @@ def metrics_of(expr: str, *, guarded: bool = True) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
+def guards_of(expr: str) -> list[str]:
+    """Name the metrics of which an expression asks whether they are there: those inside absent(), absent_over_time().
+
+    Parameters
+    ----------
+    expr : str
+        PromQL of the subset.
+
+    Examples
+    --------
+    >>> guards_of("errors_total > 1 or absent(up) or absent_over_time(errors_total[5m])")
+    ['up', 'errors_total']
+    """
+    calls = (node for node in _walk(parse(expr), True) if isinstance(node, promql.Call) and _asks(node))
+    names = (metric_of(node) for call in calls for node in _walk(call, True) if isinstance(node, promql.VectorSelector))
+    return list(dict.fromkeys(name for name in names if name))
+
+
 def metric_of(node: promql.VectorSelector) -> str | None:
     """Name of the metric that a selector selects; None where it is a pattern."""
     if node.name:
@@ -203,10 +224,14 @@ def _children(node: promql.Expr) -> list[promql.Expr]:
 
 def _walk(node: promql.Expr, guarded: bool) -> Iterator[promql.Expr]:
     yield node
-    if not guarded and isinstance(node, promql.Call) and node.func.name.startswith("absent"):
+    if not guarded and isinstance(node, promql.Call) and _asks(node):
         return
     for child in _children(node):
         yield from _walk(child, guarded)
+
+
+def _asks(call: promql.Call) -> bool:
+    return call.func.name in ("absent", "absent_over_time")
 
 
 def _check(node: promql.Expr, depth: int) -> None:

@@ -1,0 +1,189 @@
+"""What a rule file must hold beyond its grammar: labels, runbooks, guards, known metrics, tests that can fail."""
+
+from __future__ import annotations
+
+__all__ = ["FINDINGS", "NEEDED", "SEVERITIES", "check_rules", "require_metrics", "unit_test_files"]
+
+from collections.abc import Collection, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+
+import pandas as pd
+
+from stability.rules.expressions import check_expression, guards_of, metrics_of
+from stability.rules.files import Rule, is_unit_test, read_rules
+from stability.rules.templates import expand, expand_labels
+from stability.rules.unit_tests import read_unit_tests, rules_tested, run_unit_tests
+from stability.schema import ContractError, base_name, metric_registry, nearest
+
+NEEDED = ("failure_mode", "severity", "component")
+SEVERITIES = (
+    "page",
+    "ticket",
+    "critical",
+    "warning",
+    "info",
+)  # the two of the SRE workbook, and Prometheus's usual ones
+RUNBOOK = "runbook"
+FINDINGS = ("file", "line", "rule", "finding")
+TESTS = "tests"  # folder beside rule files that holds their unit tests
+
+
+def check_rules(
+    path: str | PathLike, *, metrics: Collection[str] | None = None, source: str = "data/metrics.yaml"
+) -> pd.DataFrame:
+    """Look at a rule file, or a folder of them: what is wrong, and which unit tests fail.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `read_rules`. Unit tests are files of promtool's form beside it or in `tests/` below.
+    metrics : collection of str, optional
+        The metrics that there are, such as the columns of a dataset; the metric registry's without it.
+    source : str
+        Where they come from, for the findings.
+
+    Returns
+    -------
+    DataFrame
+        A row a finding: `file`, `line`, `rule` (the alert's name), `finding`. Empty where all is well.
+
+    Raises
+    ------
+    ContractError
+        If a file cannot be read as rules at all (see `read_rules`).
+
+    Notes
+    -----
+    Looked at: the subset of expressions; labels `failure_mode`, `severity`, `component`; the annotation `runbook`; a
+    guard by absent() for each metric, in the rule itself or in another one of the folder; names of metrics; texts that
+    can be written out; a unit test that expects the rule to fire; and that every unit test passes.
+    """
+    rules = read_rules(path)
+    rows = [
+        (rule.file, rule.line, rule.alert, finding)
+        for rule in rules
+        for finding in _findings(rule, metrics=metrics, source=source)
+    ]
+    good = [rule for rule in rules if _refused(rule) is None]
+    rows += [(rule.file, rule.line, rule.alert, finding) for rule, finding in _unguarded(good)]
+    rows += _tested(path, rules, {rule.alert for rule in rules} - {rule.alert for rule in good})
+    table = pd.DataFrame(rows, columns=list(FINDINGS)).astype({"line": "int64"})
+    return table.astype({"file": "str", "rule": "str", "finding": "str"})
+
+
+def require_metrics(rules: Sequence[Rule], metrics: Collection[str], source: str = "the telemetry") -> None:
+    """Refuse rules that need a metric which is not there: such a rule never fires, and reads as healthy.
+
+    Parameters
+    ----------
+    rules : sequence of Rule
+    metrics : collection of str
+        The metrics that there are, such as the columns of a panel.
+    source : str
+        Where they come from, for the error.
+
+    Raises
+    ------
+    ContractError
+        With the nearest name, for the first rule and metric that lacks.
+
+    Examples
+    --------
+    >>> require_metrics([Rule("g", "Down", "upp == 0")], ["up"])
+    Traceback (most recent call last):
+    ...
+    stability.schema.ContractError: rule 'Down': expected a metric of the telemetry, got 'upp'. Remedy: did you mean
+    'up'? There are: up.
+    """
+    for rule in rules:
+        for name in metrics_of(rule.expr):
+            if name not in metrics:
+                raise ContractError(
+                    file=f"rule {rule.alert!r}",
+                    expected=f"a metric of {source}",
+                    got=repr(name),
+                    remedy=nearest(name, metrics),
+                )
+
+
+def unit_test_files(path: str | PathLike) -> list[Path]:
+    """List the unit tests of rules: files of promtool's form beside them, and in the folder `tests` there.
+
+    Parameters
+    ----------
+    path : str or path
+        A folder of rule files, or one file: then the tests that name it.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    places = [place for place in (folder, folder / TESTS) if place.is_dir()]
+    found = [file for place in places for file in sorted(place.iterdir()) if file.suffix in (".yaml", ".yml")]
+    tests = [file for file in found if is_unit_test(file)]
+    if path.is_dir():
+        return tests
+    own = path.resolve()
+    return [file for file in tests if any(Path(rule.file).resolve() == own for rule in read_unit_tests(file).rules)]
+
+
+def _refused(rule: Rule) -> str | None:
+    try:
+        check_expression(rule.expr)
+    except ContractError as error:
+        return str(error)
+    return None
+
+
+def _findings(rule: Rule, *, metrics: Collection[str] | None, source: str) -> Iterator[str]:
+    refused = _refused(rule)
+    if refused is not None:
+        yield refused
+    for name in NEEDED:
+        if not rule.labels.get(name):
+            yield f"no label {name!r}"
+    severity = rule.labels.get("severity")
+    if severity and severity not in SEVERITIES:
+        yield f"severity {severity!r} is none of {', '.join(SEVERITIES)}: {nearest(severity, SEVERITIES)}"
+    if not rule.annotations.get(RUNBOOK, "").strip():
+        yield f"no annotation {RUNBOOK!r} that says what to do"
+    yield from _templates(rule)
+    for name in () if refused else metrics_of(rule.expr):
+        known = metric_registry() if metrics is None else metrics
+        if name not in known and not (metrics is None and base_name(name) in known):
+            yield f"{name!r} is no metric of {source}: {nearest(name, known)}"
+
+
+def _templates(rule: Rule) -> Iterator[str]:
+    try:
+        expand_labels(rule.labels, {})
+        for text in rule.annotations.values():
+            expand(text, {}, 0.0)
+    except ContractError as error:
+        yield str(error)
+
+
+def _unguarded(rules: Sequence[Rule]) -> Iterator[tuple[Rule, str]]:
+    """Metrics that rules read and no rule asks whether they are there."""
+    guarded = {name for rule in rules for name in guards_of(rule.expr)}
+    for rule in rules:
+        for name in metrics_of(rule.expr, guarded=False):
+            if name not in guarded:
+                yield rule, f"{name!r} has no guard: nothing fires when it is absent; add a rule with absent({name})"
+
+
+def _tested(path: str | PathLike, rules: Sequence[Rule], refused: Collection[str]) -> Iterator[tuple]:
+    """Unit tests that fail, that cannot be read, and rules that none expects to fire."""
+    fired: set[str] = set()
+    for file in unit_test_files(path):
+        try:
+            fired |= rules_tested(file)
+            results = run_unit_tests(file)
+        except ContractError as error:
+            yield str(file), 0, "", str(error)
+            continue
+        for row in results[~results["passed"]].itertuples():
+            said = f"test {row.test} at {row.eval_time}: expected {row.expected}; got {row.got}"
+            yield row.file, 0, row.what, said
+    for rule in rules:
+        if rule.alert not in fired and rule.alert not in refused:
+            yield rule.file, rule.line, rule.alert, "no unit test expects it to fire"

@@ -1,0 +1,65 @@
+"""What the verbs of rules print."""
+
+from __future__ import annotations
+
+__all__ = ["default_rules", "print_check", "print_export"]
+
+from pathlib import Path
+
+from stability.rules.checks import check_rules, unit_test_files
+from stability.rules.exporting import export
+from stability.rules.files import read_rules
+from stability.rules.unit_tests import run_unit_tests
+from stability.schema import home
+
+
+def default_rules() -> Path:
+    """Folder of the rules that ship."""
+    return home() / "data" / "rules"
+
+
+def print_check(path: Path | None, dataset: str | None) -> int:
+    """Print what is wrong with rules; the exit code, 0 where nothing is.
+
+    Parameters
+    ----------
+    path : Path or None
+        As for `read_rules`; the rules that ship without it.
+    dataset : str or None
+        Whose metrics the rules may use; the metric registry's without it.
+    """
+    path = path or default_rules()
+    metrics, source = None, "data/metrics.yaml"
+    if dataset is not None:
+        from stability import datasets
+
+        metrics, source = list(datasets.load(dataset)["telemetry"].columns), f"the dataset {dataset}"
+    findings = check_rules(path, metrics=metrics, source=source)
+    for row in findings.itertuples():
+        place = f"{row.file}:{row.line}" if row.line else row.file
+        print(f"{place}: {row.rule + ': ' if row.rule else ''}{row.finding}")
+    rules, files = read_rules(path), unit_test_files(path)
+    if len(findings):
+        print(f"{len(findings)} findings in {len(rules)} rules.")
+        return 1
+    expectations = sum(len(run_unit_tests(file)) for file in files)
+    print(f"{len(rules)} rules: nothing is wrong. {expectations} expectations of {len(files)} test files hold.")
+    return 0
+
+
+def print_export(path: Path | None, output: Path) -> None:
+    """Export rules with their unit tests, and print where they are.
+
+    Parameters
+    ----------
+    path : Path or None
+        As for `read_rules`; the rules that ship without it.
+    output : Path
+        Folder; made if need be.
+    """
+    path = path or default_rules()
+    rules = read_rules(path)
+    written = export(rules, output, tests=unit_test_files(path))
+    for file in written:
+        print(file)
+    print(f"{len(rules)} rules. promtool check rules and promtool test rules read them.")
