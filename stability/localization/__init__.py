@@ -1,9 +1,10 @@
 """Where an alarm comes from: evidence of several kinds, a learnt ranker, rules, and three ways not to answer."""
 
 from stability.localization.cases import Case, cases
+from stability.localization.drills import Drill, drills, profile_of, quiet_windows
 from stability.localization.evidence import NOBODY, Usual, evidence, usual_of
 from stability.localization.flows import excess, usual_flows
-from stability.localization.fusion import RuleOdds, fit_temperature, operating_point, pool, symptoms
+from stability.localization.fusion import RuleOdds, calibrate, operating_point, pool, symptoms
 from stability.localization.localizer import ANSWERS, Localizer, rows_of
 from stability.localization.modes import UNKNOWN, ModeNamer, symptom_picture
 from stability.localization.onset import changes
@@ -15,17 +16,21 @@ __all__ = [
     "UNKNOWN",
     "Case",
     "ConditionalLogit",
+    "Drill",
     "Localizer",
     "ModeNamer",
     "RuleOdds",
     "Usual",
+    "calibrate",
     "cases",
     "changes",
+    "drills",
     "evidence",
     "excess",
-    "fit_temperature",
     "operating_point",
     "pool",
+    "profile_of",
+    "quiet_windows",
     "rows_of",
     "symptom_picture",
     "symptoms",

@@ -23,6 +23,7 @@ from stability.schema import ContractError
 
 KINDS = ("change", "topology", "detector", "prediction", "state", "logs", "feedback", "rule", "none")
 NOBODY = ("", "")  # the candidate that stands for: there is no fault
+EPOCH = pd.Timestamp("2000-01-01", tz="UTC")
 CERTAIN = 1e-3  # probabilities are held within [CERTAIN, 1 - CERTAIN]
 
 
@@ -71,7 +72,8 @@ def usual_of(normal: pd.DataFrame | None = None, logs: pd.DataFrame | None = Non
         spread = GAUSS * (normal - level.reindex(normal.index.get_level_values("entity")).to_numpy()).abs()
         # A ratio that is mostly 1 has a median deviation of 0 and moves all the same.
         scale = np.maximum(spread.groupby(level="entity", sort=False).median(), (high - low) / 3.29)
-        metrics = pd.DataFrame({"level": level.T.unstack(), "scale": scale.T.unstack()})  # noqa: PD010.rename_axis(["entity", "metric"])
+        both = {"level": level.T.unstack(), "scale": scale.T.unstack()}  # noqa: PD010
+        metrics = pd.DataFrame(both).rename_axis(["entity", "metric"])
         flows = usual_flows(normal)
     if not len(flows):
         flows = pd.DataFrame(columns=["requests", "used", *_flow_columns()], dtype="float64").rename_axis("entity")
@@ -133,17 +135,29 @@ def _by_candidate(found: pd.DataFrame | None, index: pd.MultiIndex) -> np.ndarra
         return np.zeros(len(index))
     whole = found["z"].groupby(level="entity").max()
     each = found["z"].reindex(index)
-    entities = pd.Series(index.get_level_values("entity").map(whole), index=index, dtype="float64")
-    return np.maximum(each.where(index.get_level_values("metric") != "", entities).fillna(0.0).to_numpy(), 0.0)
+    return np.maximum(np.nan_to_num(np.where(_whole(index), _of_entity(whole, index), each)), 0.0)
+
+
+def _whole(index: pd.MultiIndex) -> np.ndarray:
+    """Which candidates are entities as a whole."""
+    return index.get_level_values("metric") == ""
+
+
+def _of_entity(values: pd.Series, index: pd.MultiIndex) -> np.ndarray:
+    """Values by entity for each candidate, as floats; NaN where there is none."""
+    return values.reindex(index.get_level_values("entity")).to_numpy(dtype="float64", na_value=np.nan)
+
+
+def _seconds(moments: pd.Series) -> pd.Series:
+    """Moments as numbers, so that they can be compared and missing."""
+    return pd.Series((moments - EPOCH) / pd.Timedelta("1s"), index=moments.index, dtype="float64")
 
 
 def _change(z: np.ndarray, found: pd.DataFrame, index: pd.MultiIndex) -> Mapping[str, np.ndarray]:
-    clear = found[found["z"] >= CHANGED]
-    first = clear["onset"].groupby(level="entity").min()
-    moments = pd.Series(index.get_level_values("entity").map(first), index=index)
-    own = clear["onset"].reindex(index)
-    moments = own.where(index.get_level_values("metric") != "", moments)
-    return {"z": np.log1p(z), "rank": rank_share(z), "first": (1.0 / moments.rank(method="min")).fillna(0.0).to_numpy()}
+    onset = _seconds(found.loc[found["z"] >= CHANGED, "onset"])
+    moments = np.where(_whole(index), _of_entity(onset.groupby(level="entity").min(), index), onset.reindex(index))
+    order = pd.Series(moments).rank(method="min").to_numpy()
+    return {"z": np.log1p(z), "rank": rank_share(z), "first": np.nan_to_num(1.0 / order)}
 
 
 def _flows(case: Case, usual: Usual) -> tuple[Excess | None, Excess | None]:
@@ -191,15 +205,14 @@ def _detector(case: Case, index: pd.MultiIndex) -> Mapping[str, np.ndarray] | No
         own = shares["share"].groupby(level="metric").max()
         each = index.get_level_values("metric").map(own).to_numpy(dtype=float)
         here = index.get_level_values("entity") == case.entity
-        whole = index.get_level_values("metric") == ""
-        found["share"] = np.where(here, np.where(whole, 1.0, np.nan_to_num(each)), 0.0)
+        found["share"] = np.where(here, np.where(_whole(index), 1.0, np.nan_to_num(each)), 0.0)
     if scores is not None:
         own = scores.max(axis=1).groupby(level="entity")
         middle, top = own.median(), own.max()
         spread = (scores.max(axis=1) - middle.reindex(scores.index.get_level_values("entity")).to_numpy()).abs()
         scale = np.maximum(GAUSS * spread.groupby(level="entity").median(), 1e-9)
         z = ((top - middle) / scale).clip(0.0, 100.0)
-        found["score"] = np.log1p(np.nan_to_num(index.get_level_values("entity").map(z).to_numpy(dtype=float)))
+        found["score"] = np.log1p(np.nan_to_num(_of_entity(z, index)))
     return found or None
 
 
@@ -208,17 +221,15 @@ def _prediction(case: Case, index: pd.MultiIndex) -> Mapping[str, np.ndarray] | 
     if table is None:
         return None
     p = table["probability"].groupby(level="entity").max().clip(CERTAIN, 1 - CERTAIN)
-    each = index.get_level_values("entity").map(np.log(p / (1 - p))).to_numpy(dtype=float)
+    each = _of_entity(np.log(p / (1 - p)), index)
     return {"logit": np.nan_to_num(each - np.nanmean(each)) if np.isfinite(each).any() else np.zeros(len(index))}
 
 
 def _counted(table: pd.DataFrame, index: pd.MultiIndex, name: str | None = None) -> np.ndarray:
     """Rows of each candidate: of its entity, and of its metric where the table has a column for that."""
-    whole = table.groupby("entity").size()
-    counts = index.get_level_values("entity").map(whole).to_numpy(dtype=float)
+    counts = _of_entity(table.groupby("entity").size(), index)
     if name is not None:
-        each = table.groupby(["entity", name]).size().reindex(index).to_numpy(dtype=float)
-        counts = np.where(index.get_level_values("metric") == "", counts, each)
+        counts = np.where(_whole(index), counts, table.groupby(["entity", name]).size().reindex(index))
     return np.nan_to_num(counts)
 
 
@@ -226,14 +237,11 @@ def _state(case: Case, index: pd.MultiIndex, onset: pd.Timestamp) -> Mapping[str
     table = case.get("states")
     if table is None:
         return None
-    before = table[table["timestamp"] <= onset]
-    last = before.groupby("entity")["timestamp"].max()
-    if (index.get_level_values("metric") != "").any():
-        each = before.groupby(["entity", "name"])["timestamp"].max().reindex(index)
-    else:
-        each = pd.Series(index.get_level_values("entity").map(last), index=index)
-    recent = 1.0 / each.rank(ascending=False, method="min")
-    return {"changes": np.log1p(_counted(table, index, "name")), "recent": recent.fillna(0.0).to_numpy()}
+    before = table[table["timestamp"] <= onset].assign(second=lambda own: _seconds(own["timestamp"]))
+    last = before.groupby("entity")["second"].max()
+    each = before.groupby(["entity", "name"])["second"].max().reindex(index)
+    order = pd.Series(np.where(_whole(index), _of_entity(last, index), each)).rank(ascending=False, method="min")
+    return {"changes": np.log1p(_counted(table, index, "name")), "recent": np.nan_to_num(1.0 / order.to_numpy())}
 
 
 def _logs(case: Case, index: pd.MultiIndex, onset: pd.Timestamp, usual: frozenset[str]) -> Mapping | None:

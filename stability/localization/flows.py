@@ -1,8 +1,8 @@
 r"""What a node's trouble adds to those who call it: seconds of waiting, failed requests, and whose own they are.
 
 A caller waits for those it calls, so a slow node makes its callers slow, and their callers. Deviations alone cannot
-tell the root from those who suffer; sums can. With :math:`n` the requests of a node and :math:`r` its seconds (or failures)
-per request, inside of the alarm's stretch against outside of it, the node's excess is
+tell the root from those who suffer; sums can. With :math:`n` the requests of a node and :math:`r` its seconds (or
+failures) per request, inside of the alarm's stretch against outside of it, the node's excess is
 
 .. math:: R_i = n_i \, (r_i^{in} - r_i^{out}), \qquad own_i = R_i - \sum_j \beta_{ij} R_j
 
@@ -211,7 +211,7 @@ def _noise(flow, per, n_in, n_out, r_out, inside, nodes) -> np.ndarray:
     return n_in * np.maximum(known, FLOOR * level) * error + 1e-9
 
 
-def _own(total, noise, entities, topology, usual: pd.DataFrame, requests) -> tuple[np.ndarray, np.ndarray]:
+def _own(total, noise, entities, topology, requests) -> tuple[np.ndarray, np.ndarray]:
     """Each node's excess without that of those it calls, as far as theirs is more than noise."""
     place = {entity: i for i, entity in enumerate(entities)}
     sure = total * np.clip(1 - (noise / np.maximum(np.abs(total), 1e-12)) ** 2, 0.0, 1.0)

@@ -1,27 +1,29 @@
 r"""Rules and the learnt ranker become one probability; and the three ways not to answer.
 
 The default is a log-opinion pool: for each candidate the log-probability of the ranker plus half of the rules' weight
-of evidence, softmaxed over the case. It adds, so it explains itself. Rules' weights are log-odds, learnt with smoothing,
+of evidence, softmaxed over the case. It adds, so it explains itself. Rules' weights are log-odds, smoothed,
 
 .. math:: \ln\frac{P(hit \mid cause)}{P(hit \mid other)} \quad\text{or}\quad
     \ln\frac{P(no\ hit \mid cause)}{P(no\ hit \mid other)}
 
-A temperature, fitted on cases that the ranker had not seen, sets the probabilities right without changing an order.
-Stacking (rules as columns of the ranker) needs many labelled incidents: with 16 it loses to the pool.
+The weight may be learnt, and a temperature sets the probabilities right without changing an order, on cases that
+neither ranker nor rules had seen. Stacking (rules as columns of the ranker) needs many labelled incidents: with 16 it
+loses to the pool.
 """
 
 from __future__ import annotations
 
-__all__ = ["RuleOdds", "fit_temperature", "operating_point", "pool", "symptoms"]
+__all__ = ["RuleOdds", "calibrate", "operating_point", "pool", "symptoms"]
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from stability.schema import ContractError
 
+WEIGHTS = (0.5, 0.25, 0.125, 0.0, 1.0)  # that are tried where the weight is learnt, the default first
 WEIGHT = 0.5  # of rules' evidence in the pool: rules see the same symptoms twice
 SMOOTHING = 1.0  # hits and misses that every rule is given for nothing
 COOLEST, HOTTEST = 0.2, 10.0  # of a temperature
@@ -162,36 +164,44 @@ def pool(ranker: pd.DataFrame, rules: pd.DataFrame, weight: float = WEIGHT, temp
     return both.T.groupby(level=0, sort=False).sum().T / temperature
 
 
-def fit_temperature(utilities: Sequence[np.ndarray], chosen: Sequence[int]) -> float:
-    """Find the temperature at which cases that the ranker had not seen surprise least.
+def calibrate(utilities: Sequence[np.ndarray], chosen: Sequence[int]) -> tuple[float, float]:
+    """Find the temperature, and what nobody is given, at which cases that were not learnt from surprise least.
 
     Parameters
     ----------
     utilities : sequence of array of float64, shape (candidates,)
-        Sums of log-odds, at temperature 1.
+        Sums of log-odds, at temperature 1; the last is nobody's.
     chosen : sequence of int
         Row of the true cause in each.
 
     Returns
     -------
-    float
-        From 0.2 to 10.
+    temperature, given : float
+        The temperature from 0.2 to 10; what nobody is given before it divides. 0 where no case is without a fault.
 
     Examples
     --------
-    >>> sure = [np.array([4.0, 0.0])] * 4
-    >>> round(fit_temperature(sure, [0, 0, 0, 1]), 2)  # right in 3 of 4: 4 / T = ln 3
-    3.64
+    >>> sure = [np.array([4.0, 0.0, -50.0])] * 4
+    >>> [round(x, 2) for x in calibrate(sure, [0, 0, 0, 1])]  # right in 3 of 4: 4 / T = ln 3
+    [3.64, 0.0]
     """
     if not len(utilities):
         raise ContractError(column="cases", expected="one case or more", got="none")
+    free = any(row == len(u) - 1 for u, row in zip(utilities, chosen, strict=True))
+    best = [max(u[:-1]) - u[-1] for u in utilities]
 
-    def surprise(log_t: float) -> float:
-        t = np.exp(log_t)
-        return sum(np.logaddexp.reduce(u / t) - u[row] / t for u, row in zip(utilities, chosen, strict=True))
+    def surprise(x: np.ndarray) -> float:
+        t, given = np.exp(x[0]), x[1] if free else 0.0
+        total = 0.0
+        for u, row in zip(utilities, chosen, strict=True):
+            own = u / t
+            own[-1] += given / t
+            total += np.logaddexp.reduce(own) - own[row]
+        return total
 
-    solved = minimize_scalar(surprise, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded")
-    return float(np.exp(solved.x))
+    limits = [(np.log(COOLEST), np.log(HOTTEST)), (min(-1.0, *best), max(1.0, *best))]
+    solved = minimize(surprise, np.zeros(2), bounds=limits, method="L-BFGS-B")
+    return float(np.exp(solved.x[0])), float(solved.x[1]) if free else 0.0
 
 
 def operating_point(nobody: np.ndarray, specificity: float) -> float:

@@ -1,4 +1,4 @@
-"""From an alarm to its causes: ranked, with a probability and the evidence in terms that add, or with a reason not to."""
+"""From an alarm to its causes, with probabilities and evidence in terms that add, or to a reason not to name one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from stability.localization.cases import Case
 from stability.localization.evidence import Usual, evidence, usual_of
-from stability.localization.fusion import WEIGHT, RuleOdds, fit_temperature, operating_point, pool, symptoms
+from stability.localization.fusion import WEIGHT, WEIGHTS, RuleOdds, calibrate, operating_point, pool, symptoms
 from stability.localization.modes import UNKNOWN, ModeNamer, symptom_picture
 from stability.localization.ranker import ConditionalLogit
 from stability.schema import ContractError, validate
@@ -24,11 +24,14 @@ ANSWERS = ("cause", "no fault", "unknown mode", "not observable with these data"
 SPECIFICITY = 0.95
 VISIBLE = 1.0  # of log standard errors: an alarm whose case shows less than this anywhere cannot be located
 FORMAT = 1
+FITTED = ("weight_", "temperature_", "given_", "threshold_")
 # What is known before any case. A candidate is not less likely for having changed more, or for more own trouble.
 SIGNS = {
     **dict.fromkeys(("change.z", "change.rank", "change.first", "topology.own", "topology.share"), 1),
     **dict.fromkeys(("topology.sure", "topology.rank", "detector.share", "detector.score", "prediction.logit"), 1),
-    **dict.fromkeys(("logs.new", "feedback.messages", "topology.felt", "topology.reach", "none.calm"), 1),
+    **dict.fromkeys(
+        ("logs.new", "feedback.messages", "topology.felt", "topology.reach", "topology.other", "none.calm"), 1
+    ),
     **dict.fromkeys(("topology.view", "topology.new", "topology.explained"), -1),
 }
 
@@ -42,8 +45,8 @@ class Localizer:
         As in `evidence.evidence`.
     penalty : float
         Of the ranker.
-    weight : float
-        Of the rules in the pool.
+    weight : float, optional
+        Of the rules in the pool; without it, it is learnt on groups that were left out, or 0.5 where there are few.
     specificity : float in (0, 1)
         Share of normal windows in which the answer is to be: no fault.
     without : sequence of str
@@ -54,7 +57,8 @@ class Localizer:
     ranker_ : ConditionalLogit
     rules_ : RuleOdds
     modes_ : ModeNamer
-    temperature_, threshold_ : float
+    weight_, temperature_, given_, threshold_ : float
+        Of the rules; by which log-odds are divided; added to nobody's; of nobody's probability, for no fault.
     usual_ : Usual
     """
 
@@ -63,7 +67,7 @@ class Localizer:
         *,
         views: str | None = None,
         penalty: float = 1.0,
-        weight: float = WEIGHT,
+        weight: float | None = None,
         specificity: float = SPECIFICITY,
         without: Sequence[str] = (),
     ):
@@ -78,6 +82,7 @@ class Localizer:
         normal: pd.DataFrame | None = None,
         logs: pd.DataFrame | None = None,
         weights: Mapping[str, float] | None = None,
+        collected: Mapping[str, pd.DataFrame] | None = None,
     ) -> Localizer:
         """Learn from cases whose cause is known, and from windows in which nothing was wrong.
 
@@ -94,13 +99,16 @@ class Localizer:
             Log lines of normal time.
         weights : mapping of alarm_id to float, optional
             Of cases in the ranker.
+        collected : mapping of alarm_id to DataFrame, optional
+            Evidence that `evidence` has collected from the same normal time and with the same views, for ablations.
 
         Returns
         -------
         Localizer
         """
         self.usual_ = usual_of(normal, logs)
-        tables = [self.evidence(case) for case in cases]
+        there = collected or {}
+        tables = [self._kept(there[c.alarm_id]) if c.alarm_id in there else self.evidence(c) for c in cases]
         told = truth.reindex([case.alarm_id for case in cases])
         rows = rows_of(tables, told)
         kept = [i for i, row in enumerate(rows) if row is not None]
@@ -110,29 +118,28 @@ class Localizer:
         told = told.iloc[kept]
         group = told["group"] if "group" in told else told["entity"].fillna("")
         each = None if weights is None else np.array([weights.get(case.alarm_id, 1.0) for case in cases])
-        self.temperature_, out = 1.0, {}
-        for name in group.unique() if group.nunique() > 2 else ():
-            inside = (group != name).to_numpy()
-            self._learn(tables, rows, each, inside)
-            out |= {i: self._utility(tables[i]) for i in np.flatnonzero(~inside)}
-        self._learn(tables, rows, each, np.ones(len(tables), dtype=bool))
-        if not out:  # too few groups to leave one out
-            out = {i: self._utility(table) for i, table in enumerate(tables)}
-        self.temperature_ = fit_temperature(list(out.values()), [rows[i] for i in out])
-        quiet = [i for i in out if rows[i] == len(tables[i]) - 1]
-        nobody = np.array([np.exp(_softmax(out[i] / self.temperature_)[-1]) for i in quiet])
-        self.threshold_ = operating_point(nobody, self.specificity) if len(quiet) else 1.0
-        known = (
-            [i for i in range(len(cases)) if isinstance(told["failure_mode"].iloc[i], str)]
-            if "failure_mode" in told
-            else []
-        )
+        out = self._left_out(tables, rows, each, group.to_numpy())
+        self._learn(tables, rows, each, np.arange(len(tables)))
+        seen = {i: self._parts(table) for i, table in enumerate(tables)} if out is None else out
+        self._calibrate(seen, rows, learnt=out is not None)
+        named = told.get("failure_mode", pd.Series(np.nan, index=told.index))
+        known = [i for i, mode in enumerate(named) if isinstance(mode, str)]
         pictures = [symptom_picture(cases[i], told["entity"].iloc[i], self.usual_.metrics) for i in known]
-        self.modes_ = ModeNamer().fit(pictures, [told["failure_mode"].iloc[i] for i in known])
+        self.modes_ = ModeNamer().fit(pictures, [named.iloc[i] for i in known])
         return self
 
-    def _learn(self, tables, rows, each, inside: np.ndarray) -> None:
-        chosen = np.flatnonzero(inside)
+    def _left_out(self, tables, rows, each, group: np.ndarray) -> dict | None:
+        """What a ranker and rules that had not seen a case's group say of it; None with too few groups."""
+        names = pd.unique(group)
+        if len(names) <= 2:
+            return None
+        out = {}
+        for name in names:
+            self._learn(tables, rows, each, np.flatnonzero(group != name))
+            out |= {int(i): self._parts(tables[i]) for i in np.flatnonzero(group == name)}
+        return out
+
+    def _learn(self, tables, rows, each, chosen: np.ndarray) -> None:
         own = [tables[i] for i in chosen]
         self.ranker_ = ConditionalLogit(self.penalty, SIGNS).fit(
             [table.loc[:, ~table.columns.str.startswith("rule.")] for table in own],
@@ -142,25 +149,47 @@ class Localizer:
         real = [i for i in chosen if rows[i] < len(tables[i]) - 1]  # rules speak of candidates, not of nobody
         self.rules_ = RuleOdds().fit([symptoms(tables[i].iloc[:-1]) for i in real], [rows[i] for i in real])
 
+    def _calibrate(self, parts: Mapping[int, tuple[np.ndarray, np.ndarray]], rows, learnt: bool) -> None:
+        """Choose the weight of the rules, the temperature, what nobody is given, and the operating point."""
+        chosen, best, quiet = [rows[i] for i in parts], np.inf, []
+        fixed = WEIGHT if self.weight is None else self.weight
+        for weight in WEIGHTS if self.weight is None and learnt else (fixed,):
+            utilities = [ranker + weight * rules for ranker, rules in parts.values()]
+            temperature, given = calibrate(utilities, chosen)
+            logs = [_softmax(_given(u, given) / temperature) for u in utilities]
+            surprise = -sum(one[row] for one, row in zip(logs, chosen, strict=True))
+            if surprise < best:
+                best, self.weight_, self.temperature_, self.given_ = surprise, weight, temperature, given
+                quiet = [np.exp(one[-1]) for one, row in zip(logs, chosen, strict=True) if row == len(one) - 1]
+        self.threshold_ = operating_point(np.array(quiet), self.specificity) if quiet else 1.0
+
+    def _parts(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """What the ranker and what the rules say of each candidate."""
+        ranker = self.ranker_.contributions(table).sum(axis=1).to_numpy()
+        if "rule" in self.without:
+            return ranker, np.zeros(len(ranker))
+        rules = self.rules_.contributions(symptoms(table)).sum(axis=1).to_numpy()
+        return ranker, np.append(rules[:-1], 0.0)
+
     def evidence(self, case: Case) -> pd.DataFrame:
         """Evidence of one case, without the kinds that are left out."""
-        table = evidence(case, self.usual_, self.views)
-        known = table.attrs["known"]
+        return self._kept(evidence(case, self.usual_, self.views))
+
+    def _kept(self, table: pd.DataFrame) -> pd.DataFrame:
         kept = table.loc[:, [name for name in table if name.split(".", 1)[0] not in self.without]]
-        kept.attrs["known"] = tuple(kind for kind in known if kind not in self.without)
+        kept.attrs["known"] = tuple(kind for kind in table.attrs.get("known", ()) if kind not in self.without)
         return kept
 
     def terms(self, table: pd.DataFrame) -> pd.DataFrame:
         """Additive log-odds of each candidate by `<kind>.<name>`; their sums, softmaxed, are the probabilities."""
         learnt = self.ranker_.contributions(table)
-        if self.weight == 0 or "rule" in self.without:
+        if "none.always" in learnt:
+            learnt.iloc[-1, learnt.columns.get_loc("none.always")] += self.given_
+        if self.weight_ == 0 or "rule" in self.without:
             return learnt / self.temperature_
         rules = self.rules_.contributions(symptoms(table))
         rules.iloc[-1] = 0.0
-        return pool(learnt, rules, self.weight, self.temperature_)
-
-    def _utility(self, table: pd.DataFrame) -> np.ndarray:
-        return self.terms(table).sum(axis=1).to_numpy()
+        return pool(learnt, rules, self.weight_, self.temperature_)
 
     def locate(self, cases: Sequence[Case], first: int | None = None) -> pd.DataFrame:
         """Rank the candidates of each case.
@@ -219,8 +248,7 @@ class Localizer:
             "ranker": self.ranker_.to_dict(),
             "rules": self.rules_.to_dict(),
             "modes": self.modes_.to_dict(),
-            "temperature": self.temperature_,
-            "threshold": self.threshold_,
+            "fitted": {n: getattr(self, n) for n in FITTED},
             "metrics": [
                 [*key, *row]
                 for key, row in zip(self.usual_.metrics.index, self.usual_.metrics.to_numpy().tolist(), strict=True)
@@ -241,7 +269,8 @@ class Localizer:
             made = cls(**said["settings"])
             made.ranker_ = ConditionalLogit.from_dict(said["ranker"])
             made.rules_, made.modes_ = RuleOdds.from_dict(said["rules"]), ModeNamer.from_dict(said["modes"])
-            made.temperature_, made.threshold_ = float(said["temperature"]), float(said["threshold"])
+            for name in FITTED:
+                setattr(made, name, float(said["fitted"][name]))
             metrics = pd.DataFrame(said["metrics"], columns=["entity", "metric", "level", "scale"])
             flows = pd.DataFrame(**said["flows"], dtype="float64").rename_axis("entity")
             made.usual_ = Usual(
@@ -268,6 +297,10 @@ def rows_of(tables: Sequence[pd.DataFrame], truth: pd.DataFrame) -> list[int | N
         )
         found.append(next((int(hit[0]) for hit in hits if len(hit)), None))
     return found
+
+
+def _given(utility: np.ndarray, given: float) -> np.ndarray:
+    return np.append(utility[:-1], utility[-1] + given)
 
 
 def _softmax(utility: np.ndarray) -> np.ndarray:

@@ -123,6 +123,9 @@ def topology_features(
     found["explained"], found["felt"] = _neighbours(case, nodes, z)
     if main is not None:
         found |= _from_excess(case, main, other, index, views)
+        place = {entity: i for i, entity in enumerate(main.entities)}
+        each = [main.called[place[node]] if node in place else 0.0 for node in nodes]
+        found["explained"] = np.log1p(np.maximum(each, 0.0))  # of the flow that the alarm is about, and of no other
         found["rank"] = rank_share(found["own"] * (found["view"] == 0))
     for name in found.keys() - {"view"}:  # another view says what its thing says
         found[name] = np.where(found["view"] > 0, 0.0, found[name])
