@@ -10,19 +10,21 @@ __all__ = ["KINDS", "NOBODY", "Usual", "evidence", "usual_of"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from stability.localization.cases import Case
 from stability.localization.flows import FLOWS, Excess, excess, usual_flows
-from stability.localization.onset import CHANGED, GAUSS, changes, rank_share
+from stability.localization.onset import CHANGED, GAUSS, Grid, Moved, grid_of, moved_of, rank_share
 from stability.localization.surroundings import topology_features, views_of
 from stability.records.templates import MASKS
 from stability.schema import ContractError
 
 KINDS = ("change", "topology", "detector", "prediction", "state", "logs", "feedback", "rule", "none")
 NOBODY = ("", "")  # the candidate that stands for: there is no fault
+NOBODY_INDEX = pd.MultiIndex.from_tuples([NOBODY], names=["entity", "metric"])
 EPOCH = pd.Timestamp("2000-01-01", tz="UTC")
 CERTAIN = 1e-3  # probabilities are held within [CERTAIN, 1 - CERTAIN]
 
@@ -33,17 +35,29 @@ class Usual:
 
     Parameters
     ----------
-    metrics : DataFrame, index (entity, metric)
-        `level`, `scale`.
+    level, scale : DataFrame, index entity, columns metrics
+        Of each series' rows.
     flows : DataFrame, index entity
         As `flows.usual_flows` makes it.
     lines : frozenset of str
         Log lines without their numbers.
     """
 
-    metrics: pd.DataFrame
+    level: pd.DataFrame
+    scale: pd.DataFrame
     flows: pd.DataFrame
     lines: frozenset[str] = frozenset()
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """The same as `onset.changes` takes it: index (entity, metric), columns `level` and `scale`."""
+        both = {"level": self.level.T.unstack(), "scale": self.scale.T.unstack()}  # noqa: PD010
+        return pd.DataFrame(both).rename_axis(["entity", "metric"])
+
+    def block(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Level and scale of the series of a grid, shape (entities, metrics); NaN where not known."""
+        own = [frame.reindex(index=grid.entities, columns=grid.metrics) for frame in (self.level, self.scale)]
+        return own[0].to_numpy(dtype="float64"), own[1].to_numpy(dtype="float64")
 
 
 def usual_of(normal: pd.DataFrame | None = None, logs: pd.DataFrame | None = None) -> Usual:
@@ -60,11 +74,9 @@ def usual_of(normal: pd.DataFrame | None = None, logs: pd.DataFrame | None = Non
     -------
     Usual
     """
-    index = pd.MultiIndex.from_arrays([[], []], names=["entity", "metric"])
-    metrics, flows = (
-        pd.DataFrame(columns=["level", "scale"], index=index, dtype="float64"),
-        pd.DataFrame(dtype="float64"),
-    )
+    nothing = pd.DataFrame(index=pd.Index([], name="entity"), dtype="float64")
+    level, scale = nothing, nothing
+    flows = nothing.reindex(columns=["requests", "used", *_flow_columns()])
     if normal is not None and len(normal):
         own = normal.groupby(level="entity", sort=False)
         level = own.median()
@@ -72,12 +84,8 @@ def usual_of(normal: pd.DataFrame | None = None, logs: pd.DataFrame | None = Non
         spread = GAUSS * (normal - level.reindex(normal.index.get_level_values("entity")).to_numpy()).abs()
         # A ratio that is mostly 1 has a median deviation of 0 and moves all the same.
         scale = np.maximum(spread.groupby(level="entity", sort=False).median(), (high - low) / 3.29)
-        both = {"level": level.T.unstack(), "scale": scale.T.unstack()}  # noqa: PD010
-        metrics = pd.DataFrame(both).rename_axis(["entity", "metric"])
         flows = usual_flows(normal)
-    if not len(flows):
-        flows = pd.DataFrame(columns=["requests", "used", *_flow_columns()], dtype="float64").rename_axis("entity")
-    return Usual(metrics, flows, frozenset() if logs is None else frozenset(_masked(logs["message"])))
+    return Usual(level, scale, flows, frozenset() if logs is None else frozenset(_masked(logs["message"])))
 
 
 def _flow_columns() -> list[str]:
@@ -105,12 +113,12 @@ def evidence(case: Case, usual: Usual, views: str | None = None) -> pd.DataFrame
     if not len(case.candidates):
         raise ContractError(column="candidates", expected="a candidate or more", got=f"none for {case.alarm_id}")
     index = case.candidates
-    found = changes(case.telemetry, usual.metrics) if len(case.telemetry) else None
-    z = _by_candidate(found, index)
-    main, other = _flows(case, usual)
-    onset = _alarm_onset(case, found, main)
+    seen = _seen(case, usual)
+    main, other = _flows(case, usual, seen)
+    onset = _alarm_onset(case, seen, main)
+    z = np.zeros(len(index)) if seen is None else seen.largest
     parts = {
-        "change": None if found is None else _change(z, found, index),
+        "change": None if seen is None else _change(seen),
         "topology": topology_features(case, z, main, other, views_of(index, case.topology, views)),
         "detector": _detector(case, index),
         "prediction": _prediction(case, index),
@@ -120,22 +128,42 @@ def evidence(case: Case, usual: Usual, views: str | None = None) -> pd.DataFrame
         "rule": _rules(case, index),
     }
     columns = {f"{kind}.{name}": own for kind, part in parts.items() if part for name, own in part.items()}
-    frame = pd.DataFrame(columns, index=index, dtype="float64").fillna(0.0)
-    nobody = pd.DataFrame(0.0, index=pd.MultiIndex.from_tuples([NOBODY], names=index.names), columns=frame.columns)
-    frame = pd.concat([frame, nobody])
-    frame["none.always"], frame["none.calm"] = 0.0, 0.0
-    frame.loc[NOBODY, ["none.always", "none.calm"]] = 1.0, -_loudness(case, found, main)
+    columns |= {"none.always": np.zeros(len(index)), "none.calm": np.zeros(len(index))}
+    values = np.zeros((len(index) + 1, len(columns)))
+    values[:-1] = np.nan_to_num(np.column_stack(list(columns.values())))
+    values[-1, -2:] = 1.0, -_loudness(case, seen, main)
+    frame = pd.DataFrame(values, index=index.append(NOBODY_INDEX), columns=list(columns))
     frame.attrs["known"] = tuple(kind for kind, part in parts.items() if part)
     return frame
 
 
-def _by_candidate(found: pd.DataFrame | None, index: pd.MultiIndex) -> np.ndarray:
-    """Largest change of each candidate, in standard errors; 0 where none is known."""
-    if found is None:
-        return np.zeros(len(index))
-    whole = found["z"].groupby(level="entity").max()
-    each = found["z"].reindex(index)
-    return np.maximum(np.nan_to_num(np.where(_whole(index), _of_entity(whole, index), each)), 0.0)
+class _Seen(NamedTuple):
+    """What moved: the grid, its changes, and each candidate's place in them (-1: it is not there, or is a whole)."""
+
+    grid: Grid
+    moved: Moved
+    entity: np.ndarray
+    metric: np.ndarray
+    largest: np.ndarray
+
+
+def _seen(case: Case, usual: Usual) -> _Seen | None:
+    if not len(case.telemetry):
+        return None
+    grid = grid_of(case.telemetry)
+    moved = moved_of(grid, *usual.block(grid))
+    entity = grid.entities.get_indexer(case.candidates.get_level_values("entity"))
+    place = grid.metrics.get_indexer(case.candidates.get_level_values("metric"))
+    known = np.nan_to_num(np.maximum(moved.z, 0.0))
+    return _Seen(grid, moved, entity, place, _placed(known, known.max(axis=1), entity, place, case.candidates))
+
+
+def _placed(
+    each: np.ndarray, whole: np.ndarray, entity: np.ndarray, place: np.ndarray, index: pd.MultiIndex
+) -> np.ndarray:
+    """Values of each candidate, its metric's or its entity's; 0 where there is no telemetry of it."""
+    own = np.where(_whole(index), whole[entity], np.where(place >= 0, each[entity, place], 0.0))
+    return np.where(entity >= 0, own, 0.0)
 
 
 def _whole(index: pd.MultiIndex) -> np.ndarray:
@@ -153,49 +181,58 @@ def _seconds(moments: pd.Series) -> pd.Series:
     return pd.Series((moments - EPOCH) / pd.Timedelta("1s"), index=moments.index, dtype="float64")
 
 
-def _change(z: np.ndarray, found: pd.DataFrame, index: pd.MultiIndex) -> Mapping[str, np.ndarray]:
-    onset = _seconds(found.loc[found["z"] >= CHANGED, "onset"])
-    moments = np.where(_whole(index), _of_entity(onset.groupby(level="entity").min(), index), onset.reindex(index))
-    order = pd.Series(moments).rank(method="min").to_numpy()
-    return {"z": np.log1p(z), "rank": rank_share(z), "first": np.nan_to_num(1.0 / order)}
+def _change(seen: _Seen) -> Mapping[str, np.ndarray]:
+    z = np.where(np.isnan(seen.moved.z), -np.inf, seen.moved.z)
+    late = len(seen.grid.stamps) + 1
+    first = np.where(z >= CHANGED, seen.moved.first, late)
+    own = np.where(seen.metric >= 0, first[seen.entity, seen.metric], first.min(axis=1)[seen.entity])
+    own = np.where(seen.entity >= 0, own, late)
+    order = pd.Series(own).rank(method="min").to_numpy()
+    return {
+        "z": np.log1p(seen.largest),
+        "rank": rank_share(seen.largest),
+        "first": np.where(own < late, 1.0 / order, 0.0),
+    }
 
 
-def _flows(case: Case, usual: Usual) -> tuple[Excess | None, Excess | None]:
+def _flows(case: Case, usual: Usual, seen: _Seen | None) -> tuple[Excess | None, Excess | None]:
     """The excess of the flow that the alarm names, and of the other one in the same stretch."""
     named = [FLOWS[name] for name in case.metrics if name in FLOWS]
-    if not named:
+    if not named or seen is None:
         return None, None
-    main = excess(case.telemetry, named[0], case.entity, case.topology, usual.flows)
-    rest = [flow for flow in FLOWS.values() if flow != named[0]]
+    main = excess(seen.grid, named[0], case.entity, case.topology, usual.flows)
     if main is None:
         return None, None
-    other = excess(case.telemetry, rest[0], case.entity, case.topology, usual.flows, stretch=main.stretch)
-    return main, other
+    rest = next(flow for flow in FLOWS.values() if flow != named[0])
+    return main, excess(seen.grid, rest, case.entity, case.topology, usual.flows, stretch=main.stretch)
 
 
-def _alarm_onset(case: Case, found: pd.DataFrame | None, main: Excess | None) -> pd.Timestamp:
-    """When the alarm's own metric changed, or the whole history where that is not known."""
-    stamps = case.telemetry.index.get_level_values("timestamp")
+def _alarmed(case: Case, seen: _Seen) -> tuple[float, int] | None:
+    """Largest change of the alarm's own metric, and its first row; of any metric where the alarm names none."""
+    if case.entity not in seen.grid.entities:
+        return None
+    i = seen.grid.entities.get_loc(case.entity)
+    named = [seen.grid.metrics.get_loc(name) for name in case.metrics if name in seen.grid.metrics]
+    own = np.where(np.isnan(seen.moved.z[i]), -np.inf, seen.moved.z[i])
+    j = max(named, key=lambda k: own[k]) if named and np.isfinite(own[named]).any() else int(own.argmax())
+    return (float(own[j]), int(seen.moved.first[i, j])) if np.isfinite(own[j]) else None
+
+
+def _alarm_onset(case: Case, seen: _Seen | None, main: Excess | None) -> pd.Timestamp:
+    """When the alarm's own metric changed; the moment of the alarm where that is not known."""
     if main is not None:
-        return stamps.unique().sort_values()[main.stretch[0]]
-    own = found[found.index.isin([case.entity], "entity")] if found is not None else None
-    if own is None or own["z"].isna().all():
-        return case.at
-    named = own[own.index.isin(case.metrics, "metric")]
-    return (named if named["z"].notna().any() else own)["onset"].loc[lambda s: s.notna()].min()
+        return seen.grid.stamps[main.stretch[0]]
+    found = None if seen is None else _alarmed(case, seen)
+    return case.at if found is None else seen.grid.stamps[found[1]]
 
 
-def _loudness(case: Case, found: pd.DataFrame | None, main: Excess | None) -> float:
+def _loudness(case: Case, seen: _Seen | None, main: Excess | None) -> float:
     """How far the alarm's own metric is from calm, as log of standard errors."""
     if main is not None and case.entity in main.entities:
         i = main.entities.get_loc(case.entity)
         return float(np.log1p(max(main.total[i] / main.noise[i], 0.0)))
-    if found is None:
-        return 0.0
-    own = found[found.index.isin([case.entity], "entity")]
-    named = own[own.index.isin(case.metrics, "metric")]
-    z = (named if len(named) else own)["z"].max()
-    return float(np.log1p(max(z, 0.0))) if np.isfinite(z) else 0.0
+    found = None if seen is None else _alarmed(case, seen)
+    return 0.0 if found is None else float(np.log1p(max(found[0], 0.0)))
 
 
 def _detector(case: Case, index: pd.MultiIndex) -> Mapping[str, np.ndarray] | None:

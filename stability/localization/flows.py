@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stability.localization.onset import GAUSS, LEAST, contrasts, stretches
+from stability.localization.onset import GAUSS, LEAST, Grid, contrasts, grid_of, stretches
 
 REQUESTS = "service_requests"
 FLOWS = {"service_latency_seconds_mean": "seconds", "service_availability_ratio": "failures"}
@@ -56,13 +56,13 @@ class Excess:
     new: np.ndarray
 
 
-def rates(telemetry: pd.DataFrame, flow: str) -> tuple[np.ndarray, np.ndarray, pd.Index, pd.DatetimeIndex]:
-    """Requests and flow per request, shape (rows, entities); NaN where a node is absent."""
+def rates(grid: Grid, flow: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Requests and flow per request, shape (rows, entities), NaN where a node is absent; None without such a flow."""
     column = next(name for name, own in FLOWS.items() if own == flow)
-    wide = telemetry[[REQUESTS, column]].unstack("entity")  # noqa: PD010
-    requests, entities = wide[REQUESTS].to_numpy(dtype=float), wide[REQUESTS].columns
-    per = wide[column].to_numpy(dtype=float)
-    return requests, 1.0 - per if flow == "failures" else per, entities, wide.index
+    if column not in grid.metrics or REQUESTS not in grid.metrics:
+        return None
+    per = grid.of(column)
+    return grid.of(REQUESTS), 1.0 - per if flow == "failures" else per
 
 
 def usual_flows(normal: pd.DataFrame) -> pd.DataFrame:
@@ -80,12 +80,14 @@ def usual_flows(normal: pd.DataFrame) -> pd.DataFrame:
         its noise `<flow>_scale` between rows.
     """
     nodes: dict[str, dict[str, float]] = {}
-    for column, flow in FLOWS.items():
-        if column not in normal or REQUESTS not in normal:
+    grid = grid_of(normal)
+    for flow in FLOWS.values():
+        found = rates(grid, flow)
+        if found is None:
             continue
-        requests, per, entities, _ = rates(normal, flow)
+        requests, per = found
         level, spread = _spread(per, requests)
-        for i, entity in enumerate(entities):
+        for i, entity in enumerate(grid.entities):
             own = requests[np.isfinite(requests[:, i]), i]  # pieces of normal time may hold other nodes
             known = nodes.setdefault(entity, {})
             known["requests"], known["used"] = (
@@ -132,7 +134,7 @@ def shares(topology: pd.DataFrame, place: dict[str, int], usual: np.ndarray) -> 
 
 
 def excess(
-    telemetry: pd.DataFrame,
+    telemetry: pd.DataFrame | Grid,
     flow: str,
     target: str,
     topology: pd.DataFrame | None,
@@ -145,7 +147,7 @@ def excess(
     Parameters
     ----------
     telemetry : DataFrame
-        Panel of the case.
+        Panel of the case, or its grid.
     flow : {'seconds', 'failures'}
     target : str
         Entity of the alarm: its flow finds the stretch, where none is given.
@@ -163,11 +165,11 @@ def excess(
     Excess or None
         None where the case has too few rows, or nothing of this flow.
     """
-    column = next(name for name, own in FLOWS.items() if own == flow)
-    if column not in telemetry or REQUESTS not in telemetry or not len(telemetry):
+    grid = telemetry if isinstance(telemetry, Grid) else grid_of(telemetry)
+    found = rates(grid, flow)
+    if found is None:
         return None
-    requests, per, entities, _ = rates(telemetry, flow)
-    requests = np.nan_to_num(requests)
+    requests, per, entities = np.nan_to_num(found[0]), found[1], grid.entities
     nodes = usual.reindex(entities)
     parts = stretches(len(requests), least)
     if not len(parts) or (stretch is None and target not in entities):

@@ -249,10 +249,8 @@ class Localizer:
             "rules": self.rules_.to_dict(),
             "modes": self.modes_.to_dict(),
             "fitted": {n: getattr(self, n) for n in FITTED},
-            "metrics": [
-                [*key, *row]
-                for key, row in zip(self.usual_.metrics.index, self.usual_.metrics.to_numpy().tolist(), strict=True)
-            ],
+            "level": _table(self.usual_.level),
+            "scale": _table(self.usual_.scale),
             "flows": _table(self.usual_.flows),
             "lines": sorted(self.usual_.lines),
         }
@@ -271,11 +269,8 @@ class Localizer:
             made.rules_, made.modes_ = RuleOdds.from_dict(said["rules"]), ModeNamer.from_dict(said["modes"])
             for name in FITTED:
                 setattr(made, name, float(said["fitted"][name]))
-            metrics = pd.DataFrame(said["metrics"], columns=["entity", "metric", "level", "scale"])
-            flows = pd.DataFrame(**said["flows"], dtype="float64").rename_axis("entity")
-            made.usual_ = Usual(
-                metrics.set_index(["entity", "metric"]).astype("float64"), flows, frozenset(said["lines"])
-            )
+            frames = [pd.DataFrame(**said[name], dtype="float64") for name in ("level", "scale", "flows")]
+            made.usual_ = Usual(*(frame.rename_axis("entity") for frame in frames), frozenset(said["lines"]))
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ContractError(file=path, expected="a localizer that `save` wrote", got=str(error)) from error
         return made

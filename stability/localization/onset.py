@@ -8,12 +8,26 @@ stands), a short one may hold the end as well.
 
 from __future__ import annotations
 
-__all__ = ["CHANGED", "changes", "contrasts", "noise_scale", "rank_share", "stretches"]
+__all__ = [
+    "CHANGED",
+    "Grid",
+    "Moved",
+    "changes",
+    "contrasts",
+    "grid_of",
+    "moved_of",
+    "noise_scale",
+    "rank_share",
+    "stretches",
+]
+
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from stability.schema import metric
+from stability.schema import metric as known_metric
 
 LEAST = 2  # rows that a change lasts: one row is a blip, and rules wait a second time too
 SHORT = 12  # rows up to which a history may hold the end of its change as well as the begin
@@ -22,6 +36,12 @@ FLOOR = 0.01  # of the level: a metric that is constant in the reference may mov
 CHANGED = 5.0  # standard errors from which a metric counts as changed
 CLIP = 50.0  # standard deviations beyond which a change is simply large
 SIGNS = {"high": 1.0, "low": -1.0}
+
+
+@lru_cache(maxsize=4096)
+def metric(name: str):
+    """What the registry knows of a metric, asked once."""
+    return known_metric(name)
 
 
 def stretches(rows: int, least: int = LEAST) -> np.ndarray:
@@ -99,6 +119,82 @@ def noise_scale(values: np.ndarray) -> np.ndarray:
     return GAUSS * _nanmedian(moves) / np.sqrt(2)
 
 
+class Grid(NamedTuple):
+    """A panel as a block of numbers.
+
+    Parameters
+    ----------
+    values : array of float64, shape (rows, entities, metrics)
+        NaN where an entity has no row or no value.
+    stamps : DatetimeIndex, entities : Index, metrics : Index
+        What the axes are.
+    """
+
+    values: np.ndarray
+    stamps: pd.DatetimeIndex
+    entities: pd.Index
+    metrics: pd.Index
+
+    def of(self, name: str) -> np.ndarray:
+        """One metric, shape (rows, entities)."""
+        return self.values[:, :, self.metrics.get_loc(name)]
+
+
+def grid_of(telemetry: pd.DataFrame) -> Grid:
+    """Lay a panel out as a block.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=2, freq="60s", tz="UTC")
+    >>> index = pd.MultiIndex.from_tuples([("a", stamps[0]), ("a", stamps[1]), ("b", stamps[1])],
+    ...                                   names=["entity", "timestamp"])
+    >>> grid_of(pd.DataFrame({"up": [1.0, 2.0, 3.0]}, index=index)).of("up").tolist()
+    [[1.0, nan], [2.0, 3.0]]
+    """
+    entity, stamp = telemetry.index.codes
+    entities, column = np.unique(entity, return_inverse=True)
+    stamps, row = np.unique(stamp, return_inverse=True)
+    values = np.full((len(stamps), len(entities), telemetry.shape[1]), np.nan)
+    values[row, column] = telemetry.to_numpy(dtype="float64")
+    levels = telemetry.index.levels
+    return Grid(values, levels[1].take(stamps), levels[0].take(entities), telemetry.columns)
+
+
+class Moved(NamedTuple):
+    """The change of each series of a grid: arrays of shape (entities, metrics).
+
+    Parameters
+    ----------
+    first, last : arrays of int
+        First changed row, and last.
+    difference, z : arrays of float64
+        As in `changes`; NaN for a series without two values.
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    difference: np.ndarray
+    z: np.ndarray
+
+
+def moved_of(grid: Grid, level: np.ndarray, scale: np.ndarray, least: int = LEAST) -> Moved:
+    """Find the change of each series of a grid; what is usual of it has shape (entities, metrics), NaN not known."""
+    shape = grid.values.shape[1:]
+    parts = stretches(len(grid.stamps), least)
+    if not len(parts):
+        return Moved(np.zeros(shape, int), np.zeros(shape, int), np.full(shape, np.nan), np.full(shape, np.nan))
+    values = grid.values.reshape(len(grid.stamps), -1)
+    noise = _scales(values, level.ravel(), scale.ravel())
+    difference, error = contrasts(values, parts)
+    z = np.clip(difference / (noise * error), -CLIP, CLIP)
+    signs = np.tile([SIGNS.get(metric(name).bad, 0.0) for name in grid.metrics], shape[0])
+    z = np.where(signs == 0, np.abs(z), z * signs)
+    best = np.argmax(np.where(np.isnan(z), -np.inf, z), axis=0)
+    each = np.arange(values.shape[1])
+    found = parts[best, 0], parts[best, 1] - 1, difference[best, each], z[best, each]
+    return Moved(*(own.reshape(shape) for own in found))
+
+
 def changes(telemetry: pd.DataFrame, reference: pd.DataFrame | None = None, least: int = LEAST) -> pd.DataFrame:
     """Find the change of each metric of each entity.
 
@@ -118,28 +214,20 @@ def changes(telemetry: pd.DataFrame, reference: pd.DataFrame | None = None, leas
         metric's unit), `z` (in standard errors, above 0 in the direction that hurts; either way where neither does).
         A series without two values has NaN.
     """
-    columns = ["onset", "end", "difference", "z"]
-    pairs = [(entity, name) for entity in telemetry.index.unique("entity") for name in telemetry.columns]
-    index = pd.MultiIndex.from_tuples(pairs, names=["entity", "metric"])
-    wide = telemetry.unstack("entity") if len(telemetry) else pd.DataFrame()  # noqa: PD010
-    parts = stretches(len(wide), least)
-    if not len(parts):
-        return pd.DataFrame(np.nan, index=index, columns=columns)
-    wide = wide[[(name, entity) for entity, name in pairs]]
-    values, stamps = wide.to_numpy(dtype=float), wide.index
-    scale = _scales(values, index, reference)
-    difference, error = contrasts(values, parts)
-    z = np.clip(difference / (scale * error), -CLIP, CLIP)
-    known = {name: SIGNS.get(metric(name).bad) for name in telemetry.columns}
-    signs = np.array([known[name] or 0.0 for _, name in pairs])
-    z = np.where(signs == 0, np.abs(z), z * signs)
-    best = np.nanargmax(np.where(np.isnan(z), -np.inf, z), axis=0)
-    each = np.arange(len(pairs))
-    found = pd.DataFrame({"difference": difference[best, each], "z": z[best, each]}, index=index)
-    onset, end = stamps[parts[best, 0]], stamps[parts[best, 1] - 1]
+    grid = grid_of(telemetry)
+    index = pd.MultiIndex.from_product([grid.entities, grid.metrics], names=["entity", "metric"])
+    known = (
+        pd.DataFrame(np.nan, index=index, columns=["level", "scale"]) if reference is None else reference.reindex(index)
+    )
+    shape = grid.values.shape[1:]
+    moved = moved_of(grid, known["level"].to_numpy().reshape(shape), known["scale"].to_numpy().reshape(shape), least)
+    found = pd.DataFrame({"difference": moved.difference.ravel(), "z": moved.z.ravel()}, index=index)
     missing = found["z"].isna().to_numpy()
-    found.insert(0, "onset", pd.Series(onset, index=index).mask(missing))
-    found.insert(1, "end", pd.Series(end, index=index).mask(missing))
+    for place, name, rows in ((0, "onset", moved.first), (1, "end", moved.last)):
+        stamps = (
+            grid.stamps.take(rows.ravel()) if len(grid.stamps) else pd.DatetimeIndex([pd.NaT] * len(index), tz="UTC")
+        )
+        found.insert(place, name, pd.Series(stamps, index=index).mask(missing))
     return found
 
 
@@ -155,16 +243,11 @@ def rank_share(values: np.ndarray) -> np.ndarray:
     return np.where(np.asarray(values) > 0, 1.0 / order, 0.0)
 
 
-def _scales(values: np.ndarray, index: pd.MultiIndex, reference: pd.DataFrame | None) -> np.ndarray:
-    """Noise of each series: from the reference where it is known, else its own; never less than can be noticed."""
-    own = noise_scale(values)
-    level = np.abs(_nanmedian(values))
-    if reference is not None:
-        known = reference.reindex(index)
-        own = np.where(known["scale"].notna(), known["scale"], own)
-        level = np.where(known["level"].notna(), np.abs(known["level"]), level)
-    floor = np.maximum(FLOOR * level, 1e-9)
-    return np.fmax(own, floor)
+def _scales(values: np.ndarray, level: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Noise of each series: the usual where it is known, else its own; never less than can be noticed."""
+    own = np.where(np.isfinite(scale), scale, noise_scale(values))
+    at = np.abs(np.where(np.isfinite(level), level, _nanmedian(values)))
+    return np.fmax(own, np.maximum(FLOOR * at, 1e-9))
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:
