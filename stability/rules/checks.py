@@ -4,11 +4,14 @@ from __future__ import annotations
 
 __all__ = ["FINDINGS", "NEEDED", "SEVERITIES", "check_rules", "require_metrics", "unit_test_files"]
 
+import difflib
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from os import PathLike
 from pathlib import Path
 
 import pandas as pd
+import promql_parser as promql
 
 from stability.rules.expressions import check_expression, guards_of, metrics_of
 from stability.rules.files import Rule, is_unit_test, read_rules
@@ -25,7 +28,8 @@ SEVERITIES = (
     "info",
 )  # the two of the SRE workbook, and Prometheus's usual ones
 RUNBOOK = "runbook"
-FINDINGS = ("file", "line", "rule", "finding")
+FINDINGS = ("file", "line", "rule", "level", "finding")
+NEAR = 0.9  # likeness (difflib) from which on an unknown name is taken for a slip of the pen
 TESTS = "tests"  # folder beside rule files that holds their unit tests
 
 
@@ -46,7 +50,8 @@ def check_rules(
     Returns
     -------
     DataFrame
-        A row a finding: `file`, `line`, `rule` (the alert's name), `finding`. Empty where all is well.
+        A row a finding: `file`, `line`, `rule` (the alert's name), `level` ('error', 'note'), `finding`. Without errors
+        all is well.
 
     Raises
     ------
@@ -56,20 +61,21 @@ def check_rules(
     Notes
     -----
     Looked at: the subset of expressions; labels `failure_mode`, `severity`, `component`; the annotation `runbook`; a
-    guard by absent() for each metric, in the rule itself or in another one of the folder; names of metrics; texts that
-    can be written out; a unit test that expects the rule to fire; and that every unit test passes.
+    guard by absent() for each metric, in the rule itself or in another one of the folder; texts that can be written
+    out; a unit test that expects the rule to fire; and that every unit test passes. Names of metrics: one that `metrics`
+    lacks is an error. Against the registry, which cannot know every exporter, it is an error when it nearly is a known
+    name (of the registry or of its queries), else a note: its guard tells when it is absent.
     """
     rules = read_rules(path)
-    rows = [
-        (rule.file, rule.line, rule.alert, finding)
-        for rule in rules
-        for finding in _findings(rule, metrics=metrics, source=source)
-    ]
     good = [rule for rule in rules if _refused(rule) is None]
-    rows += [(rule.file, rule.line, rule.alert, finding) for rule, finding in _unguarded(good)]
-    rows += _tested(path, rules, {rule.alert for rule in rules} - {rule.alert for rule in good})
+    rows = [
+        *((rule.file, rule.line, rule.alert, "error", finding) for rule in rules for finding in _findings(rule)),
+        *((rule.file, rule.line, rule.alert, "error", finding) for rule, finding in _unguarded(good)),
+        *((rule.file, rule.line, rule.alert, *found) for rule in good for found in _named(rule, metrics, source)),
+        *_tested(path, rules, {rule.alert for rule in rules} - {rule.alert for rule in good}),
+    ]
     table = pd.DataFrame(rows, columns=list(FINDINGS)).astype({"line": "int64"})
-    return table.astype({"file": "str", "rule": "str", "finding": "str"})
+    return table.astype({name: "str" for name in FINDINGS if name != "line"})
 
 
 def require_metrics(rules: Sequence[Rule], metrics: Collection[str], source: str = "the telemetry") -> None:
@@ -134,7 +140,7 @@ def _refused(rule: Rule) -> str | None:
     return None
 
 
-def _findings(rule: Rule, *, metrics: Collection[str] | None, source: str) -> Iterator[str]:
+def _findings(rule: Rule) -> Iterator[str]:
     refused = _refused(rule)
     if refused is not None:
         yield refused
@@ -143,14 +149,37 @@ def _findings(rule: Rule, *, metrics: Collection[str] | None, source: str) -> It
             yield f"no label {name!r}"
     severity = rule.labels.get("severity")
     if severity and severity not in SEVERITIES:
-        yield f"severity {severity!r} is none of {', '.join(SEVERITIES)}: {nearest(severity, SEVERITIES)}"
+        yield f"severity {severity!r} is none of {', '.join(SEVERITIES)}"
     if not rule.annotations.get(RUNBOOK, "").strip():
         yield f"no annotation {RUNBOOK!r} that says what to do"
     yield from _templates(rule)
-    for name in () if refused else metrics_of(rule.expr):
-        known = metric_registry() if metrics is None else metrics
-        if name not in known and not (metrics is None and base_name(name) in known):
-            yield f"{name!r} is no metric of {source}: {nearest(name, known)}"
+
+
+def _named(rule: Rule, metrics: Collection[str] | None, source: str) -> Iterator[tuple[str, str]]:
+    """Level and text of what is to be said of a rule's metrics."""
+    for name in metrics_of(rule.expr):
+        if metrics is not None:
+            if name not in metrics:
+                yield "error", f"{name!r} is no metric of {source}: {nearest(name, metrics)}"
+            continue
+        known = _known()
+        if name in known or base_name(name) in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1, cutoff=NEAR)
+        if close:
+            yield "error", f"{name!r} is no metric of {source}: did you mean {close[0]!r}?"
+        else:
+            yield "note", f"{name!r} is no metric of {source}"
+
+
+@cache
+def _known() -> frozenset[str]:
+    """Names of the registry, and those of the exporters that its queries read."""
+    read = set()
+    for one in metric_registry().values():
+        if one.promql:
+            promql.walk(promql.parse(one.promql), lambda node: read.add(getattr(node, "name", None)))
+    return frozenset(metric_registry()) | {name for name in read if name}
 
 
 def _templates(rule: Rule) -> Iterator[str]:
@@ -179,11 +208,11 @@ def _tested(path: str | PathLike, rules: Sequence[Rule], refused: Collection[str
             fired |= rules_tested(file)
             results = run_unit_tests(file)
         except ContractError as error:
-            yield str(file), 0, "", str(error)
+            yield str(file), 0, "", "error", str(error)
             continue
         for row in results[~results["passed"]].itertuples():
             said = f"test {row.test} at {row.eval_time}: expected {row.expected}; got {row.got}"
-            yield row.file, 0, row.what, said
+            yield row.file, 0, row.what, "error", said
     for rule in rules:
         if rule.alert not in fired and rule.alert not in refused:
-            yield rule.file, rule.line, rule.alert, "no unit test expects it to fire"
+            yield rule.file, rule.line, rule.alert, "error", "no unit test expects it to fire"

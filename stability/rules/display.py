@@ -35,12 +35,17 @@ def print_check(path: Path | None, dataset: str | None) -> int:
 
         metrics, source = list(datasets.load(dataset)["telemetry"].columns), f"the dataset {dataset}"
     findings = check_rules(path, metrics=metrics, source=source)
-    for row in findings.itertuples():
+    errors, notes = findings[findings["level"] == "error"], findings[findings["level"] == "note"]
+    for row in errors.itertuples():
         place = f"{row.file}:{row.line}" if row.line else row.file
         print(f"{place}: {row.rule + ': ' if row.rule else ''}{row.finding}")
+    if len(notes):
+        print(
+            f"{notes['finding'].nunique()} metrics are none of {source}; each has a guard that says when it is absent."
+        )
     rules, files = read_rules(path), unit_test_files(path)
-    if len(findings):
-        print(f"{len(findings)} findings in {len(rules)} rules.")
+    if len(errors):
+        print(f"{len(errors)} errors in {len(rules)} rules.")
         return 1
     expectations = sum(len(run_unit_tests(file)) for file in files)
     print(f"{len(rules)} rules: nothing is wrong. {expectations} expectations of {len(files)} test files hold.")
