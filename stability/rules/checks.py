@@ -62,8 +62,8 @@ def check_rules(
     -----
     Looked at: the subset of expressions; labels `failure_mode`, `severity`, `component`; the annotation `runbook`; a
     guard by absent() for each metric, in the rule itself or in another one of the folder; texts that can be written
-    out; a unit test that expects the rule to fire; and that every unit test passes. Names of metrics: one that `metrics`
-    lacks is an error. Against the registry, which cannot know every exporter, it is an error when it nearly is a known
+    out; a unit test that expects the rule to fire; and that every unit test passes. A metric that `metrics` lacks is an
+    error. Against the registry, which cannot know every exporter, it is an error when it nearly is a known
     name (of the registry or of its queries), else a note: its guard tells when it is absent.
     """
     rules = read_rules(path)

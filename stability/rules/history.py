@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["History", "Series", "grid_of", "history_of", "labels_by_entity"]
 
+import itertools
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -127,7 +128,7 @@ def history_of(
     values = panel.to_numpy(dtype=np.float64)
     borders = np.flatnonzero(np.diff(codes, prepend=-1))
     series = []
-    for a, b in zip(borders, [*borders[1:], len(panel)], strict=True):
+    for a, b in itertools.pairwise([*borders, len(panel)]):
         block, own = values[a:b], by_entity[str(entity[a])]
         missing = np.isnan(block)
         for column, name in enumerate(panel.columns):

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,14 +21,19 @@ import pandas as pd
 
 from stability.rules.alerts import alert_episodes, firings_table
 from stability.rules.files import Rule
-from stability.rules.history import History, grid_of, history_of
+from stability.rules.history import History, Series, grid_of, history_of
 from stability.rules.remote_write import batches
 from stability.rules.vectors import Labels, Vector
 from stability.schema import ContractError
-from stability.telemetry.prometheus_http import asker, open_client
+from stability.telemetry.prometheus_http import asker
 
 POINTS = 11_000  # of one series in one answer; the server refuses more
 TIMEOUT = 120.0  # s for one answer
+_HEADERS = {
+    "Content-Encoding": "snappy",
+    "Content-Type": "application/x-protobuf",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
 PATIENCE = 60.0  # s for the server to come up: a loaded machine needs some
 
 
@@ -45,10 +50,30 @@ class Reference:
     ----------
     url : str
     history : History
+    client : httpx.Client
+        Through which it is spoken to.
     """
 
     url: str
     history: History
+    client: httpx.Client = field(repr=False)
+
+    def feed(self, series: Sequence[Series]) -> None:
+        """Give the server samples; none may be an hour older than the newest that it has.
+
+        Parameters
+        ----------
+        series : sequence of Series
+
+        Raises
+        ------
+        ConnectionError
+            If it does not take them.
+        """
+        for body in batches(series):
+            answer = self.client.post(f"{self.url}/api/v1/write", content=body, headers=_HEADERS)
+            if answer.status_code >= 300:
+                raise ConnectionError(f"Prometheus did not take the samples: {answer.text.strip()[:400]}")
 
     def vector(self, expr: str, times: np.ndarray) -> Vector:
         """Have an expression evaluated, any that Prometheus knows.
@@ -69,15 +94,14 @@ class Reference:
         """
         places = {int(stamp): k for k, stamp in enumerate(times)}
         rows: dict[Labels, tuple[np.ndarray, np.ndarray]] = {}
-        with open_client(TIMEOUT) as client:
-            ask = asker(client, self.url, TIMEOUT, 2, 0.2)
-            for at in range(0, len(times), POINTS):
-                for labels, samples in ask("expr", expr, times[at : at + POINTS]):
-                    key = tuple(sorted(labels.items()))
-                    values, present = rows.setdefault(key, (np.zeros(len(times)), np.zeros(len(times), dtype=bool)))
-                    found = [places[round(float(stamp) * 1_000) * 1_000] for stamp, _ in samples]
-                    values[found] = [float(text) for _, text in samples]
-                    present[found] = True
+        ask = asker(self.client, self.url, TIMEOUT, 2, 0.2)
+        for at in range(0, len(times), POINTS):
+            for labels, samples in ask("expr", expr, times[at : at + POINTS]):
+                key = tuple(sorted(labels.items()))
+                values, present = rows.setdefault(key, (np.zeros(len(times)), np.zeros(len(times), dtype=bool)))
+                found = [places[round(float(stamp) * 1_000) * 1_000] for stamp, _ in samples]
+                values[found] = [float(text) for _, text in samples]
+                present[found] = True
         if not rows:
             return Vector([], np.empty((0, len(times))), np.empty((0, len(times)), dtype=bool))
         return Vector(list(rows), *(np.vstack(part) for part in zip(*rows.values(), strict=True)))
@@ -102,18 +126,15 @@ def loaded(history: History) -> Iterator[Reference]:
     program = installed()
     if program is None:
         raise FileNotFoundError("prometheus is not installed (Debian: apt-get install -y prometheus)")
-    with tempfile.TemporaryDirectory(prefix="stability-rules-") as name, _server(program, Path(name), history) as url:
-        with httpx.Client(timeout=TIMEOUT) as client:
-            for body in batches(history.series):
-                headers = {
-                    "Content-Encoding": "snappy",
-                    "Content-Type": "application/x-protobuf",
-                    "X-Prometheus-Remote-Write-Version": "0.1.0",
-                }
-                answer = client.post(f"{url}/api/v1/write", content=body, headers=headers)
-                if answer.status_code >= 300:
-                    raise ConnectionError(f"Prometheus did not take the samples: {answer.text.strip()[:400]}")
-        yield Reference(url, history)
+    with (
+        tempfile.TemporaryDirectory(prefix="stability-rules-") as name,
+        _server(program, Path(name), history) as url,
+        # Nothing of the environment: no proxy lies between here and here, and no credentials are anyone's business.
+        httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
+    ):
+        reference = Reference(url, history, client)
+        reference.feed(history.series)
+        yield reference
 
 
 def reference_evaluate(
@@ -223,11 +244,12 @@ def _server(program: str, folder: Path, history: History) -> Iterator[str]:
 
 def _wait(process: subprocess.Popen, url: str, log: Path) -> None:
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/-/ready", timeout=1).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
+    with httpx.Client(timeout=1, trust_env=False) as client:
+        while time.monotonic() < until and process.poll() is None:
+            try:
+                if client.get(f"{url}/-/ready").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
     raise ConnectionError(f"Prometheus did not start: {log.read_text()[-2_000:].strip()}")
