@@ -5,6 +5,7 @@ from stability.plotting.detection import plot_band, plot_budgets, plot_compariso
 from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
+from stability.plotting.knowledge import plot_knowledge
 from stability.plotting.logs import plot_log_counts
 from stability.plotting.populations import plot_histograms, plot_kinds
 from stability.plotting.prediction import plot_costs, plot_leads, plot_precision_recall, plot_significance
@@ -32,6 +33,7 @@ __all__ = [
     "plot_histograms",
     "plot_importance",
     "plot_kinds",
+    "plot_knowledge",
     "plot_lead_times",
     "plot_leads",
     "plot_log_counts",
