@@ -1,5 +1,6 @@
 """Every judgement, with its interval."""
 
+from stability.evaluation.ablation import ablate, mean_share
 from stability.evaluation.affiliation import affiliated_events, affiliation_estimates
 from stability.evaluation.budgets import BudgetEstimates, BudgetThreshold, budget_estimates, budget_threshold
 from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
@@ -62,6 +63,7 @@ __all__ = [
     "NotEnoughEvidence",
     "PrAuc",
     "Recommendation",
+    "ablate",
     "affiliated_events",
     "affiliation_estimates",
     "average_precision",
@@ -92,6 +94,7 @@ __all__ = [
     "lead_times",
     "log_score",
     "match_events",
+    "mean_share",
     "nab_held_out",
     "nab_held_out_difference",
     "nab_interval",
