@@ -179,7 +179,9 @@ def _known() -> frozenset[str]:
     for one in metric_registry().values():
         if one.promql:
             promql.walk(promql.parse(one.promql), lambda node: read.add(getattr(node, "name", None)))
-    return frozenset(metric_registry()) | {name for name in read if name}
+    histograms = {name.removesuffix("_bucket") for name in read if name and name.endswith("_bucket")}
+    parts = {f"{name}_{part}" for name in histograms for part in ("sum", "count")}
+    return frozenset(metric_registry()) | {name for name in read if name} | parts
 
 
 def _templates(rule: Rule) -> Iterator[str]:
