@@ -148,7 +148,7 @@ def _episodes(present: np.ndarray, times: np.ndarray, hold: int, keep: int) -> l
     edges = np.flatnonzero(np.diff(present, prepend=False, append=False))
     found: list[tuple[int, int, int | None]] = []
     for begin, stop in edges.reshape(-1, 2).tolist():
-        if found and (found[-1][2] is None or begin < found[-1][2]):
+        if found and (found[-1][2] is None or begin <= found[-1][2]):
             pending, start = found.pop()[:2]  # it was still kept firing: the same alert
         else:
             pending, start = begin, int(np.searchsorted(times, times[begin] + hold, "left"))

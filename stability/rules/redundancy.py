@@ -36,7 +36,8 @@ def redundancy(rules: Sequence[Rule], fired: pd.DataFrame, telemetry: pd.DataFra
     Examples
     --------
     >>> stamps = pd.date_range("2026-01-01", periods=4, freq="min", tz="UTC", unit="us")
-    >>> panel = pd.DataFrame({"up": 1.0}, index=pd.MultiIndex.from_product([["a"], stamps], names=["entity", "timestamp"]))
+    >>> index = pd.MultiIndex.from_product([["a"], stamps], names=["entity", "timestamp"])
+    >>> panel = pd.DataFrame({"up": 1.0}, index=index)
     >>> fired = pd.DataFrame({"rule": ["x", "y"], "entity": "a", "start": stamps[[0, 1]], "end": stamps[[2, 3]]})
     >>> redundancy([Rule("g", "x", "up"), Rule("g", "y", "up")], fired, panel).round(2).to_numpy().tolist()
     [[1.0, 0.33], [0.33, 1.0]]

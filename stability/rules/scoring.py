@@ -82,8 +82,8 @@ def score(
         episodes in no fault, per day without one. `warned`: share of the faults of its mode with an impact in which it
         fires before anybody was hurt; `lead_p50`: median time in s from firing to impact over those that it finds,
         negative when later. Each with `_lo` and `_hi`; NaN where nothing defines it. `firing_share`: of the time
-        without a fault. `nearest`, `jaccard`: the rule that fires most at the same entities and times. `absent`: metrics
-        for want of which it cannot fire. `verdict`: 'absent metric', 'never fires', 'always fires',
+        without a fault. `nearest`, `jaccard`: the rule that fires most at the same entities and times. `absent`:
+        metrics for want of which it cannot fire. `verdict`: 'absent metric', 'never fires', 'always fires',
         'only repeats <rule>', 'false alarms only' or 'ok'.
 
     Raises
@@ -95,8 +95,9 @@ def score(
     -----
     Intervals of `precision_any`, `recall_any` and `false_per_day` are the wider of a bootstrap over blocks of time
     (twice the longest fault) and the classical one, since the episodes of one fault depend on each other; those of a
-    rule's own mode, with a handful of faults, are Wilson's; the lead's is a percentile bootstrap. An episode that was on
-    before the fault counts as found, which is kind to a rule that fires always: its `verdict` and `firing_share` tell.
+    rule's own mode, with a handful of faults, are Wilson's; the lead's is a percentile bootstrap. An episode that was
+    on before the fault counts as found, which is kind to a rule that fires always: its `verdict` and `firing_share`
+    tell.
     """
     causes = causes_of(faults)
     if fired is None:
@@ -141,9 +142,9 @@ def causes_of(faults: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `entity` (where it comes from), `start` (of the cause; of the impact where nothing else is known), `end` (the last
-        of the end of the cause and the recoveries of all entities), `failure_mode`, `impact_start` (the first, of any
-        entity; NaT = nobody felt it).
+        `entity` (where it comes from), `start` (of the cause; of the impact where nothing else is known), `end` (the
+        last of the end of the cause and the recoveries of all entities), `failure_mode`, `impact_start` (the first, of
+        any entity; NaT = nobody felt it).
 
     Raises
     ------
