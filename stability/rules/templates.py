@@ -11,9 +11,10 @@ from functools import lru_cache
 
 from stability.schema import ContractError, nearest
 
-_PLACE = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.S)
+_PLACE = re.compile(r"(?:\s*\{\{-\s|\{\{)\s*(.*?)\s*(?:\s-\}\}\s*|\}\})", re.S)  # with a dash, blanks beside it go
 _LABEL = re.compile(r"\$labels\.([a-zA-Z_][a-zA-Z0-9_]*)")
 _PRINTF = re.compile(r'printf\s+"([^"%]*)%\.(\d{1,2})([fge])([^"%]*)"')
+_PLAIN = 6  # decimal exponent from which on Go writes one
 _STATIC = "labels of an alert that do not change with its value: text and {{ $labels.x }}"
 
 
@@ -74,23 +75,20 @@ def number(value: float) -> str:
 
     Examples
     --------
-    >>> number(3.0), number(0.1), number(1e21), number(1e-7), number(float("inf"))
-    ('3', '0.1', '1e+21', '1e-07', '+Inf')
+    >>> number(3.0), number(0.1), number(1234567.0), number(1e-7), number(float("inf"))
+    ('3', '0.1', '1.234567e+06', '1e-07', '+Inf')
     """
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    exponent = 0 if value == 0 else int(f"{value:e}".rsplit("e", 1)[1])
-    if exponent < -4 or exponent >= 21:
-        digits, power = f"{value!r}".split("e") if "e" in repr(value) else (None, None)
-        if digits is None:
-            digits, power = f"{value:.17e}".split("e")
-        return f"{digits.removesuffix('.0')}e{int(power):+03d}"
-    text = repr(value)
-    if "e" in text:
-        text = f"{value:.0f}" if exponent > 0 else f"{value:.20f}".rstrip("0")
-    return text.removesuffix(".0")
+    if value and not -4 <= int(f"{value:.16e}".split("e")[1]) < _PLAIN:
+        for places in range(17):  # as few as read back as the same
+            text = f"{value:.{places}e}"
+            if float(text) == value:
+                break
+        return text
+    return repr(value).removesuffix(".0")
 
 
 def _humanize(value: float) -> str:
@@ -103,7 +101,7 @@ def _humanize(value: float) -> str:
                 break
             prefix, value = letter, value / 1_000
     else:
-        for letter in "mµnpfazy":
+        for letter in "munpfazy":
             if abs(value) >= 1:
                 break
             prefix, value = letter, value * 1_000
@@ -128,7 +126,7 @@ def _humanize_duration(value: float) -> str:
         return "0s"
     if abs(value) < 1:
         prefix = ""
-        for letter in "mµnpfazy":
+        for letter in "munpfazy":
             if abs(value) >= 1:
                 break
             prefix, value = letter, value * 1_000
