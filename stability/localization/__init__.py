@@ -1,12 +1,12 @@
 """Where an alarm comes from: evidence of several kinds, a learnt ranker, rules, and three ways not to answer."""
 
-from stability.localization.cases import Case, cases
+from stability.localization.cases import Case, cases, preceded
 from stability.localization.drills import Drill, drills, profile_of, quiet_windows
 from stability.localization.evidence import NOBODY, Usual, evidence, usual_of
 from stability.localization.flows import excess, usual_flows
 from stability.localization.fusion import RuleOdds, calibrate, operating_point, pool, symptoms
 from stability.localization.localizer import ANSWERS, Localizer, rows_of
-from stability.localization.modes import UNKNOWN, ModeNamer, symptom_picture
+from stability.localization.modes import UNKNOWN, ModeNamer, symptom_pictures
 from stability.localization.onset import changes
 from stability.localization.ranker import ConditionalLogit
 
@@ -29,10 +29,11 @@ __all__ = [
     "excess",
     "operating_point",
     "pool",
+    "preceded",
     "profile_of",
     "quiet_windows",
     "rows_of",
-    "symptom_picture",
+    "symptom_pictures",
     "symptoms",
     "usual_flows",
     "usual_of",

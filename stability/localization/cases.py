@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Case", "cases"]
+__all__ = ["Case", "cases", "preceded"]
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -52,6 +52,10 @@ class Case:
         """Give a table of the case; None where it was not known or holds no row."""
         table = self.tables.get(kind)
         return None if table is None or not len(table) else table
+
+    def seeing(self, telemetry: pd.DataFrame) -> Case:
+        """The same case with another panel, for a method that is to see less of it, or more."""
+        return replace(self, tables={**self.tables, "telemetry": telemetry})
 
     @property
     def telemetry(self) -> pd.DataFrame:
@@ -138,6 +142,40 @@ def cases(
             Case(name, alarm["entity"], metrics, until[name], who.set_names(["entity", "metric"]), known, reference)
         )
     return made
+
+
+def preceded(case: Case, normal: pd.DataFrame) -> Case:
+    """Put normal time before a case that has no history, for methods that compare with what was before.
+
+    Parameters
+    ----------
+    case : Case
+    normal : DataFrame
+        Panel; its rows are moved so that the last one lies a step before the case's first. Entities that the case does
+        not have are left out.
+
+    Returns
+    -------
+    Case
+        With both panels as its telemetry.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=3, freq="60s", tz="UTC", name="timestamp")
+    >>> panel = validate(pd.DataFrame({"up": 1.0, "entity": "api"}, index=stamps).reset_index(), "telemetry")
+    >>> who = pd.MultiIndex.from_tuples([("api", "")])
+    >>> case = Case("a", "api", (), stamps[2], who, {"telemetry": panel})
+    >>> longer = preceded(case, panel).telemetry.index.get_level_values("timestamp")
+    >>> len(longer), longer[0]
+    (6, Timestamp('2025-12-31 23:57:00+0000', tz='UTC'))
+    """
+    stamps = case.telemetry.index.get_level_values("timestamp").unique().sort_values()
+    own = normal[normal.index.isin(case.telemetry.index.unique("entity"), "entity")]
+    moments = own.index.get_level_values("timestamp")
+    step = stamps[1] - stamps[0]
+    moved = moments - moments.max() + stamps[0] - step
+    index = pd.MultiIndex.from_arrays([own.index.get_level_values("entity"), moved], names=own.index.names)
+    return case.seeing(pd.concat([own.set_axis(index), case.telemetry]).sort_index())
 
 
 def _known(

@@ -59,9 +59,15 @@ def symptoms(evidence: pd.DataFrame) -> pd.DataFrame:
     >>> symptoms(pd.DataFrame({"topology.own": [0.2, 0.9], "rule.Latency": [1.0, 0.0]})).to_dict("list")
     {'Latency': [True, False], 'own_part_half': [False, True]}
     """
-    fired = {name.removeprefix("rule."): evidence[name] > 0 for name in evidence if name.startswith("rule.")}
-    read = {rule: evidence[name] >= least for rule, (name, least) in SYMPTOMS.items() if name in evidence}
-    return pd.DataFrame({**fired, **read}, index=evidence.index, dtype=bool)
+    hits = {name.removeprefix("rule."): _numbers(evidence, name) > 0 for name in evidence if name.startswith("rule.")}
+    hits |= {rule: _numbers(evidence, name) >= least for rule, (name, least) in SYMPTOMS.items() if name in evidence}
+    values = np.column_stack(list(hits.values())) if hits else np.zeros((len(evidence), 0), dtype=bool)
+    return pd.DataFrame(values, index=evidence.index, columns=list(hits))
+
+
+def _numbers(evidence: pd.DataFrame, name: str) -> np.ndarray:
+    """One column as numbers."""
+    return evidence[name].to_numpy(dtype="float64")
 
 
 class RuleOdds:
@@ -159,9 +165,11 @@ def pool(ranker: pd.DataFrame, rules: pd.DataFrame, weight: float = WEIGHT, temp
     >>> pool(pd.DataFrame({"change.z": [2.0]}), pd.DataFrame({"slow": [1.0]}), temperature=2.0).to_dict("list")
     {'change.z': [1.0], 'rule.slow': [0.25]}
     """
-    named = rules.rename(columns="rule.{}".format)
-    both = pd.concat([ranker, weight * named], axis=1)
-    return both.T.groupby(level=0, sort=False).sum().T / temperature
+    joined = {name: ranker[name].to_numpy() for name in ranker}
+    for name in rules:
+        key = f"rule.{name}"
+        joined[key] = joined.get(key, 0.0) + weight * rules[name].to_numpy()
+    return pd.DataFrame(joined, index=ranker.index) / temperature
 
 
 def calibrate(utilities: Sequence[np.ndarray], chosen: Sequence[int]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import pandas as pd
 from stability.localization.cases import Case
 from stability.localization.evidence import Usual, evidence, usual_of
 from stability.localization.fusion import WEIGHT, WEIGHTS, RuleOdds, calibrate, operating_point, pool, symptoms
-from stability.localization.modes import UNKNOWN, ModeNamer, symptom_picture
+from stability.localization.modes import UNKNOWN, ModeNamer, symptom_pictures
 from stability.localization.ranker import ConditionalLogit
 from stability.schema import ContractError, validate
 from stability.schema.store import written_whole
@@ -23,6 +23,7 @@ from stability.schema.store import written_whole
 ANSWERS = ("cause", "no fault", "unknown mode", "not observable with these data")
 SPECIFICITY = 0.95
 VISIBLE = 1.0  # of log standard errors: an alarm whose case shows less than this anywhere cannot be located
+NAMED = 3  # candidates whose failure mode is named: further down nobody reads it
 FOLDS = 10  # at most: several groups are left out together where there are more
 FORMAT = 1
 FITTED = ("weight_", "temperature_", "given_", "threshold_")
@@ -125,7 +126,7 @@ class Localizer:
         self._calibrate(seen, rows, learnt=out is not None)
         named = told.get("failure_mode", pd.Series(np.nan, index=told.index))
         known = [i for i, mode in enumerate(named) if isinstance(mode, str)]
-        pictures = [symptom_picture(cases[i], told["entity"].iloc[i], self.usual_.metrics) for i in known]
+        pictures = [symptom_pictures(cases[i], tables[i].iloc[[rows[i]]], self.usual_)[0] for i in known]
         self.modes_ = ModeNamer().fit(pictures, [named.iloc[i] for i in known])
         return self
 
@@ -223,22 +224,21 @@ class Localizer:
     def _case(self, case: Case, table, terms, p: np.ndarray, first: int | None) -> tuple[str, list[tuple]]:
         silent = p[-1] >= self.threshold_
         order = np.argsort(-p[:-1], kind="stable")[:first]
-        against = terms.iloc[:-1].mean()
+        said = terms.to_numpy()
+        said = said - said[:-1].mean(axis=0)
         rows = []
         if silent:
-            rows.append((case.alarm_id, 1, None, None, None, p[-1], _said(terms.iloc[-1] - against)))
-        best = None
-        for rank, i in enumerate(order, start=1 + len(rows)):
+            rows.append((case.alarm_id, 1, None, None, None, p[-1], _said(terms.columns, said[-1])))
+        pictures = symptom_pictures(case, table.iloc[order[:NAMED]], self.usual_) if len(self.modes_.centres_) else []
+        modes = [self.modes_.name(picture)[0] for picture in pictures]
+        modes += [None] * (len(order) - len(modes))
+        for rank, (i, mode) in enumerate(zip(order, modes, strict=True), start=1 + len(rows)):
             entity, name = table.index[i]
-            mode = None
-            if rank - len(rows) <= 3 and len(self.modes_.centres_):  # further down nobody reads it
-                mode, _ = self.modes_.name(symptom_picture(case, entity, self.usual_.metrics))
-            best = mode if best is None else best
-            rows.append((case.alarm_id, rank, entity, name or None, mode, p[i], _said(terms.iloc[i] - against)))
+            rows.append((case.alarm_id, rank, entity, name or None, mode, p[i], _said(terms.columns, said[i])))
         if silent:
             seen = float(np.expm1(table.get("change.z", pd.Series([0.0])).max()))
             return ("no fault" if seen >= VISIBLE or "change" in table.attrs["known"] else ANSWERS[3]), rows
-        return ("unknown mode" if best == UNKNOWN else "cause"), rows
+        return ("unknown mode" if modes[0] == UNKNOWN else "cause"), rows
 
     def save(self, path: str | PathLike) -> None:
         """Write what was learnt as JSON: names and numbers only."""
@@ -255,8 +255,8 @@ class Localizer:
             "flows": _table(self.usual_.flows),
             "lines": sorted(self.usual_.lines),
         }
-        with written_whole(Path(path)) as temporary:
-            temporary.write_text(json.dumps(said, allow_nan=True), encoding="utf-8")
+        with written_whole(Path(path)) as file:
+            file.write(json.dumps(said, allow_nan=False).encode())
 
     @classmethod
     def load(cls, path: str | PathLike) -> Localizer:
@@ -304,10 +304,10 @@ def _softmax(utility: np.ndarray) -> np.ndarray:
     return utility - np.logaddexp.reduce(utility)
 
 
-def _said(terms: pd.Series) -> str:
-    return json.dumps({name: round(float(value), 4) for name, value in terms.items() if abs(value) >= 5e-5})
+def _said(names: pd.Index, values: np.ndarray) -> str:
+    return json.dumps({n: v for n, v in zip(names, np.round(values, 4).tolist(), strict=True) if v})
 
 
 def _table(frame: pd.DataFrame) -> dict:
-    said = frame.to_dict("split")
+    said = frame.astype(object).where(frame.notna(), None).to_dict("split")
     return {"data": said["data"], "index": list(said["index"]), "columns": list(said["columns"])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["UNKNOWN", "ModeNamer", "symptom_picture"]
+__all__ = ["UNKNOWN", "ModeNamer", "symptom_pictures"]
 
 from collections.abc import Mapping, Sequence
 
@@ -10,37 +10,55 @@ import numpy as np
 import pandas as pd
 
 from stability.localization.cases import Case
-from stability.localization.onset import changes
+from stability.localization.evidence import Usual
+from stability.localization.flows import FLOWS
+from stability.localization.onset import grid_of, moved_of
 
 UNKNOWN = "unknown"
 KEPT = 0.95  # share of known cases that are to stay known
 SHRINK = 3.0  # cases that a mode's centre is drawn to that of all modes with: few cases are no picture
 
 
-def symptom_picture(case: Case, entity: str, metrics: pd.DataFrame | None = None) -> pd.Series:
-    """How each metric of an entity moved: signed log of standard errors, and which modes rules name there.
+def symptom_pictures(case: Case, rows: pd.DataFrame, usual: Usual | None = None) -> list[pd.Series]:
+    """How each metric of some candidates moved: signed log of standard errors; their flows; modes that rules name.
 
     Parameters
     ----------
     case : Case
-    entity : str
-    metrics : DataFrame, optional
-        Noise of normal time, as `Usual.metrics`.
+    rows : DataFrame, index (entity, metric)
+        The candidates' rows of the evidence: their own excess of seconds and of failures is a symptom too.
+    usual : Usual, optional
+        Noise of normal time.
 
     Returns
     -------
-    Series of float64, index metric, or `rule:<failure mode>`
+    list of Series of float64, index metric, `flow:<flow>`, or `rule:<failure mode>`
     """
-    own = case.telemetry[case.telemetry.index.isin([entity], "entity")]
-    picture = pd.Series(dtype="float64")
+    entities = rows.index.get_level_values("entity")
+    own = case.telemetry[case.telemetry.index.isin(entities, "entity")]
+    seen: dict[str, dict[str, float]] = {}
     if len(own):
-        found = changes(own, metrics).droplevel("entity")
-        picture = (np.sign(found["difference"]) * np.log1p(found["z"].abs())).fillna(0.0)
+        grid = grid_of(own)
+        nothing = np.full(grid.values.shape[1:], np.nan)
+        moved = moved_of(grid, *((nothing, nothing) if usual is None else usual.block(grid)))
+        signed = np.nan_to_num(np.sign(moved.difference) * np.log1p(np.abs(moved.z)))
+        seen = {
+            e: dict(zip(grid.metrics, row, strict=True)) for e, row in zip(grid.entities, signed.tolist(), strict=True)
+        }
+    named = next((FLOWS[name] for name in case.metrics if name in FLOWS), None)
     fired = case.get("firings")
-    if fired is not None:
-        named = fired.loc[fired["entity"] == entity, "failure_mode"].replace("", np.nan).dropna().unique()
-        picture = pd.concat([picture, pd.Series(1.0, index=[f"rule:{mode}" for mode in named])])
-    return picture
+    pictures = []
+    for place, entity in enumerate(entities):
+        picture = dict(seen.get(entity, {}))
+        if named is not None and "topology.sure" in rows:
+            rest = next(flow for flow in FLOWS.values() if flow != named)
+            other = rows["topology.other"].iloc[place] if "topology.other" in rows else 0.0
+            picture |= {f"flow:{named}": rows["topology.sure"].iloc[place], f"flow:{rest}": other}
+        if fired is not None:
+            modes = fired.loc[fired["entity"] == entity, "failure_mode"].dropna().unique()
+            picture |= {f"rule:{mode}": 1.0 for mode in modes if mode}
+        pictures.append(pd.Series(picture, dtype="float64"))
+    return pictures
 
 
 class ModeNamer:
@@ -76,7 +94,7 @@ class ModeNamer:
         Parameters
         ----------
         pictures : sequence of Series
-            As from `symptom_picture`.
+            As from `symptom_pictures`.
         modes : sequence of str
             Of each case.
 
@@ -105,14 +123,15 @@ class ModeNamer:
         """Name the mode and its probability among the known ones; 'unknown' where none is near."""
         if not len(self.centres_):
             return UNKNOWN, 0.0
-        seen = picture.reindex(self.scale_.index, fill_value=0.0)
-        strange = picture[~picture.index.isin(self.scale_.index)]
-        squares = (((self.centres_ - seen) / self.scale_) ** 2).sum(axis=1)
-        columns = max(len(self.scale_) + len(strange), 1)
-        apart = np.sqrt((squares + float((strange**2).sum())) / columns)
-        odds = np.exp(-(squares - squares.min()) / 2) * self.shares_
-        best = odds.idxmax()
-        return (best if apart[best] <= self.farthest_ else UNKNOWN), float(odds[best] / odds.sum())
+        known = self.scale_.index
+        own = np.array([picture.get(name, 0.0) for name in known])
+        strange = np.array([value for name, value in picture.items() if name not in known])
+        squares = (((self.centres_.to_numpy() - own) / self.scale_.to_numpy()) ** 2).sum(axis=1)
+        apart = np.sqrt((squares + (strange**2).sum()) / max(len(own) + len(strange), 1))
+        odds = np.exp(-(squares - squares.min()) / 2) * self.shares_.to_numpy()
+        best = int(odds.argmax())
+        named = self.centres_.index[best] if apart[best] <= self.farthest_ else UNKNOWN
+        return named, float(odds[best] / odds.sum())
 
     def to_dict(self) -> dict:
         """Plain numbers and names, for JSON."""

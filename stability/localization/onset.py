@@ -245,8 +245,11 @@ def rank_share(values: np.ndarray) -> np.ndarray:
 
 def _scales(values: np.ndarray, level: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Noise of each series: the usual where it is known, else its own; never less than can be noticed."""
-    own = np.where(np.isfinite(scale), scale, noise_scale(values))
-    at = np.abs(np.where(np.isfinite(level), level, _nanmedian(values)))
+    own, at = scale.copy(), np.abs(level)
+    new = ~(np.isfinite(scale) & np.isfinite(level))
+    if new.any():
+        own[new] = np.where(np.isfinite(scale[new]), scale[new], noise_scale(values[:, new]))
+        at[new] = np.abs(_nanmedian(values[:, new]))
     return np.fmax(own, np.maximum(FLOOR * at, 1e-9))
 
 

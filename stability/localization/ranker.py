@@ -105,8 +105,9 @@ class ConditionalLogit:
 
     def contributions(self, table: pd.DataFrame) -> pd.DataFrame:
         """Log-odds of each candidate by column; a column without weight, or that the case lacks, adds nothing."""
-        kept = table.reindex(columns=self.weights_.index, fill_value=0.0)
-        return kept * self.weights_
+        names = [name for name in self.weights_.index if name in table.columns]
+        values = table[names].to_numpy() * self.weights_[names].to_numpy()
+        return pd.DataFrame(values, index=table.index, columns=names)
 
     def log_probabilities(self, table: pd.DataFrame) -> np.ndarray:
         """Log of each candidate's probability, shape (candidates,)."""

@@ -6,6 +6,7 @@ from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
 from stability.plotting.knowledge import plot_knowledge
+from stability.plotting.localization import plot_evidence, plot_onsets, plot_topology
 from stability.plotting.logs import plot_log_counts
 from stability.plotting.populations import plot_histograms, plot_kinds
 from stability.plotting.prediction import plot_costs, plot_leads, plot_precision_recall, plot_significance
@@ -28,6 +29,7 @@ __all__ = [
     "plot_detection",
     "plot_differences",
     "plot_distribution",
+    "plot_evidence",
     "plot_false_alarm_rate",
     "plot_fleet",
     "plot_histograms",
@@ -37,6 +39,7 @@ __all__ = [
     "plot_lead_times",
     "plot_leads",
     "plot_log_counts",
+    "plot_onsets",
     "plot_panel",
     "plot_precision_recall",
     "plot_quality",
@@ -46,5 +49,6 @@ __all__ = [
     "plot_series",
     "plot_significance",
     "plot_strength",
+    "plot_topology",
     "style",
 ]
