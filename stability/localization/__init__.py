@@ -9,6 +9,7 @@ from stability.localization.localizer import ANSWERS, Localizer, rows_of
 from stability.localization.modes import UNKNOWN, ModeNamer, symptom_pictures
 from stability.localization.onset import changes
 from stability.localization.ranker import ConditionalLogit
+from stability.localization.surroundings import views_of
 
 __all__ = [
     "ANSWERS",
@@ -37,4 +38,5 @@ __all__ = [
     "symptoms",
     "usual_flows",
     "usual_of",
+    "views_of",
 ]
