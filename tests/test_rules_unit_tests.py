@@ -74,7 +74,7 @@ def test_what_passes_here_passes_in_promtool(tmp_path, promtool):
     assert len(made) == 11
     done = promtool(path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert rules_tested(path) == {"A"}
+    assert rules_tested(read_unit_tests(path)) == {"A"}
 
 
 WRONG = {
@@ -212,3 +212,4 @@ def test_rule_files_are_found_beside_the_tests(tmp_path):
     held = read_unit_tests(write(tmp_path, {"interval": "1m"}))
     assert [rule.alert for rule in held.rules] == ["A", "B"]
     assert held.interval == 60_000_000
+    assert len(held) == 0

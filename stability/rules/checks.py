@@ -16,7 +16,7 @@ import promql_parser as promql
 from stability.rules.expressions import check_expression, guards_of, metrics_of
 from stability.rules.files import Rule, is_unit_test, read_rules
 from stability.rules.templates import expand, expand_labels
-from stability.rules.unit_tests import read_unit_tests, rules_tested, run_unit_tests
+from stability.rules.unit_tests import read_unit_tests, rule_files_of, rules_tested, run_unit_tests
 from stability.schema import ContractError, base_name, metric_registry, nearest
 
 NEEDED = ("failure_mode", "severity", "component")
@@ -129,7 +129,7 @@ def unit_test_files(path: str | PathLike) -> list[Path]:
     if path.is_dir():
         return tests
     own = path.resolve()
-    return [file for file in tests if any(Path(rule.file).resolve() == own for rule in read_unit_tests(file).rules)]
+    return [file for file in tests if any(named.resolve() == own for named in rule_files_of(file))]
 
 
 def _refused(rule: Rule) -> str | None:
@@ -207,8 +207,9 @@ def _tested(path: str | PathLike, rules: Sequence[Rule], refused: Collection[str
     fired: set[str] = set()
     for file in unit_test_files(path):
         try:
-            fired |= rules_tested(file)
-            results = run_unit_tests(file)
+            held = read_unit_tests(file)
+            fired |= rules_tested(held)
+            results = run_unit_tests(held)
         except ContractError as error:
             yield str(file), 0, "", "error", str(error)
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 from stability.rules.checks import check_rules, unit_test_files
 from stability.rules.exporting import export
 from stability.rules.files import read_rules
-from stability.rules.unit_tests import run_unit_tests
+from stability.rules.unit_tests import read_unit_tests
 from stability.schema import home
 
 
@@ -47,7 +47,7 @@ def print_check(path: Path | None, dataset: str | None) -> int:
     if len(errors):
         print(f"{len(errors)} errors in {len(rules)} rules.")
         return 1
-    expectations = sum(len(run_unit_tests(file)) for file in files)
+    expectations = sum(len(read_unit_tests(file)) for file in files)
     print(f"{len(rules)} rules: nothing is wrong. {expectations} expectations of {len(files)} test files hold.")
     return 0
 

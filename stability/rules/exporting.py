@@ -15,7 +15,7 @@ import yaml
 from stability.rules.checks import unit_test_files
 from stability.rules.durations import duration_text
 from stability.rules.files import Rule
-from stability.rules.unit_tests import read_unit_tests, run_unit_tests
+from stability.rules.unit_tests import rule_files_of, run_unit_tests
 from stability.schema import ContractError, load_yaml, written_whole
 
 HEADER = "# Written by `stability rules export`.\n"
@@ -60,7 +60,7 @@ def export(
     }
     tests = _found(rules) if tests is None else list(tests)
     for test in map(Path, tests):
-        if {_at(rule) for rule in read_unit_tests(test).rules} <= sources.keys():
+        if {named.resolve() for named in rule_files_of(test)} <= sources.keys():
             texts[_test_name(test, texts)] = _test_text(test, sources)
     with tempfile.TemporaryDirectory() as draft:
         for name, text in texts.items():
@@ -147,8 +147,8 @@ def _by_name(rules: Sequence[Rule], sources: dict[Path, str]) -> list[Rule]:
 
 
 def _found(rules: Sequence[Rule]) -> list[Path]:
-    files = dict.fromkeys(_at(rule) for rule in rules if rule.file)
-    return list(dict.fromkeys(test for file in files for test in unit_test_files(file)))
+    folders = dict.fromkeys(_at(rule).parent for rule in rules if rule.file)
+    return [test for folder in folders for test in unit_test_files(folder)]
 
 
 def _test_name(test: Path, taken: dict) -> str:
@@ -161,7 +161,7 @@ def _test_name(test: Path, taken: dict) -> str:
 
 def _test_text(test: Path, sources: dict[Path, str]) -> str:
     held = load_yaml(test)
-    held["rule_files"] = list(dict.fromkeys(sources[_at(rule)] for rule in read_unit_tests(test).rules))
+    held["rule_files"] = list(dict.fromkeys(sources[named.resolve()] for named in rule_files_of(test)))
     return HEADER + _yaml(held)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from stability.rules.history import Series
 from stability.rules.vectors import Labels
+from stability.schema import ContractError
 
 STALE = np.uint64(0x7FF0000000000002)  # the NaN that is a marker (model/value/value.go)
 SPAN = 1_800_000_000  # us in one request: a server's head takes nothing that is an hour older than its newest sample
@@ -68,7 +69,7 @@ def snappy(body: bytes) -> bytes:
 def _samples(one: Series, a: int, b: int) -> bytes:
     milliseconds = one.times[a:b] // 1_000
     if milliseconds[0] < _EARLIEST or milliseconds[-1] >= _LATEST:
-        raise ValueError("samples from 1971 to 2109 only")
+        raise ContractError(expected="samples from 1971 to 2109", got=f"one at {milliseconds[0]} ms since 1970")
     made = np.zeros(b - a, dtype=_SAMPLE)
     made["tag"] = (2 << 3 | 2, _SAMPLE.itemsize - 2)
     made["value_tag"], made["time_tag"] = 1 << 3 | 1, 2 << 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS", "fired_in", "read_unit_tests", "rules_tested", "run_unit_tests"]
+__all__ = ["COLUMNS", "UnitTests", "fired_in", "read_unit_tests", "rule_files_of", "rules_tested", "run_unit_tests"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,6 +64,10 @@ class UnitTests:
     interval: int
     tests: list[dict]
 
+    def __len__(self) -> int:
+        """How many expectations there are."""
+        return sum(len(test.get(kind) or ()) for test in self.tests for kind in ("alert_rule_test", "promql_expr_test"))
+
 
 def read_unit_tests(path: str | PathLike) -> UnitTests:
     """Read a file of unit tests, and the rules that it names.
@@ -80,19 +84,28 @@ def read_unit_tests(path: str | PathLike) -> UnitTests:
     """
     path = Path(path)
     held = _checked(load_yaml(path), _FILE, "a file of unit tests", path, "file")
-    files = [file for pattern in _list(held, "rule_files", path) for file in _files(path, str(pattern))]
-    rules = [rule for file in files for rule in read_rules(file)]
+    rules = [rule for file in _named_by(held, path) for rule in read_rules(file)]
     every = _length(held.get("evaluation_interval", "1m"), path, "evaluation_interval")
     tests = [_checked(test, _TEST, "a test", path, f"test {k}") for k, test in enumerate(_list(held, "tests", path), 1)]
     return UnitTests(path, rules, every, tests)
 
 
-def run_unit_tests(path: str | PathLike) -> pd.DataFrame:
+def rule_files_of(path: str | PathLike) -> list[Path]:
+    """List the rule files that a file of unit tests names, without reading them."""
+    path = Path(path)
+    return _named_by(_checked(load_yaml(path), _FILE, "a file of unit tests", path, "file"), path)
+
+
+def _named_by(held: dict, path: Path) -> list[Path]:
+    return [file for pattern in _list(held, "rule_files", path) for file in _files(path, str(pattern))]
+
+
+def run_unit_tests(tests: str | PathLike | UnitTests) -> pd.DataFrame:
     """Run a file of unit tests.
 
     Parameters
     ----------
-    path : str or path
+    tests : str, path or UnitTests
         As `promtool test rules` reads it.
 
     Returns
@@ -106,18 +119,17 @@ def run_unit_tests(path: str | PathLike) -> pd.DataFrame:
     ContractError
         As `read_unit_tests`, and for expressions outside of the subset.
     """
-    held = read_unit_tests(path)
+    held = tests if isinstance(tests, UnitTests) else read_unit_tests(tests)
     rows = [row for k, test in enumerate(held.tests, 1) for row in _run(held, test, str(test.get("name") or k))]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype(dict.fromkeys((name for name in COLUMNS if name != "passed"), "str") | {"passed": "bool"})
 
 
-def rules_tested(path: str | PathLike) -> set[str]:
-    """Name the alerts that a file of unit tests expects to fire at least once."""
-    held = read_unit_tests(path)
+def rules_tested(tests: UnitTests) -> set[str]:
+    """Name the alerts that unit tests expect to fire at least once."""
     return {
         str(expected.get("alertname"))
-        for test in held.tests
+        for test in tests.tests
         for expected in test.get("alert_rule_test") or []
         if expected.get("exp_alerts")
     }
