@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stability.knowledge import knowledge
 from stability.localization.ancestry import COLUMNS, SIGNS, ancestry
 from stability.localization.behaviour import Behaviour, moves
 from stability.localization.ranker import ConditionalLogit
@@ -16,6 +17,7 @@ GRAPH = validate(
     pd.DataFrame({"source": ["shut", "alarm", "alarm"], "target": ["close", "shut", "pump"], "kind": "caused_by"}),
     "topology",
 )
+KNOWN = knowledge("lathe", topology=GRAPH)
 PAIRS = pd.MultiIndex.from_product([["case"], ["close", "shut", "pump", "lamp"]], names=["entity", "metric"])
 
 
@@ -128,7 +130,9 @@ def _joined(*tables):
 
 def test_rankings_do_not_hang_on_what_is_listed(behaviour):
     more = _joined(CASE, courses(lamp=[(0, "on")], other=[(0, "x")]))
-    tables = [ancestry(PAIRS, behaviour.score(t, second(24)), pd.Index(["alarm"]), GRAPH) for t in (CASE, more)]
+    tables = [
+        ancestry(PAIRS, behaviour.score(t, second(24)), pd.Index(["alarm"]), KNOWN, "lathe") for t in (CASE, more)
+    ]
     ranker = ConditionalLogit(signs=SIGNS).fit(tables[:1], [1])
     np.testing.assert_array_equal(*[ranker.log_probabilities(table) for table in tables])
 
@@ -144,7 +148,7 @@ def test_ancestry_by_hand(behaviour):
     found = behaviour.score(CASE, second(24))
     assert found.index.tolist() == ["alarm", "pump", "shut"]
     assert found.loc["alarm", "own"] == pytest.approx(np.log(6 + 1))
-    table = ancestry(PAIRS, found, pd.Index(["alarm", "other"]), GRAPH)
+    table = ancestry(PAIRS, found, pd.Index(["alarm", "other"]), KNOWN, "lathe")
     assert list(table) == list(COLUMNS) == list(SIGNS)
     assert table["graph.near"].tolist() == [0.5, 1.0, 1.0, 0.0]
     assert table["graph.direct"].tolist() == [0.0, 1.0, 1.0, 0.0]
@@ -152,7 +156,7 @@ def test_ancestry_by_hand(behaviour):
     assert table["both.direct"].tolist() == [0.0, 1.0, 1.0, 0.0]
     assert table["time.first"].tolist() == [0.0, 1.0, 0.5, 0.0]  # shut since 16, the pump since 17
     assert table["explained.away"].tolist() == [0.0, 0.0, 0.0, 0.0]
-    quiet = ancestry(PAIRS, found.iloc[:0], pd.Index(["alarm"]), GRAPH)
+    quiet = ancestry(PAIRS, found.iloc[:0], pd.Index(["alarm"]), KNOWN, "lathe")
     assert (quiet == 0).all(axis=None)
 
 
@@ -160,7 +164,7 @@ def test_a_cause_that_misbehaves_too_explains_away():
     chain = pd.DataFrame(
         {"own": [1.0, 1.0], "causes": 0.0, "alone": 0.0, "onset": [second(1), second(2)]}, index=["close", "shut"]
     )
-    table = ancestry(PAIRS, chain, pd.Index(["alarm"]), GRAPH)
+    table = ancestry(PAIRS, chain, pd.Index(["alarm"]), KNOWN, "lathe")
     assert table["explained.away"].tolist() == [0.0, 1.0, 0.0, 0.0]
 
 

@@ -12,6 +12,8 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from stability.knowledge import node, paths
+
 COLUMNS = {  # what each column says, in one place for reports
     "behaviour.own": "lasted longer than it does in normal time",
     "behaviour.causes": "lasted longer beside what each of its causes said",
@@ -29,7 +31,9 @@ COLUMNS = {  # what each column says, in one place for reports
 SIGNS = {name: -1 if name == "explained.away" else 1 for name in COLUMNS}
 
 
-def ancestry(candidates: pd.MultiIndex, found: pd.DataFrame, alarms: pd.Index, topology: pd.DataFrame) -> pd.DataFrame:
+def ancestry(
+    candidates: pd.MultiIndex, found: pd.DataFrame, alarms: pd.Index, known: nx.MultiDiGraph, domain: str
+) -> pd.DataFrame:
     """Place candidates beside the alarms of a case.
 
     Parameters
@@ -40,8 +44,10 @@ def ancestry(candidates: pd.MultiIndex, found: pd.DataFrame, alarms: pd.Index, t
         Variables that behave unusually, as from `Behaviour.score`: alarms and others.
     alarms : Index of str
         Which variables are alarms; unusual are those that stood at a value longer than in normal time.
-    topology : DataFrame
-        Of the contract, with variables as nodes: the source follows from the target.
+    known : MultiDiGraph
+        From `knowledge`: which metric is caused by which.
+    domain : str
+        Its domain.
 
     Returns
     -------
@@ -50,29 +56,37 @@ def ancestry(candidates: pd.MultiIndex, found: pd.DataFrame, alarms: pd.Index, t
 
     Examples
     --------
-    >>> edges = pd.MultiIndex.from_tuples([("alarm", "pump"), ("pump", "filter")], names=["source", "target"])
+    >>> from stability.knowledge import knowledge
+    >>> from stability.schema import validate
+    >>> edges = pd.DataFrame({"source": ["alarm", "pump"], "target": ["pump", "filter"], "kind": "caused_by"})
+    >>> known = knowledge("lathe", topology=validate(edges, "topology"))
     >>> onset = pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True)
     >>> found = pd.DataFrame({"own": [2.0, 1.0], "causes": 0.0, "alone": 0.0, "onset": onset}, index=["alarm", "pump"])
     >>> who = pd.MultiIndex.from_product([["run"], ["pump", "filter", "lamp"]], names=["entity", "metric"])
-    >>> table = ancestry(who, found, pd.Index(["alarm"]), pd.DataFrame({"kind": "caused_by"}, index=edges))
+    >>> table = ancestry(who, found, pd.Index(["alarm"]), known, "lathe")
     >>> table["graph.near"].tolist(), table["both.direct"].tolist()
     ([1.0, 0.5, 0.0], [1.0, 0.0, 0.0])
     """
-    graph = nx.DiGraph()
-    graph.add_edges_from(topology.index)  # from an effect to its cause
     unusual = list(found.index[found.index.isin(alarms) & (found["own"] > 0)])  # an alarm that is off explains nothing
-    steps = {name: nx.single_source_shortest_path_length(graph, name) if name in graph else {} for name in unusual}
+    steps = {name: _steps(known, domain, name) for name in unusual}
     places = found.loc[~found.index.isin(alarms), "onset"].rank(method="min")
     rows = []
     for _, name in candidates:
         own = found.loc[name] if name in found.index else None
         far = np.array([steps[alarm][name] for alarm in unusual if name in steps[alarm]], dtype=float)
         direct, reach = ((far == 1).sum() / len(unusual), len(far) / len(unusual)) if unusual else (0.0, 0.0)
-        causes = set(graph.successors(name)) if name in graph else set()
         odd = float(own is not None)
         shown = [0.0, 0.0, 0.0] if own is None else [own["own"], own["causes"], own["alone"]]
         near = 1.0 / max(far.min(), 1.0) if len(far) else 0.0
-        away = odd * bool(causes & set(found.index))
+        nearest = _steps(known, domain, name, 1) if odd else {}
+        away = float(any(n == 1 and cause in found.index for cause, n in nearest.items()))
         first = 1.0 / places[name] if name in places else 0.0
         rows.append([*shown, odd, near, direct, reach, odd * direct, odd * reach, away, first])
     return pd.DataFrame(rows, index=candidates, columns=list(COLUMNS), dtype=float)
+
+
+def _steps(known: nx.MultiDiGraph, domain: str, name: str, longest: int | None = None) -> dict[str, int]:
+    """Steps from a variable to each that could have caused it, itself at 0."""
+    if node(domain, "metric", name) not in known:
+        return {}
+    return paths(known, domain, metrics=[name], longest=longest)["steps"].loc["metric"].to_dict()
