@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALL_SYSTEM", "causes_of", "misfires", "score"]
+__all__ = ["ALL_SYSTEM", "causes_of", "observed_spans_of", "score"]
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -76,13 +76,13 @@ def score(
     -------
     DataFrame, index rule
         `failure_mode`, `severity`, `component`, `episodes`, `faults` (of its own mode).
-        `recall`: share of the faults of its mode in which it fires and names the root entity (or none at all);
-        `recall_any`: share of all faults in which it fires, wherever. `precision`: share of its episodes that lie in a
-        fault of its mode and name that fault's root entity; `precision_any`: share in any fault. `false_per_day`:
-        episodes in no fault, per day without one. `warned`: share of the faults of its mode with an impact in which it
-        fires before anybody was hurt; `lead_p50`: median time in s from firing to impact over those that it finds,
-        negative when later. Each with `_lo` and `_hi`; NaN where nothing defines it. `firing_share`: of the time
-        without a fault. `nearest`, `jaccard`: the rule that fires most at the same entities and times. `absent`:
+        `recall`: share of the faults of its mode in which it starts to fire and names the root entity (or none at all);
+        `recall_any`: share of all faults in which it starts to fire, wherever. `precision`: share of its episodes that
+        start in a fault of its mode and name that fault's root entity; `precision_any`: in any fault. `false_per_day`:
+        episodes that start in no fault, per day without one. `warned`: share of the faults of its mode with an impact
+        in which it fires before anybody was hurt; `lead_p50`: median time in s from firing to impact over those that
+        it finds, negative when later. Each with `_lo` and `_hi`; NaN where nothing defines it. `firing_share`: of the
+        time without a fault. `nearest`, `jaccard`: the rule that fires most at the same entities and times. `absent`:
         metrics for want of which it cannot fire. `verdict`: 'absent metric', 'never fires', 'always fires',
         'only repeats <rule>', 'false alarms only' or 'ok'.
 
@@ -95,17 +95,17 @@ def score(
     -----
     Intervals of `precision_any`, `recall_any` and `false_per_day` are the wider of a bootstrap over blocks of time
     (twice the longest fault) and the classical one, since the episodes of one fault depend on each other; those of a
-    rule's own mode, with a handful of faults, are Wilson's; the lead's is a percentile bootstrap. An episode that was
-    on before the fault counts as found, which is kind to a rule that fires always: its `verdict` and `firing_share`
-    tell.
+    rule's own mode, with a handful of faults, are Wilson's; the lead's is a percentile bootstrap. An episode belongs
+    to the fault in which it starts: what was on already tells nothing new, so that a rule that fires always finds
+    nothing.
     """
     causes = causes_of(faults)
     if fired is None:
         fired = firings(rules, telemetry, step=step, labels=labels)
-    span = _observed(telemetry)
+    span = observed_spans_of(telemetry)
     block = 2 * max(causes["end"] - causes["start"]) + pd.Timedelta(late)
     settings = {"late": late, "confidence": confidence}
-    drawn = {"unit": "block", "block": block, "resamples": resamples, "seed": seed} | settings
+    drawn = {"match": "start", "unit": "block", "block": block, "resamples": resamples, "seed": seed} | settings
     by_rule = dict(list(_closed(fired, span["end"].max()).groupby("rule", sort=False)))
     none = _closed(fired.iloc[:0], span["end"].max())
     rows = {}
@@ -166,45 +166,20 @@ def causes_of(faults: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(["start", "entity"], ignore_index=True)
 
 
-def misfires(
-    fired: pd.DataFrame, faults: pd.DataFrame, telemetry: pd.DataFrame, *, late: str | pd.Timedelta = "0s"
-) -> pd.DataFrame:
-    """Count episodes in no fault, without intervals: what a search over many variants of rules needs.
-
-    Parameters
-    ----------
-    fired, faults, telemetry, late
-        As for `score`.
-
-    Returns
-    -------
-    DataFrame, index rule
-        `recall` and `recall_any` as in `score`, `early` (mean seconds from firing to impact, missed ones count 0),
-        `false_per_day`. Rules that never fire are not in it.
-    """
-    causes, span = causes_of(faults), _observed(telemetry)
-    free = _free_days(causes, span, late)
-    rows = {}
-    for name, episodes in _closed(fired, span["end"].max()).groupby("rule", sort=False):
-        mode = episodes["failure_mode"].iloc[0]
-        own = causes[causes["failure_mode"] == mode]
-        found, _ = _found(episodes, own, late)
-        anywhere = match_events(_everywhere(episodes), _everywhere(causes), late=late)
-        lead = _leads(episodes, own, found).clip(lower=0).sum() / max(len(own), 1)
-        false = int((~anywhere.alarms["true"]).sum())
-        everything = anywhere.events["found"].mean()
-        rows[name] = (found.mean() if len(own) else everything, everything, lead, false / free)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["recall", "recall_any", "early", "false_per_day"])
-
-
 def _closed(fired: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
     """Episodes whose ends are the last moment in which they fire, also of those that fire on."""
     end = fired["end"].fillna(last) - pd.Timedelta("1us")
     return fired.assign(end=end.where(end > fired["start"], fired["start"]))
 
 
-def _observed(telemetry: pd.DataFrame) -> pd.DataFrame:
-    """Spans in which anything was observed, of the system as one entity."""
+def observed_spans_of(telemetry: pd.DataFrame) -> pd.DataFrame:
+    """Find the spans in which anything was observed, of the system as one entity: `entity`, `start`, `end` (exclusive).
+
+    Parameters
+    ----------
+    telemetry : DataFrame
+        A panel.
+    """
     stamps = telemetry.index.get_level_values("timestamp").unique().sort_values()
     seen, _, _ = observed_time(pd.Series(1.0, index=stamps))
     times = {"start": seen.start, "end": seen.end}
@@ -221,7 +196,7 @@ def _found(episodes: pd.DataFrame, own: pd.DataFrame, late) -> tuple[np.ndarray,
     nameless = episodes["entity"].eq("")
     found, true = np.zeros(len(own), dtype=bool), np.zeros(len(episodes), dtype=bool)
     for chosen, view in ((~nameless, lambda table: table[_SPAN]), (nameless, _everywhere)):
-        matched = match_events(view(episodes[chosen]), view(own), late=late)
+        matched = match_events(view(episodes[chosen]), view(own), late=late, match="start")
         found |= matched.events["found"].to_numpy()
         true[chosen.to_numpy()] = matched.alarms["true"].to_numpy()
     return found, true
@@ -231,9 +206,8 @@ def _leads(episodes: pd.DataFrame, own: pd.DataFrame, found: np.ndarray) -> pd.S
     """Seconds from the first episode within a fault to its impact; NaN where nobody felt it."""
     leads = []
     for cause in own[found & own["impact_start"].notna().to_numpy()].itertuples():
-        here = episodes[episodes["entity"].isin(["", cause.entity]) & (episodes["end"] >= cause.start)]
-        first = max(here["start"].min(), cause.start)
-        leads.append((cause.impact_start - first).total_seconds())
+        here = episodes[episodes["entity"].isin(["", cause.entity]) & (episodes["start"] >= cause.start)]
+        leads.append((cause.impact_start - here["start"].min()).total_seconds())
     return pd.Series(leads, dtype="float64")
 
 
@@ -260,7 +234,7 @@ def _any(episodes: pd.DataFrame, causes: pd.DataFrame, span: pd.DataFrame, drawn
         held = event_estimates(alarms, windows, span, **drawn)
         found = held["recall"], held["precision"], held["false_alarms_per_day"]
     except NotEnoughEvidence:  # too short for a bootstrap over blocks
-        matched, sure = match_events(alarms, windows, late=drawn["late"]), drawn["confidence"]
+        matched, sure = match_events(alarms, windows, late=drawn["late"], match="start"), drawn["confidence"]
         hits, true = matched.events["found"], matched.alarms["true"]
         days = _free_days(causes, span, drawn["late"])
         rate = _try(lambda: poisson_interval(int((~true).sum()), days, sure))

@@ -14,13 +14,14 @@ import pandas as pd
 import promql_parser as promql
 
 from stability.rules.alerts import firings
+from stability.rules.backtest import backtest
 from stability.rules.evaluation import evaluate
 from stability.rules.expressions import operator_of, parse, written
 from stability.rules.files import Rule
-from stability.rules.scoring import misfires
 from stability.schema import ContractError
 
 CANDIDATES = 16
+SHARE = 0.02  # half an hour a day
 DIGITS = 4  # significant digits of a threshold that people are to read
 _ORDERED = (">", ">=", "<", "<=")
 
@@ -36,8 +37,8 @@ def literal_of(expr: str) -> float | None:
 
     Examples
     --------
-    >>> literal_of("rate(errors_total[5m]) > 14.4 * 0.001 and up == 1")
-    0.0144
+    >>> literal_of("rate(errors_total[5m]) > 14.4 * 0.25 and up == 1")
+    3.6
     >>> literal_of("up == 0") is None
     True
     """
@@ -84,6 +85,7 @@ def tune(
     faults: pd.DataFrame,
     *,
     budget: float,
+    share: float = SHARE,
     candidates: int = CANDIDATES,
     step: str | float | timedelta | None = None,
     labels: str | Mapping[str, Mapping[str, str]] | None = None,
@@ -99,6 +101,8 @@ def tune(
         As for `score`; the part of history to choose on. Judge on a later one.
     budget : float
         False episodes a day that a rule may have.
+    share : float
+        Share of the time without a fault in which it may fire.
     candidates : int
         How many thresholds are tried beside the rule's own: quantiles of the values that it compares.
 
@@ -114,8 +118,9 @@ def tune(
 
     Notes
     -----
-    Of thresholds with equal recall within the budget, that which warns earliest is taken (`misfires`), then the one with
-    fewer false episodes, then that nearest to the rule's own: a rule is not moved without a reason.
+    Of thresholds with equal recall within the budget, the more precise one is taken, then the one with fewer false
+    episodes, then that nearest to the rule's own: a rule is not moved without a reason. One long false episode costs
+    no more than a short one, so a threshold may not fire in more than `share` of the time without a fault either.
     """
     tried = {}
     for rule in rules:
@@ -126,12 +131,12 @@ def tune(
                                  for place, value in enumerate(values)]  # fmt: skip
     variants = [variant for found in tried.values() for _, variant in found]
     fired = firings(variants, telemetry, step=step, labels=labels)
-    judged = misfires(fired, faults, telemetry, late=late)
+    judged = backtest(fired, faults, telemetry, late=late)
     judged = judged.reindex([variant.alert for variant in variants]).fillna(0.0)
     rows, chosen = {}, {}
     for name, found in tried.items():
         table = judged.loc[[variant.alert for _, variant in found]].assign(value=[value for value, _ in found])
-        best = table.loc[_best(table, budget)]
+        best = table.loc[_best(table, budget, share)]
         first = table.iloc[0]
         chosen[name] = first["value"] if best.name == first.name else float(f"{best['value']:.{DIGITS}g}")
         rows[name] = {
@@ -149,15 +154,16 @@ def tune(
     return tuned, pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("rule")
 
 
-def _best(table: pd.DataFrame, budget: float) -> str:
+def _best(table: pd.DataFrame, budget: float, share: float) -> str:
     own = table["value"].iloc[0]
     ranked = table.assign(
-        over=(table["false_per_day"] - budget).clip(lower=0),
+        over=(table["false_per_day"] - budget).clip(lower=0)
+        + (table["firing_share"] > share).map({True: math.inf, False: 0.0}),
         recall=-table["recall"],
-        early=-table["early"].round(),
+        precision=-table["precision"],
         moved=(table["value"] - own).abs(),
     )
-    return ranked.sort_values(["over", "recall", "early", "false_per_day", "moved"], kind="stable").index[0]
+    return ranked.sort_values(["over", "recall", "precision", "false_per_day", "moved"], kind="stable").index[0]
 
 
 def _quantiles(rule: Rule, telemetry: pd.DataFrame, candidates: int, step, labels) -> list[float]:

@@ -1,0 +1,89 @@
+"""The counts of `score` for many variants of rules at once, without intervals: what a search needs."""
+
+from __future__ import annotations
+
+__all__ = ["backtest"]
+
+import numpy as np
+import pandas as pd
+
+from stability.rules.scoring import causes_of, observed_spans_of
+
+DAY = 86_400e6  # microseconds
+
+
+def backtest(
+    fired: pd.DataFrame, faults: pd.DataFrame, telemetry: pd.DataFrame, *, late: str | pd.Timedelta = "0s"
+) -> pd.DataFrame:
+    """Count what each rule finds and how often it fires for nothing.
+
+    Parameters
+    ----------
+    fired : DataFrame
+        From `firings`.
+    faults, telemetry, late
+        As for `score`.
+
+    Returns
+    -------
+    DataFrame, index rule
+        `recall` and `precision` as in `score` (of any fault where there is none of the rule's mode), `recall_any`,
+        `false_per_day`, `firing_share`; `delay`: mean time in s from the cause to the first episode, over the faults that
+        are found. Rules that never fire are not in it.
+
+    Raises
+    ------
+    ContractError
+        Without a fault that has a time.
+    """
+    causes, span = causes_of(faults), observed_spans_of(telemetry)
+    begin = _micros(causes["start"])
+    finish = _micros(causes["end"] + pd.Timedelta(late))
+    entities, modes = causes["entity"].to_numpy(dtype=object), causes["failure_mode"].to_numpy(dtype=object)
+    clock = _FreeTime(_micros(span["start"]), _micros(span["end"]), begin, finish)
+    starts = _micros(fired["start"])
+    ends = _micros(fired["end"].fillna(span["end"].max()))
+    names, own_modes = fired["entity"].to_numpy(dtype=object), fired["failure_mode"].to_numpy(dtype=object)
+    rows = {}
+    for rule, places in fired.groupby("rule", sort=False).indices.items():
+        inside = (starts[places, None] >= begin) & (starts[places, None] <= finish)
+        own = modes == own_modes[places[0]]
+        named = names[places, None]
+        right = inside & own & ((named == entities) | (named == "")) if own.any() else inside
+        counted = own if own.any() else np.ones(len(own), dtype=bool)
+        first = np.where(right, starts[places, None] - begin, np.inf).min(axis=0)[right.any(axis=0)]
+        rows[rule] = (
+            right.any(axis=0)[counted].mean(),
+            right.any(axis=1).mean(),
+            inside.any(axis=0).mean(),
+            (~inside.any(axis=1)).sum() / (clock.total / DAY),
+            clock.within(starts[places], ends[places]) / clock.total,
+            first.mean() / 1e6 if len(first) else np.nan,
+        )
+    columns = ["recall", "precision", "recall_any", "false_per_day", "firing_share", "delay"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("rule")
+
+
+class _FreeTime:
+    """Observed time without a fault, as a function that rises with it."""
+
+    def __init__(self, seen_start, seen_end, fault_start, fault_end):
+        edges = np.unique(np.concatenate([seen_start, seen_end, fault_start, fault_end]))
+        middle = (edges[:-1] + edges[1:]) / 2
+        seen = ((middle[:, None] > seen_start) & (middle[:, None] < seen_end)).any(axis=1)
+        fault = ((middle[:, None] > fault_start) & (middle[:, None] < fault_end)).any(axis=1)
+        self.edges = edges
+        self.risen = np.concatenate([[0.0], np.cumsum(np.diff(edges) * (seen & ~fault))])
+        self.total = self.risen[-1]
+
+    def within(self, starts: np.ndarray, ends: np.ndarray) -> float:
+        """Free time in the union of intervals."""
+        order = np.argsort(starts, kind="stable")
+        starts, reached = starts[order], np.maximum.accumulate(ends[order])
+        before = np.concatenate([[np.iinfo(np.int64).min], reached[:-1]])
+        spans = np.interp(np.stack([np.maximum(starts, before), reached]), self.edges, self.risen)
+        return float(np.clip(spans[1] - spans[0], 0, None).sum())
+
+
+def _micros(stamps: pd.Series) -> np.ndarray:
+    return stamps.dt.as_unit("us").dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
