@@ -96,7 +96,7 @@ def true_ranks(causes: pd.DataFrame, truth: pd.DataFrame, *, by: str = "entity")
 def _rank(rows: pd.DataFrame | None, told: pd.Series, by: str) -> float:
     if rows is None or pd.isna(rows["entity"].iloc[0]):
         return np.inf
-    right = (rows["entity"] == told["entity"]).to_numpy(dtype=bool)
+    right = np.array(rows["entity"] == told["entity"], dtype=bool)  # its own: pandas gives views that are read-only
     if by == "metric" and isinstance(told.get("metric"), str):
         right &= rows["metric"].isin([name.strip() for name in told["metric"].split(",")]).to_numpy(dtype=bool)
     if by == "mode" and isinstance(told.get("failure_mode"), str):
