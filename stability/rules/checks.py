@@ -16,7 +16,7 @@ import promql_parser as promql
 from stability.rules.expressions import check_expression, guards_of, metrics_of
 from stability.rules.files import Rule, is_unit_test, read_rules
 from stability.rules.templates import expand, expand_labels
-from stability.rules.unit_tests import read_unit_tests, rule_files_of, rules_tested, run_unit_tests
+from stability.rules.unit_tests import UnitTests, read_unit_tests, rule_files_of, rules_tested, run_unit_tests
 from stability.schema import ContractError, base_name, metric_registry, nearest
 
 NEEDED = ("failure_mode", "severity", "component")
@@ -51,7 +51,7 @@ def check_rules(
     -------
     DataFrame
         A row a finding: `file`, `line`, `rule` (the alert's name), `level` ('error', 'note'), `finding`. Without errors
-        all is well.
+        all is well. `attrs["expectations"]` is how many expectations of unit tests were looked at.
 
     Raises
     ------
@@ -68,14 +68,18 @@ def check_rules(
     """
     rules = read_rules(path)
     good = [rule for rule in rules if _refused(rule) is None]
+    tests, unread = _read_tests(path)
     rows = [
         *((rule.file, rule.line, rule.alert, "error", finding) for rule in rules for finding in _findings(rule)),
         *((rule.file, rule.line, rule.alert, "error", finding) for rule, finding in _unguarded(good)),
         *((rule.file, rule.line, rule.alert, *found) for rule in good for found in _named(rule, metrics, source)),
-        *_tested(path, rules, {rule.alert for rule in rules} - {rule.alert for rule in good}),
+        *unread,
+        *_tested(tests, rules, {rule.alert for rule in rules} - {rule.alert for rule in good}),
     ]
     table = pd.DataFrame(rows, columns=list(FINDINGS)).astype({"line": "int64"})
-    return table.astype({name: "str" for name in FINDINGS if name != "line"})
+    table = table.astype({name: "str" for name in FINDINGS if name != "line"})
+    table.attrs["expectations"] = sum(map(len, tests))
+    return table
 
 
 def require_metrics(rules: Sequence[Rule], metrics: Collection[str], source: str = "the telemetry") -> None:
@@ -202,16 +206,26 @@ def _unguarded(rules: Sequence[Rule]) -> Iterator[tuple[Rule, str]]:
                 yield rule, f"{name!r} has no guard: nothing fires when it is absent; add a rule with absent({name})"
 
 
-def _tested(path: str | PathLike, rules: Sequence[Rule], refused: Collection[str]) -> Iterator[tuple]:
-    """Unit tests that fail, that cannot be read, and rules that none expects to fire."""
-    fired: set[str] = set()
+def _read_tests(path: str | PathLike) -> tuple[list[UnitTests], list[tuple]]:
+    """Unit tests, and findings for the files that hold none that can be read."""
+    tests, unread = [], []
     for file in unit_test_files(path):
         try:
-            held = read_unit_tests(file)
-            fired |= rules_tested(held)
+            tests.append(read_unit_tests(file))
+        except ContractError as error:
+            unread.append((str(file), 0, "", "error", str(error)))
+    return tests, unread
+
+
+def _tested(tests: Sequence[UnitTests], rules: Sequence[Rule], refused: Collection[str]) -> Iterator[tuple]:
+    """Unit tests that fail, and rules that none expects to fire."""
+    fired: set[str] = set()
+    for held in tests:
+        fired |= rules_tested(held)
+        try:
             results = run_unit_tests(held)
         except ContractError as error:
-            yield str(file), 0, "", "error", str(error)
+            yield str(held.path), 0, "", "error", str(error)
             continue
         for row in results[~results["passed"]].itertuples():
             said = f"test {row.test} at {row.eval_time}: expected {row.expected}; got {row.got}"

@@ -60,8 +60,9 @@ def export(
     }
     tests = _found(rules) if tests is None else list(tests)
     for test in map(Path, tests):
-        if {named.resolve() for named in rule_files_of(test)} <= sources.keys():
-            texts[_test_name(test, texts)] = _test_text(test, sources)
+        named = [file.resolve() for file in rule_files_of(test)]
+        if set(named) <= sources.keys():
+            texts[_test_name(test, texts)] = _test_text(test, [sources[file] for file in named])
     with tempfile.TemporaryDirectory() as draft:
         for name, text in texts.items():
             (Path(draft) / name).write_text(text, encoding="utf-8")
@@ -159,10 +160,8 @@ def _test_name(test: Path, taken: dict) -> str:
     return name
 
 
-def _test_text(test: Path, sources: dict[Path, str]) -> str:
-    held = load_yaml(test)
-    held["rule_files"] = list(dict.fromkeys(sources[named.resolve()] for named in rule_files_of(test)))
-    return HEADER + _yaml(held)
+def _test_text(test: Path, named: list[str]) -> str:
+    return HEADER + _yaml(load_yaml(test) | {"rule_files": list(dict.fromkeys(named))})
 
 
 def _yaml(held: object) -> str:
