@@ -12,6 +12,7 @@ from stability.plotting.populations import plot_histograms, plot_kinds
 from stability.plotting.prediction import plot_costs, plot_leads, plot_precision_recall, plot_significance
 from stability.plotting.quality import plot_quality
 from stability.plotting.relations import plot_correlation, plot_distribution
+from stability.plotting.rules import plot_redundancy, plot_rule_leads, plot_rule_scores, plot_tuned
 from stability.plotting.series import plot_fleet, plot_panel, plot_series
 from stability.plotting.style import COLOURS, PALETTE, style
 
@@ -43,12 +44,16 @@ __all__ = [
     "plot_panel",
     "plot_precision_recall",
     "plot_quality",
+    "plot_redundancy",
     "plot_reliability",
     "plot_residuals",
+    "plot_rule_leads",
+    "plot_rule_scores",
     "plot_season",
     "plot_series",
     "plot_significance",
     "plot_strength",
     "plot_topology",
+    "plot_tuned",
     "style",
 ]

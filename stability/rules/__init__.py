@@ -1,4 +1,4 @@
-"""Fault rules in Prometheus's own form: read, evaluated over panels, compared with a real server, exported.
+"""Fault rules in Prometheus's own form: read, evaluated over panels, measured, mined, exported.
 
 The names below are imported when they are first asked for: the command line takes its verbs from this room, and
 `stability --help` is to stay quick.
@@ -14,10 +14,17 @@ _HOMES = {
     "evaluate": "evaluation",
     "export": "exporting",
     "firings": "alerts",
+    "gain": "mining",
+    "literal_of": "tuning",
     "metrics_of": "expressions",
+    "mine": "mining",
     "read_rules": "files",
+    "redundancy": "overlap",
     "require_metrics": "checks",
     "run_unit_tests": "unit_tests",
+    "score": "scoring",
+    "split_history": "counting",
+    "tune": "tuning",
 }
 
 __all__ = [
@@ -28,10 +35,17 @@ __all__ = [
     "evaluate",
     "export",
     "firings",
+    "gain",
+    "literal_of",
     "metrics_of",
+    "mine",
     "read_rules",
+    "redundancy",
     "require_metrics",
     "run_unit_tests",
+    "score",
+    "split_history",
+    "tune",
 ]
 
 

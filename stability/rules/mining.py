@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 from stability.evaluation.intervals import NotEnoughEvidence, wilson_interval
 from stability.evaluation.matching import match_events
 from stability.rules.alerts import firings
-from stability.rules.backtest import backtest
+from stability.rules.counting import backtest
 from stability.rules.durations import duration, duration_text
 from stability.rules.evaluation import evaluate
 from stability.rules.files import Rule
@@ -74,7 +74,8 @@ def mine(
     For each mode trees of one to `depth` levels tell the rows of its root entities during its faults from their other
     rows; each leaf in which the mode prevails is a conjunction of comparisons, with each of `waits` as its `for`. All
     are backtested on the same history over all entities, and of those within the budget the one stays that finds most,
-    then the more precise (in tenths), then the earlier, then the shorter.
+    then the more precise (in tenths), then the earlier, then the shorter. One that on the mean speaks in the second
+    half of a fault, or when it is over, is no proposal.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ def mine(
     list of Rule
         At most one a mode, group `mined`, severity `info`: a proposal is read by a person before it wakes one.
     DataFrame, index rule
-        `failure_mode`, `faults`, `expr`, `for`, `tried` (variants), `recall`, `precision`, `false_per_day`, `delay` (s),
-        all of the history that it was made from, which flatters it.
+        `failure_mode`, `faults`, `expr`, `for`, `tried` (variants), `recall`, `precision`, `false_per_day`, `delay`
+        (s), all of the history that it was made from, which flatters it.
 
     Raises
     ------
@@ -142,6 +143,7 @@ def gain(
     step: str | float | timedelta | None = None,
     labels: str | Mapping[str, Mapping[str, str]] | None = None,
     late: str | pd.Timedelta = "0s",
+    budget: float = math.inf,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Measure on a later block what mined rules add to rules that are there.
@@ -152,6 +154,8 @@ def gain(
         What is proposed, and what it is added to.
     telemetry, faults, step, labels, late
         As for `score`; nothing of it may have been mined.
+    budget : float
+        False episodes a day that a rule may have.
     confidence : float
         Of Wilson's intervals.
 
@@ -160,7 +164,7 @@ def gain(
     DataFrame, index rule
         `failure_mode`, `faults` of it; `recall` with `recall_lo`, `recall_hi`; `recall_rules`: what the rules of the
         same mode find without it; `gain` with `gain_lo`, `gain_hi`: share of the mode's faults that it finds and they
-        do not; `precision`, `false_per_day`.
+        do not; `precision`, `false_per_day`; `within`: whether it keeps the budget here too.
     """
     causes = causes_of(faults)
     fired = firings([*mined, *rules], telemetry, step=step, labels=labels)
@@ -172,6 +176,7 @@ def gain(
         siblings = {one.alert for one in rules if one.labels.get("failure_mode") == mode}
         hit, had = (_hits(fired, names, own, late) for names in ({rule.alert}, siblings))
         numbers = judged.reindex([rule.alert]).iloc[0]
+        false = 0.0 if math.isnan(numbers["false_per_day"]) else float(numbers["false_per_day"])
         rows[rule.alert] = {
             "failure_mode": mode,
             "faults": len(own),
@@ -179,7 +184,8 @@ def gain(
             "recall_rules": had.mean() if len(own) else math.nan,
             **_share("gain", hit & ~had, confidence),
             "precision": numbers["precision"],
-            "false_per_day": 0.0 if math.isnan(numbers["false_per_day"]) else numbers["false_per_day"],
+            "false_per_day": false,
+            "within": false <= budget,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
 
@@ -245,7 +251,10 @@ def _chosen(variants, judged: pd.DataFrame, causes: pd.DataFrame, budget: float,
     for mode in dict.fromkeys(rule.labels["failure_mode"] for rule in variants):
         own = {rule.alert: rule for rule in variants if rule.labels["failure_mode"] == mode}
         table = judged.loc[list(own)].assign(length=[len(rule.expr) for rule in own.values()])
-        fits = table[(table["false_per_day"] <= budget) & (table["firing_share"] <= share) & (table["recall"] > 0)]
+        spans = causes[causes["failure_mode"] == mode]
+        in_time = table["delay"] <= (spans["end"] - spans["start"]).mean().total_seconds() / 2
+        quiet = (table["false_per_day"] <= budget) & (table["firing_share"] <= share)
+        fits = table[quiet & in_time & (table["recall"] > 0)]
         if fits.empty:
             continue
         order = {"recall": False, "precision": False, "delay": True, "length": True}

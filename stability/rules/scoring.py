@@ -26,7 +26,7 @@ from stability.evaluation.spans import span_arrays
 from stability.rules.alerts import firings
 from stability.rules.expressions import parse
 from stability.rules.files import Rule
-from stability.rules.redundancy import REPEATS, lacking_metrics, redundancy, repeated
+from stability.rules.overlap import REPEATS, lacking_metrics, redundancy, repeated
 from stability.schema import ContractError
 
 ALL_SYSTEM = "system"  # the one entity that all share where only time counts

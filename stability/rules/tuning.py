@@ -14,7 +14,7 @@ import pandas as pd
 import promql_parser as promql
 
 from stability.rules.alerts import firings
-from stability.rules.backtest import backtest
+from stability.rules.counting import backtest
 from stability.rules.evaluation import evaluate
 from stability.rules.expressions import operator_of, parse, written
 from stability.rules.files import Rule

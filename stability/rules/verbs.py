@@ -35,3 +35,37 @@ def export(
     from stability.rules.display import print_export
 
     print_export(path, output)
+
+
+@app.command()
+def score(
+    dataset: Annotated[str, typer.Option(help="A name of `stability data list` with telemetry and faults.")],
+    path: Rules = None,
+    late: Annotated[str, typer.Option(help="How long after a fault an episode still belongs to it.")] = "10s",
+) -> None:
+    """Backtest rules against fault records: recall, precision, false episodes a day, and which are of no use.
+
+    Exit 0 when it was measured, 2 when rules or data are wrong.
+    """
+    from stability.rules.measured import print_scores
+
+    print_scores(path, dataset, late)
+
+
+@app.command()
+def mine(
+    dataset: Annotated[str, typer.Option(help="A name of `stability data list` with telemetry and faults.")],
+    path: Rules = None,
+    budget: Annotated[float, typer.Option(help="False episodes a day that a rule may have.")] = 24.0,
+    share: Annotated[float, typer.Option(help="Share of the record to learn from; the rest judges.")] = 0.5,
+    window: Annotated[list[str] | None, typer.Option(help="Range of a feature; may be given again.")] = None,
+    late: Annotated[str, typer.Option(help="How long after a fault an episode still belongs to it.")] = "10s",
+    output: Annotated[Path | None, typer.Option(help="File for the rules that are proposed.")] = None,
+) -> None:
+    """Propose rules from labelled history, and measure on its later part what they add.
+
+    Exit 0 when it was measured, 2 when rules or data are wrong.
+    """
+    from stability.rules.measured import print_mined
+
+    print_mined(path, dataset, budget, share, window or ["10s"], late, output)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["backtest"]
+__all__ = ["backtest", "split_history"]
 
 import numpy as np
 import pandas as pd
 
 from stability.rules.scoring import causes_of, observed_spans_of
+from stability.schema import ContractError
 
 DAY = 86_400e6  # microseconds
 
@@ -28,8 +29,8 @@ def backtest(
     -------
     DataFrame, index rule
         `recall` and `precision` as in `score` (of any fault where there is none of the rule's mode), `recall_any`,
-        `false_per_day`, `firing_share`; `delay`: mean time in s from the cause to the first episode, over the faults that
-        are found. Rules that never fire are not in it.
+        `false_per_day`, `firing_share`; `delay`: mean time in s from the cause to the first episode, over the faults
+        that are found. Rules that never fire are not in it.
 
     Raises
     ------
@@ -62,6 +63,44 @@ def backtest(
         )
     columns = ["recall", "precision", "recall_any", "false_per_day", "firing_share", "delay"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("rule")
+
+
+def split_history(
+    telemetry: pd.DataFrame, faults: pd.DataFrame, share: float = 0.5
+) -> tuple[tuple[pd.DataFrame, pd.DataFrame], tuple[pd.DataFrame, pd.DataFrame]]:
+    """Cut a record in time: what is chosen on the first part is judged on the second.
+
+    Parameters
+    ----------
+    telemetry, faults : DataFrame
+        Of the contract. A fault belongs to the part in which its cause begins.
+    share : float in (0, 1)
+        Of the time, that the first part has.
+
+    Returns
+    -------
+    pair of (telemetry, faults)
+
+    Raises
+    ------
+    ContractError
+        If the share leaves a part empty.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=4, freq="min", tz="UTC", unit="us")
+    >>> panel = pd.DataFrame({"up": 1.0}, index=pd.Index(stamps, name="timestamp"))
+    >>> faults = pd.DataFrame({"cause_start": stamps[[0, 3]], "impact_start": stamps[[0, 3]]})
+    >>> [(len(rows), len(known)) for rows, known in split_history(panel, faults)]
+    [(2, 1), (2, 1)]
+    """
+    stamps = telemetry.index.get_level_values("timestamp")
+    if not 0 < share < 1:
+        raise ContractError(column="share", expected="between 0 and 1", got=share)
+    first, last = stamps.min(), stamps.max()
+    cut = first + (last - first) * share
+    start = faults["cause_start"].fillna(faults["impact_start"])
+    return (telemetry[stamps <= cut], faults[start <= cut]), (telemetry[stamps > cut], faults[start > cut])
 
 
 class _FreeTime:
