@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["backtest", "split_history"]
+__all__ = ["NAMELESS", "backtest", "quality", "split_history"]
 
 import numpy as np
 import pandas as pd
 
+from stability.evaluation.intervals import poisson_interval, wilson_interval
 from stability.rules.scoring import causes_of, observed_spans_of
 from stability.schema import ContractError
 
 DAY = 86_400e6  # microseconds
+NAMELESS = ("service_level_breach", "telemetry_loss")  # modes of rules that do not say what broke
 
 
 def backtest(
@@ -63,6 +65,74 @@ def backtest(
         )
     columns = ["recall", "precision", "recall_any", "false_per_day", "firing_share", "delay"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("rule")
+
+
+def quality(
+    fired: pd.DataFrame,
+    faults: pd.DataFrame,
+    telemetry: pd.DataFrame,
+    *,
+    late: str | pd.Timedelta = "0s",
+    shifts: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Judge rules as one: which faults anybody names, how many episodes name the fault that they lie in.
+
+    Parameters
+    ----------
+    fired, faults, telemetry, late
+        As for `score`.
+    shifts : int
+        How often all episodes are moved together by a random time, around the end to the beginning, for chance.
+    confidence : float
+        Of Wilson's and Garwood's intervals.
+    seed : int
+
+    Returns
+    -------
+    DataFrame, index measure
+        `value`, `lo`, `hi`, `chance` (mean over the shifts). `recall`: share of all faults, of whatever mode, in which
+        a rule of that mode starts to fire and names the root entity; `warned`: share of the faults with an impact in
+        which one does so before anybody is hurt; `precision`: share of the episodes that lie in a fault of their mode
+        at its root, of rules that name a mode; `false_per_day`: episodes in no fault, of all rules together, per day
+        without one.
+
+    Raises
+    ------
+    ContractError
+        Without a fault that has a time.
+    """
+    causes, span = causes_of(faults), observed_spans_of(telemetry)
+    begin, finish = _micros(causes["start"]), _micros(causes["end"] + pd.Timedelta(late))
+    free = _FreeTime(_micros(span["start"]), _micros(span["end"]), begin, finish).total / DAY
+    impact = causes["impact_start"].fillna(causes["start"])
+    felt, hurt = causes["impact_start"].notna().to_numpy(), _micros(impact)
+    modes, entities = (fired[name].to_numpy(dtype=object)[:, None] for name in ("failure_mode", "entity"))
+    same = modes == causes["failure_mode"].to_numpy(dtype=object)
+    same &= (entities == causes["entity"].to_numpy(dtype=object)) | (entities == "")
+    names = ~fired["failure_mode"].isin(NAMELESS).to_numpy()
+    starts, first = _micros(fired["start"]), _micros(span["start"]).min()
+    length = _micros(span["end"]).max() - first
+
+    def counts(at: np.ndarray) -> tuple[int, int, int, int]:
+        inside = (at[:, None] >= begin) & (at[:, None] <= finish)
+        right = inside & same
+        early = (right & (at[:, None] < hurt)).any(axis=0) & felt
+        return right.any(axis=0).sum(), early.sum(), right[names].any(axis=1).sum(), (~inside.any(axis=1)).sum()
+
+    found, early, true, false = (int(count) for count in counts(starts))
+    moves = np.random.default_rng(seed).uniform(0, length, shifts).astype(np.int64)
+    drawn = np.mean([counts(first + (starts - first + move) % length) for move in moves], axis=0)
+    trials = len(causes), int(felt.sum()), int(names.sum())
+    rows = {}
+    for measure, count, total, chance in zip(
+        ("recall", "warned", "precision"), (found, early, true), trials, drawn[:3], strict=True
+    ):
+        estimate = wilson_interval(count, total, confidence) if total else (np.nan, np.nan, np.nan)
+        rows[measure] = (*estimate, chance / total if total else np.nan)
+    rows["false_per_day"] = (*poisson_interval(false, free, confidence), drawn[3] / free)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "lo", "hi", "chance"]).rename_axis("measure")
 
 
 def split_history(
