@@ -186,12 +186,13 @@ def moved_of(grid: Grid, level: np.ndarray, scale: np.ndarray, least: int = LEAS
     values = grid.values.reshape(len(grid.stamps), -1)
     noise = _scales(values, level.ravel(), scale.ravel())
     difference, error = contrasts(values, parts)
-    z = np.clip(difference / (noise * error), -CLIP, CLIP)
+    z = difference / (noise * error)
     signs = np.tile([SIGNS.get(metric(name).bad, 0.0) for name in grid.metrics], shape[0])
     z = np.where(signs == 0, np.abs(z), z * signs)
     best = np.argmax(np.where(np.isnan(z), -np.inf, z), axis=0)
     each = np.arange(values.shape[1])
-    found = parts[best, 0], parts[best, 1] - 1, difference[best, each], z[best, each]
+    largest = np.clip(z[best, each], -CLIP, CLIP)  # after the best is found, or all that is large would be alike
+    found = parts[best, 0], parts[best, 1] - 1, difference[best, each], largest
     return Moved(*(own.reshape(shape) for own in found))
 
 
