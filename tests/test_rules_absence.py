@@ -77,5 +77,10 @@ def test_what_is_said_up_to_a_moment_is_made_of_nothing_after_it():
         pd.testing.assert_frame_equal(part, expected)
 
 
+def test_what_is_escaped_in_a_selector_is_no_hindrance():
+    rules = [Rule("g", "A", r'cpu{entity=~"a\\.b"} > 1'), Rule("g", "B", r"""cpu{entity!="\"'"} > 1""")]
+    assert rows(absences(rules, panel(cpu=([1] * 9, [1] * 9)))) == [("A", "cpu", "", 5, None)]
+
+
 def test_no_rules_no_alarms():
     assert absences([], panel(cpu=([1], [1]))).empty

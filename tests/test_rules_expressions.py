@@ -9,6 +9,7 @@ from stability.rules.expressions import (
     guards_of,
     metrics_of,
     parse,
+    selector_key,
     selectors_of,
     written,
 )
@@ -37,6 +38,12 @@ OUTSIDE = {
     "": "expected PromQL",
     "1 == 2": "BOOL",
     "up[5x]": "expected PromQL",
+    "rate(up[300])": "durations with their units",
+    "up offset 300": "durations with their units",
+    'up{job=~"(?<n>a)"}': "a named group",
+    'up{"job"="a"}': "Prometheus 2 reads",
+    '{"up", job="a"}': "Prometheus 2 reads",
+    'sum by ("job") (up)': "Prometheus 2 reads",
 }
 
 
@@ -73,6 +80,12 @@ def test_what_a_rule_needs():
     assert metrics_of(expr, guarded=False) == ["a_total", "b", "c"]
     assert guards_of(expr) == ["e"]
     assert [written(node) for node in selectors_of("a offset 5m > a and a{b='1'}")] == ["a offset 5m", 'a{b="1"}']
+
+
+def test_a_text_is_a_text_wherever_it_stands():
+    check_expression("up{job='a', b=~\"(x|,'y')\"} # {\"it's\"} a comment")
+    first, second = parse("up{a='1\",b=\"2'}"), parse("up{a='1',b='2'}")
+    assert selector_key(first) != selector_key(second)
 
 
 def test_text_of_a_node_reads_well():

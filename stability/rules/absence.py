@@ -12,7 +12,7 @@ import pandas as pd
 import promql_parser as promql
 
 from stability.rules.evaluation import Evaluator
-from stability.rules.expressions import check_expression, metric_of, selectors_of
+from stability.rules.expressions import check_expression, metric_of, selector_key, selectors_of
 from stability.rules.files import Rule
 from stability.rules.history import grid_of, history_of
 from stability.rules.vectors import nameless
@@ -61,12 +61,12 @@ def absences(
     history = history_of(telemetry, labels, lookback)
     owners = {own: entity for entity, own in history.entities.items()}
     evaluator, hold = Evaluator(history, times), micros(wait, "wait")
-    known: dict[str, list[tuple]] = {}
+    known: dict[tuple, list[tuple]] = {}
     rows = []
     for rule in rules:
         check_expression(rule.expr, file=rule.file or None, row=rule.line or None)
         for selector in selectors_of(rule.expr, guarded=False):
-            key = f"{selector.name}{selector.matchers}"
+            key = selector_key(selector)
             if key not in known:
                 known[key] = list(_lacking(selector, evaluator, owners, times, hold))
             text = (selector.name or "") + (str(selector.matchers) if selector.matchers.matchers else "")
@@ -82,8 +82,7 @@ def absences(
 def _lacking(selector: promql.VectorSelector, evaluator: Evaluator, owners, times: np.ndarray, hold: int):
     """Episodes of one selector: (entity, pending_since, start, end) in microseconds."""
     # Whatever offset it is read with, a metric is lacking when it is lacking.
-    plain = f"{selector.name or ''}{selector.matchers}"
-    vector = evaluator.vector(plain)
+    vector = evaluator.newest(selector)
     if not len(times):
         return
     ever = vector.present.any(axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import promql_parser as promql
 
-from stability.rules.expressions import operator_of, parse, written
+from stability.rules.expressions import operator_of, parse, selector_key, written
 from stability.rules.functions import over_range
 from stability.rules.history import History, Series, grid_of, history_of
 from stability.rules.operators import aggregate, apply_scalar, arithmetic, combine, set_operation
@@ -19,6 +19,7 @@ from stability.rules.vectors import NAME, Labels, Vector, merged, nameless
 from stability.schema import ContractError
 from stability.telemetry.grid import micros
 
+KEPT = 256_000_000  # bytes of ranges that are kept, because another rule may want the same
 _SETS = frozenset({"and", "or", "unless"})
 
 
@@ -98,7 +99,8 @@ class Evaluator:
     def __init__(self, history: History, times: np.ndarray):
         self.history = history
         self.times = np.asarray(times, dtype=np.int64)
-        self._known: dict[str, Vector] = {}
+        self._known: dict[tuple, Vector] = {}
+        self._room = KEPT
 
     def vector(self, tree: promql.Expr | str) -> Vector:
         """Evaluate an expression; a number becomes one series without labels.
@@ -154,7 +156,18 @@ class Evaluator:
         return found
 
     def _instant(self, node: promql.VectorSelector) -> Vector:
-        end = self.times - _offset(node)
+        return self.newest(node, _offset(node))
+
+    def newest(self, node: promql.VectorSelector, offset: int = 0) -> Vector:
+        """Find the newest value of each series that a selector selects.
+
+        Parameters
+        ----------
+        node : promql_parser.VectorSelector
+        offset : int
+            Microseconds; the selector's own is not looked at.
+        """
+        end = self.times - offset
         labels, values, present = [], [], []
         for one in self.history.select(node):
             value, there = _newest(one, end, self.history.lookback)
@@ -170,24 +183,28 @@ class Evaluator:
         if name == "absent_over_time":
             counted = self._ranged("count_over_time", args[0], 0.0, node)
             return self._absent(args[0], counted.present)
-        key = str(node)
-        if key not in self._known:
-            ranges = [arg for arg in args if not _is_number(arg)]
-            numbers = [self._number(arg) for arg in args if _is_number(arg)]
-            self._known[key] = self._ranged(name, ranges[0], *numbers[:1] or [0.0], node)
-        return self._known[key]
+        (range_,) = (arg for arg in args if isinstance(_inner(arg), promql.MatrixSelector))
+        numbers = [self._number(arg) for arg in args if arg is not range_]
+        return self._ranged(name, range_, numbers[0] if numbers else 0.0, node)
 
     def _ranged(self, name: str, node: promql.Expr, argument: float, call: promql.Call) -> Vector:
         matrix = _inner(node)
         selector = matrix.vector_selector
         length, offset = micros(matrix.range, "range"), _offset(selector)
+        key = (name, argument, length, offset, selector_key(selector))
+        if key in self._known:
+            return self._known[key]
         labels, values, present = [], [], []
         for one in self.history.select(selector):
             value, there = over_range(name, one, self.times, length, offset, argument)
             labels.append(nameless(one.labels))
             values.append(value)
             present.append(there)
-        return self._merged(labels, values, present, call)
+        found = self._merged(labels, values, present, call)
+        self._room -= found.values.nbytes + found.present.nbytes
+        if self._room > 0:
+            self._known[key] = found
+        return found
 
     def _absent(self, node: promql.Expr, present: np.ndarray) -> Vector:
         nobody = ~present.any(axis=0)
@@ -226,11 +243,6 @@ def _inner(node: promql.Expr) -> promql.Expr:
     while isinstance(node, promql.ParenExpr):
         node = node.expr
     return node
-
-
-def _is_number(node: promql.Expr) -> bool:
-    node = _inner(node)
-    return not isinstance(node, promql.MatrixSelector)
 
 
 def _offset(node: promql.VectorSelector) -> int:

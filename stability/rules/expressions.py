@@ -28,6 +28,7 @@ __all__ = [
     "metrics_of",
     "operator_of",
     "parse",
+    "selector_key",
     "selectors_of",
     "written",
 ]
@@ -50,6 +51,10 @@ _RANGES = OVER_TIME | {"rate", "increase", "delta", "deriv", "predict_linear", "
 FUNCTIONS = _RANGES | {"absent"}
 AGGREGATIONS = frozenset({"sum", "avg", "min", "max", "count", "quantile", "stddev"})
 BINARY = frozenset({"+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=", "and", "or", "unless"})
+# The parser reads Prometheus 3, too, which takes a text for a name and a number for seconds.
+_TEXT = re.compile(r"""\"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|#[^\n]*""")
+_NEWER = re.compile(r'[{,(]\s*""|\[\s*[\d.]+\s*\]|\boffset\s+-?[\d.]+(?![\w.])', re.I)
+_PATTERNS = (promql.MatchOp.Re, promql.MatchOp.NotRe)
 REMEDY = "write it with the subset that stability.rules.expressions lists, or have it evaluated by a Prometheus"
 
 
@@ -117,6 +122,9 @@ def parse(expr: str) -> promql.Expr:
     except ValueError as error:
         raise ContractError(expected="PromQL", got=f"{expr!r}: {error}", remedy="mend the expression") from None
     _check(tree, 1)
+    if _NEWER.search(_TEXT.sub(lambda found: "" if found[0].startswith("#") else '""', expr)):
+        remedy = "write names without quotes and durations with their units"
+        raise ContractError(expected="PromQL that Prometheus 2 reads, too", got=repr(expr), remedy=remedy)
     return tree
 
 
@@ -144,11 +152,16 @@ def selectors_of(expr: str, *, guarded: bool = True) -> list[promql.VectorSelect
     guarded : bool
         Also those inside absent() and absent_over_time(), which ask whether a metric is there.
     """
-    found: dict[str, promql.VectorSelector] = {}
+    found: dict[tuple, promql.VectorSelector] = {}
     for node in _walk(parse(expr), guarded):
         if isinstance(node, promql.VectorSelector):
-            found.setdefault(f"{node.name}{node.matchers}", node)
+            found.setdefault(selector_key(node), node)
     return list(found.values())
+
+
+def selector_key(node: promql.VectorSelector) -> tuple:
+    """Tell selectors apart by what they select; not by their text, which loses what is escaped."""
+    return node.name, tuple((one.name, str(one.op), one.value) for one in node.matchers.matchers)
 
 
 def metrics_of(expr: str, *, guarded: bool = True) -> list[str]:
@@ -266,6 +279,8 @@ def _check_selector(node: promql.VectorSelector) -> None:
         raise _outside("the @ modifier", node)
     if node.matchers.or_matchers:
         raise _outside("'or' between matchers", node)
+    if any("(?<" in one.value for one in node.matchers.matchers if one.op in _PATTERNS):
+        raise _outside("a named group", node)
     if node.offset is not None and node.offset.total_seconds() < 0:
         raise _outside("a negative offset, which looks into the future", node)
 

@@ -17,7 +17,7 @@ import promql_parser as promql
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stability.rules.expressions import written
+from stability.rules.expressions import selector_key, written
 from stability.rules.files import LABEL
 from stability.rules.vectors import NAME, Labels
 from stability.schema import ContractError, nearest, validate
@@ -71,7 +71,7 @@ class History:
     lookback: int = 300_000_000
     entities: Mapping[str, Labels] = field(default_factory=dict)
     _by_name: dict[str, list[Series]] = field(default_factory=dict, repr=False)
-    _found: dict[str, list[Series]] = field(default_factory=dict, repr=False)
+    _found: dict[tuple, list[Series]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         for one in self.series:
@@ -89,7 +89,7 @@ class History:
         ContractError
             If a regular expression is none of RE2's.
         """
-        key = f"{selector.name}{selector.matchers}"
+        key = selector_key(selector)
         if key not in self._found:
             candidates = self.series if selector.name is None else self._by_name.get(selector.name, [])
             for matcher in selector.matchers.matchers:
