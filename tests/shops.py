@@ -1,4 +1,4 @@
-"""A small shop for tests: front -> cart -> store and front -> search -> store, with noise, and faults laid in by hand."""
+"""A small shop for tests: front calls cart and search, both call store; with noise, and faults laid in by hand."""
 
 import numpy as np
 import pandas as pd

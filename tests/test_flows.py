@@ -27,7 +27,7 @@ def test_the_own_part_is_the_roots(root):
 def test_seconds_are_those_that_were_put_in():
     panel = slow(shop(5, seed=2), "search", 0.08, (2, 4))
     found = excess(panel, "seconds", "front", topology(), USUAL)
-    requests = panel["service_requests"].unstack("entity").to_numpy()[2:4].sum(axis=0)  # noqa: PD010
+    requests = panel["service_requests"].unstack("entity").to_numpy()[2:4].sum(axis=0)
     i = list(found.entities).index("search")
     assert found.total[i] == pytest.approx(0.08 * requests[i], rel=0.05)
 

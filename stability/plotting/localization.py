@@ -18,6 +18,8 @@ from stability.plotting.style import COLOURS, PALETTE, PANEL, canvas, time_axis
 from stability.schema import ContractError
 
 MOST_ROWS = 25  # services of a timeline: more are not read
+MOST_NAMES = 20  # nodes of a graph that are all named; in a larger one the suspects and the alarmed
+LONGEST = 34  # characters of a name
 SHOWN_TERMS = 8  # of a waterfall; the rest is one bar
 WARM = LinearSegmentedColormap.from_list("warm", ["#F2F2F2", PALETTE["orange"], PALETTE["vermillion"]])
 
@@ -87,7 +89,8 @@ def plot_topology(
     topology : DataFrame, index (source, target)
         The source depends on the target; drawn from left to right.
     probabilities : mapping of entity to float
-        In [0, 1]; an entity without one is grey.
+        In [0, 1]; an entity without one is white. In a graph of more than 20 entities only the three likeliest and the
+        alarmed are named.
     alarmed : str, optional
         Entity of the alarm, drawn with a thick rim.
     ax : Axes, optional
@@ -113,7 +116,9 @@ def plot_topology(
     nodes.set_edgecolor(PALETTE["black"])
     likeliest = sorted(probabilities, key=probabilities.get, reverse=True)[:3]
     for node, (x, y) in place.items():
-        said = f"{node}  {probabilities[node]:.2f}" if node in likeliest else node
+        if len(graph) > MOST_NAMES and node not in (*likeliest, alarmed):
+            continue
+        said = f"{_short(node)}  {probabilities[node]:.2f}" if node in likeliest else _short(node)
         weight = "bold" if node in likeliest else "normal"
         ax.annotate(
             said, (x, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=6.5, fontweight=weight
@@ -126,6 +131,10 @@ def plot_topology(
 
 def _axes(ax: Axes | None, height: float) -> Axes:
     return canvas(height=height)[1][0, 0] if ax is None else ax
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _levels(graph: nx.DiGraph) -> dict[str, int]:
@@ -160,8 +169,8 @@ def plot_evidence(causes: pd.DataFrame, *, first: int = 3, names: Mapping[str, s
     _, axes = canvas(1, len(own), height=height)
     for ax, (_, row) in zip(axes[0], own.iterrows(), strict=True):
         _waterfall(ax, pd.Series(json.loads(row["evidence"]), dtype="float64"), names or {})
-        entity = row["entity"] if pd.notna(row["entity"]) else "no fault"
-        ax.set_title(f"{entity}\n{row['probability']:.3f}", fontsize=8, loc="left")
+        entity = _short(row["entity"]) if pd.notna(row["entity"]) else "no fault"
+        ax.set_title(f"{entity}\n{row['probability']:.3f}", fontsize=7.5, loc="left")
         ax.tick_params(labelsize=7)
     axes[0, 0].set_xlabel("log-odds against the mean candidate")
     return axes[0]
