@@ -50,7 +50,7 @@ def print_check(path: Path | None, dataset: str | None) -> int:
     return 0
 
 
-def print_export(path: Path | None, output: Path) -> None:
+def print_export(path: Path | None, output: Path, dataset: str | None = None) -> None:
     """Export rules with their unit tests, and print where they are.
 
     Parameters
@@ -59,10 +59,16 @@ def print_export(path: Path | None, output: Path) -> None:
         As for `read_rules`; the rules that ship without it.
     output : Path
         Folder; made if need be.
+    dataset : str or None
+        In whose telemetry rules may fire that no unit test expects to; they get a test that is cut out of it.
     """
     path = path or default_rules()
-    rules = read_rules(path)
-    written = export(rules, output, tests=unit_test_files(path))
+    rules, telemetry = read_rules(path), None
+    if dataset is not None:
+        from stability import datasets
+
+        telemetry = datasets.load(dataset)["telemetry"]
+    written = export(rules, output, tests=unit_test_files(path), telemetry=telemetry)
     for file in written:
         print(file)
     print(f"{len(rules)} rules. promtool check rules and promtool test rules read them.")

@@ -5,25 +5,33 @@ from __future__ import annotations
 __all__ = ["export", "rule_file_text"]
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from stability.rules.checks import unit_test_files
+from stability.rules.drafting import draft_unit_tests
 from stability.rules.durations import duration_text
 from stability.rules.files import Rule
-from stability.rules.unit_tests import rule_files_of, run_unit_tests
+from stability.rules.unit_tests import read_unit_tests, rule_files_of, rules_tested, run_unit_tests
 from stability.schema import ContractError, load_yaml, written_whole
 
 HEADER = "# Written by `stability rules export`.\n"
+DRAFTS = "drafted_test.yaml"
 WIDE = 1_000_000  # characters of a line: an expression is not folded
 
 
 def export(
-    rules: Sequence[Rule], folder: str | PathLike, *, tests: Iterable[str | PathLike] | None = None
+    rules: Sequence[Rule],
+    folder: str | PathLike,
+    *,
+    tests: Iterable[str | PathLike] | None = None,
+    telemetry: pd.DataFrame | None = None,
+    labels: str | Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Path]:
     """Write rules and their unit tests into a folder: one rule file for each that they came from.
 
@@ -38,6 +46,11 @@ def export(
     tests : iterable of str or path, optional
         Files of unit tests in promtool's form; what lies beside the rules' files, or in `tests/` there, without it.
         Only those are written all of whose rules are exported, in files named `*test*.yaml`.
+    telemetry : DataFrame, optional
+        A panel in which rules fire: one that no unit test expects to fire gets a test that is cut out of it, see
+        `draft_unit_tests`.
+    labels : str or mapping, optional
+        Of the panel's entities, as for `evaluate`.
 
     Returns
     -------
@@ -63,6 +76,8 @@ def export(
         named = [file.resolve() for file in rule_files_of(test)]
         if set(named) <= sources.keys():
             texts[_test_name(test, texts)] = _test_text(test, [sources[file] for file in named])
+    if telemetry is not None:
+        texts |= _drafts(rules, sources, tests, telemetry, labels)
     with tempfile.TemporaryDirectory() as draft:
         for name, text in texts.items():
             (Path(draft) / name).write_text(text, encoding="utf-8")
@@ -150,6 +165,17 @@ def _by_name(rules: Sequence[Rule], sources: dict[Path, str]) -> list[Rule]:
 def _found(rules: Sequence[Rule]) -> list[Path]:
     folders = dict.fromkeys(_at(rule).parent for rule in rules if rule.file)
     return [test for folder in folders for test in unit_test_files(folder)]
+
+
+def _drafts(rules, sources, tests, telemetry, labels) -> dict[str, str]:
+    """Name and text of the file of drafted tests, where there are any."""
+    fired = {alert for test in tests for alert in rules_tested(read_unit_tests(test))}
+    held = draft_unit_tests([rule for rule in rules if rule.alert not in fired], telemetry, labels=labels)
+    if held is None:
+        return {}
+    drafted = {check["alertname"] for test in held["tests"] for check in test["alert_rule_test"]}
+    named = list(dict.fromkeys(sources[_at(rule)] for rule in rules if rule.alert in drafted))
+    return {DRAFTS: HEADER + _yaml({"rule_files": named} | held)}
 
 
 def _test_name(test: Path, taken: dict) -> str:

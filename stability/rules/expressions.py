@@ -23,6 +23,7 @@ __all__ = [
     "LONGEST",
     "OVER_TIME",
     "check_expression",
+    "children_of",
     "guards_of",
     "metric_of",
     "metrics_of",
@@ -221,7 +222,8 @@ def operator_of(node: promql.BinaryExpr | promql.AggregateExpr) -> str:
     return str(node.op).strip().lower()
 
 
-def _children(node: promql.Expr) -> list[promql.Expr]:
+def children_of(node: promql.Expr) -> list[promql.Expr]:
+    """List the expressions that a node is made of."""
     if isinstance(node, promql.BinaryExpr):
         return [node.lhs, node.rhs]
     if isinstance(node, promql.Call):
@@ -239,7 +241,7 @@ def _walk(node: promql.Expr, guarded: bool) -> Iterator[promql.Expr]:
     yield node
     if not guarded and isinstance(node, promql.Call) and _asks(node):
         return
-    for child in _children(node):
+    for child in children_of(node):
         yield from _walk(child, guarded)
 
 
@@ -262,7 +264,7 @@ def _check(node: promql.Expr, depth: int) -> None:
         _check_binary(node)
     if isinstance(node, promql.VectorSelector):
         _check_selector(node)
-    for child in _children(node):
+    for child in children_of(node):
         _check(child, depth + 1)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["label_set", "series_of", "values_of"]
+__all__ = ["label_set", "series_of", "series_text", "values_of"]
 
 import re
+from itertools import groupby
 
 import numpy as np
 import promql_parser as promql
@@ -90,6 +91,38 @@ def series_of(name: str, values: str, interval: int) -> Series:
     found, stale, there = values_of(values)
     times = np.arange(len(found), dtype=np.int64) * interval
     return Series(label_set(name), times[there], found[there], stale[there])
+
+
+def series_text(values: np.ndarray, present: np.ndarray) -> str:
+    """Write the values of a series: a marker where it goes, nothing until it is back.
+
+    Parameters
+    ----------
+    values : array of float64, shape (n,)
+    present : array of bool, shape (n,)
+
+    Examples
+    --------
+    >>> series_text(np.array([0.1, 0.1, 0.1, 0, 0, 0, 5]), np.array([1, 1, 1, 0, 0, 0, 1], dtype=bool))
+    '0.1x2 stale _x2 5'
+    """
+    words = []
+    for there, run in groupby(zip(present.tolist(), values.tolist(), strict=True), key=_same):
+        count = sum(1 for _ in run)
+        if there[0]:
+            text = repr(there[1]).removesuffix(".0")
+            words.append(f"{text}x{count - 1}" if count > 1 else text)
+            continue
+        if words:
+            words.append("stale")
+            count -= 1
+        if count:
+            words.append(f"_x{count}" if count > 1 else "_")
+    return " ".join(words)
+
+
+def _same(sample: tuple[bool, float]) -> tuple[bool, float]:
+    return (True, sample[1]) if sample[0] else (False, 0.0)
 
 
 def label_set(text: str) -> Labels:

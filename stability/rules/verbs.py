@@ -26,7 +26,11 @@ def check(path: Rules = None, dataset: Dataset = None) -> None:
 
 @app.command()
 def export(
-    output: Annotated[Path, typer.Option(help="Folder for the files; made if need be.")], path: Rules = None
+    output: Annotated[Path, typer.Option(help="Folder for the files; made if need be.")],
+    path: Rules = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Rules without a unit test get one that is cut out of this dataset.")
+    ] = None,
 ) -> None:
     """Write rule files and unit tests that `promtool check rules` and `promtool test rules` accept.
 
@@ -34,7 +38,7 @@ def export(
     """
     from stability.rules.display import print_export
 
-    print_export(path, output)
+    print_export(path, output, dataset)
 
 
 @app.command()
