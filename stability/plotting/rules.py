@@ -47,7 +47,7 @@ def plot_rule_scores(scores: pd.DataFrame) -> np.ndarray:
     for ax in axes[:2]:
         ax.set_xlim(-0.03, 1.03)
     axes[2].set_xscale("symlog", linthresh=1)
-    axes[2].set_xlim(left=-0.1)
+    axes[2].set_xlim(-0.1, 1.5 * max(axes[2].get_xlim()[1], 1))
     axes[0].set_yticks(range(len(scores)), [_short(name) for name in scores.index])
     axes[0].set_ylim(len(scores) - 0.4, -0.6)
     axes[0].set_title("hollow: of any mode", loc="left", fontsize="small")
@@ -138,7 +138,7 @@ def plot_tuned(before: pd.DataFrame, after: pd.DataFrame) -> np.ndarray:
         ax.grid(visible=False, axis="y")
     axes[0].set_xlim(-0.03, 1.03)
     axes[1].set_xscale("symlog", linthresh=1)
-    axes[1].set_xlim(left=-0.1)
+    axes[1].set_xlim(-0.1, 1.5 * max(axes[1].get_xlim()[1], 1))
     axes[0].set_yticks(range(len(after)), [_short(name) for name in after.index])
     axes[0].set_ylim(len(after) - 0.4, -0.6)
     return axes

@@ -231,9 +231,11 @@ def _own(episodes, own, *, late, confidence, seed, resamples) -> dict:
 def _any(episodes: pd.DataFrame, causes: pd.DataFrame, span: pd.DataFrame, drawn: dict) -> dict:
     alarms, windows = _everywhere(episodes), _everywhere(causes)
     try:
+        if episodes.empty:
+            raise NotEnoughEvidence("No episode depends on another where there is none.")
         held = event_estimates(alarms, windows, span, **drawn)
         found = held["recall"], held["precision"], held["false_alarms_per_day"]
-    except NotEnoughEvidence:  # too short for a bootstrap over blocks
+    except NotEnoughEvidence:  # or too short for a bootstrap over blocks
         matched, sure = match_events(alarms, windows, late=drawn["late"], match="start"), drawn["confidence"]
         hits, true = matched.events["found"], matched.alarms["true"]
         days = _free_days(causes, span, drawn["late"])
