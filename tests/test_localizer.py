@@ -80,6 +80,14 @@ def test_a_case_without_any_evidence_is_not_observable(learnt):
     assert named(causes).isna().all()
 
 
+def test_trouble_that_no_candidate_shows_is_not_observable(learnt):
+    panel = slow(shop(5, seed=3), "front", 0.08, (2, 4))
+    hidden = panel[panel.index.isin(["front"], "entity")]
+    who = pd.MultiIndex.from_product([["cart", "search"], [""]])
+    [case] = cases({"telemetry": hidden}, alarm("a", hidden.index[-1][1]), history="1h", candidates=who)
+    assert learnt.locate([case]).attrs["answers"]["a"] == "not observable with these data"
+
+
 def test_a_mode_that_was_never_seen_is_unknown():
     incidents, quiet, truth = practice(NORMAL, 1)
     delays = truth["failure_mode"] != "error"

@@ -22,7 +22,7 @@ from stability.schema.store import written_whole
 
 ANSWERS = ("cause", "no fault", "unknown mode", "not observable with these data")
 SPECIFICITY = 0.95
-VISIBLE = 1.0  # of log standard errors: an alarm whose case shows less than this anywhere cannot be located
+EVEN = float(np.log(2.0))  # of log-odds against the mean candidate: below it no candidate stands out, and none is named
 NAMED = 3  # candidates whose failure mode is named: further down nobody reads it
 FOLDS = 10  # at most: several groups are left out together where there are more
 FORMAT = 1
@@ -226,18 +226,20 @@ class Localizer:
         order = np.argsort(-p[:-1], kind="stable")[:first]
         said = terms.to_numpy()
         said = said - said[:-1].mean(axis=0)
+        blind = not silent and len(order) > 0 and said[order[0]].sum() < EVEN
         rows = []
-        if silent:
-            rows.append((case.alarm_id, 1, None, None, None, p[-1], _said(terms.columns, said[-1])))
+        if silent or blind:
+            rows.append((case.alarm_id, 1, None, None, None, p[-1] if silent else None, _said(terms.columns, said[-1])))
         pictures = symptom_pictures(case, table.iloc[order[:NAMED]], self.usual_) if len(self.modes_.centres_) else []
         modes = [self.modes_.name(picture)[0] for picture in pictures]
         modes += [None] * (len(order) - len(modes))
         for rank, (i, mode) in enumerate(zip(order, modes, strict=True), start=1 + len(rows)):
             entity, name = table.index[i]
             rows.append((case.alarm_id, rank, entity, name or None, mode, p[i], _said(terms.columns, said[i])))
+        if blind or not table.attrs["known"]:
+            return ANSWERS[3], rows
         if silent:
-            seen = float(np.expm1(table.get("change.z", pd.Series([0.0])).max()))
-            return ("no fault" if seen >= VISIBLE or "change" in table.attrs["known"] else ANSWERS[3]), rows
+            return "no fault", rows
         return ("unknown mode" if modes[0] == UNKNOWN else "cause"), rows
 
     def save(self, path: str | PathLike) -> None:
