@@ -250,6 +250,11 @@ def test_labels_come_from_a_template_or_a_mapping():
         evaluate("x", table, labels={"db/c": {"a": "1"}, "web/aa": {}})
 
 
+def test_a_single_entity_needs_no_name():
+    one = panel().loc["a"]
+    assert evaluate("count(x)", one).iloc[:, 0].sum() == one["x"].notna().sum()
+
+
 def test_too_many_evaluations_are_refused():
     with pytest.raises(ContractError, match="evaluations"):
         evaluate("x", panel(), step=0.0001)

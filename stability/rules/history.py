@@ -199,11 +199,12 @@ def grid_of(telemetry: pd.DataFrame, step: str | float | timedelta | None = None
     ContractError
         If there are more than a person can have meant.
     """
-    stamps = stamps_of(telemetry)
+    panel = validate(telemetry, "telemetry", source="telemetry")
+    stamps = stamps_of(panel)
     if not len(stamps):
         return _NONE
     first, last = int(stamps.min()), int(stamps.max())
-    width = micros(step, "step") if step is not None else _usual_step(telemetry, stamps)
+    width = micros(step, "step") if step is not None else _usual_step(panel, stamps)
     count = (last - first) // width + 1
     if count > MOST:
         got = f"{count:,} of {pd.Timedelta(width, 'us')} between {pd.Timestamp(first, unit='us')} and the last row"
