@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "KINDS",
     "RELATIONS",
+    "causes_of",
     "dependencies",
     "dependents",
     "describe",
@@ -264,6 +265,19 @@ def modes_of(graph: nx.MultiDiGraph, metric: str, domain: str) -> list[str]:
     watching = [s for s, _, r in graph.in_edges(key, keys=True) if r == "watches"]
     found |= {t for rule in watching for _, t, r in graph.out_edges(rule, keys=True) if r == "indicates"}
     return sorted(graph.nodes[mode]["name"] for mode in found)
+
+
+def causes_of(graph: nx.MultiDiGraph, metric: str, domain: str) -> list[str]:
+    """Metrics that a metric follows from directly, in a topology of variables.
+
+    Examples
+    --------
+    >>> edges = pd.DataFrame({"source": ["alarm", "alarm"], "target": ["pump", "level"], "kind": ["caused_by"] * 2})
+    >>> causes_of(knowledge("lathe", topology=validate(edges, "topology")), "alarm", "lathe")
+    ['level', 'pump']
+    """
+    key = _asked(graph, domain, "metric", metric)
+    return sorted(graph.nodes[t]["name"] for _, t, r in graph.out_edges(key, keys=True) if r == "caused_by")
 
 
 def metrics_of(graph: nx.MultiDiGraph, mode: str, domain: str) -> list[str]:

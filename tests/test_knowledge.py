@@ -87,6 +87,8 @@ def test_a_graph_of_variables():
         ("mode", "leak"): 2,
     }  # fmt: skip
     assert kg.metrics_of(lathe, "leak", "lathe") == ["level_ok"]
+    assert kg.causes_of(lathe, "alarm", "lathe") == ["level_ok", "pump_ok"]
+    assert kg.causes_of(lathe, "filter_ok", "lathe") == []
 
 
 def test_domains_do_not_mix(graph):

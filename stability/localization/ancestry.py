@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from stability.knowledge import node, paths
+from stability.knowledge import causes_of, node, paths
 
 COLUMNS = {  # what each column says, in one place for reports
     "behaviour.own": "lasted longer than it does in normal time",
@@ -78,15 +78,15 @@ def ancestry(
         odd = float(own is not None)
         shown = [0.0, 0.0, 0.0] if own is None else [own["own"], own["causes"], own["alone"]]
         near = 1.0 / max(far.min(), 1.0) if len(far) else 0.0
-        nearest = _steps(known, domain, name, 1) if odd else {}
-        away = float(any(n == 1 and cause in found.index for cause, n in nearest.items()))
+        causes = causes_of(known, name, domain) if odd and node(domain, "metric", name) in known else []
+        away = float(found.index.isin(causes).any())
         first = 1.0 / places[name] if name in places else 0.0
         rows.append([*shown, odd, near, direct, reach, odd * direct, odd * reach, away, first])
     return pd.DataFrame(rows, index=candidates, columns=list(COLUMNS), dtype=float)
 
 
-def _steps(known: nx.MultiDiGraph, domain: str, name: str, longest: int | None = None) -> dict[str, int]:
+def _steps(known: nx.MultiDiGraph, domain: str, name: str) -> dict[str, int]:
     """Steps from a variable to each that could have caused it, itself at 0."""
     if node(domain, "metric", name) not in known:
         return {}
-    return paths(known, domain, metrics=[name], longest=longest)["steps"].loc["metric"].to_dict()
+    return paths(known, domain, metrics=[name])["steps"].loc["metric"].to_dict()
