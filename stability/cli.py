@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stability.rules.verbs import app as rules
 from stability.testbed.verbs import app as testbed
 
 __all__ = ["app", "main"]
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Which data there are, where they come from, whether they are intact.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.add_typer(rules, name="rules")
 app.add_typer(testbed, name="testbed")
 
 

@@ -1,5 +1,6 @@
 """Every judgement, with its interval."""
 
+from stability.evaluation.ablation import ablate, mean_share
 from stability.evaluation.affiliation import affiliated_events, affiliation_estimates
 from stability.evaluation.budgets import BudgetEstimates, BudgetThreshold, budget_estimates, budget_threshold
 from stability.evaluation.calibration import Calibration, calibration_estimates, reliability_curve
@@ -21,6 +22,16 @@ from stability.evaluation.intervals import (
     wilson_interval,
 )
 from stability.evaluation.lead_time import LeadTimes, lead_estimates, lead_times
+from stability.evaluation.localization import (
+    LocalizationScores,
+    chance_top,
+    expected_hits,
+    localization_scores,
+    log_score_gain,
+    specificity,
+    top_difference,
+    true_ranks,
+)
 from stability.evaluation.matching import Matches, match_events, predicted_alarms
 from stability.evaluation.nab import NAB_PROFILES, NabProfile, NabScore, nab_interval, nab_score
 from stability.evaluation.nab_folds import NabHeldOut, nab_held_out, nab_held_out_difference
@@ -55,6 +66,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "LeadTimes",
+    "LocalizationScores",
     "Matches",
     "NabHeldOut",
     "NabProfile",
@@ -62,6 +74,7 @@ __all__ = [
     "NotEnoughEvidence",
     "PrAuc",
     "Recommendation",
+    "ablate",
     "affiliated_events",
     "affiliation_estimates",
     "average_precision",
@@ -71,6 +84,7 @@ __all__ = [
     "budget_estimates",
     "budget_threshold",
     "calibration_estimates",
+    "chance_top",
     "cheapest_threshold",
     "compare",
     "compare_events",
@@ -82,6 +96,7 @@ __all__ = [
     "event_scores",
     "event_sums",
     "every_pair",
+    "expected_hits",
     "find_length",
     "flags_to_intervals",
     "gain_sentence",
@@ -90,8 +105,11 @@ __all__ = [
     "labelled_intervals",
     "lead_estimates",
     "lead_times",
+    "localization_scores",
     "log_score",
+    "log_score_gain",
     "match_events",
+    "mean_share",
     "nab_held_out",
     "nab_held_out_difference",
     "nab_interval",
@@ -114,6 +132,9 @@ __all__ = [
     "resample_counts",
     "resampling_units",
     "responsible_hits",
+    "specificity",
+    "top_difference",
+    "true_ranks",
     "vus_difference",
     "vus_interval",
     "vus_pr",

@@ -5,11 +5,14 @@ from stability.plotting.detection import plot_band, plot_budgets, plot_compariso
 from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
+from stability.plotting.knowledge import plot_knowledge
+from stability.plotting.localization import plot_evidence, plot_onsets, plot_topology
 from stability.plotting.logs import plot_log_counts
 from stability.plotting.populations import plot_histograms, plot_kinds
 from stability.plotting.prediction import plot_costs, plot_leads, plot_precision_recall, plot_significance
 from stability.plotting.quality import plot_quality
 from stability.plotting.relations import plot_correlation, plot_distribution
+from stability.plotting.rules import plot_redundancy, plot_rule_leads, plot_rule_scores, plot_tuned
 from stability.plotting.series import plot_fleet, plot_panel, plot_series
 from stability.plotting.style import COLOURS, PALETTE, style
 
@@ -27,22 +30,30 @@ __all__ = [
     "plot_detection",
     "plot_differences",
     "plot_distribution",
+    "plot_evidence",
     "plot_false_alarm_rate",
     "plot_fleet",
     "plot_histograms",
     "plot_importance",
     "plot_kinds",
+    "plot_knowledge",
     "plot_lead_times",
     "plot_leads",
     "plot_log_counts",
+    "plot_onsets",
     "plot_panel",
     "plot_precision_recall",
     "plot_quality",
+    "plot_redundancy",
     "plot_reliability",
     "plot_residuals",
+    "plot_rule_leads",
+    "plot_rule_scores",
     "plot_season",
     "plot_series",
     "plot_significance",
     "plot_strength",
+    "plot_topology",
+    "plot_tuned",
     "style",
 ]

@@ -1,0 +1,291 @@
+"""Rules judged on history: what each finds, how early, how often it cries for nothing, and whether it adds anything."""
+
+from __future__ import annotations
+
+__all__ = ["ALL_SYSTEM", "causes_of", "observed_spans_of", "score"]
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from stability.evaluation.events import event_estimates
+from stability.evaluation.exposure import exposure, observed_time
+from stability.evaluation.intervals import (
+    Estimate,
+    NotEnoughEvidence,
+    estimate_or_nan,
+    poisson_interval,
+    wilson_interval,
+)
+from stability.evaluation.matching import all_entities, match_events
+from stability.evaluation.resampling import generator
+from stability.evaluation.spans import span_arrays
+from stability.rules.alerts import firings
+from stability.rules.expressions import parse
+from stability.rules.files import Rule
+from stability.rules.overlap import REPEATS, lacking_metrics, redundancy, repeated
+from stability.schema import ContractError
+
+ALL_SYSTEM = "system"  # the one entity that all share where only time counts
+ALWAYS = 0.5  # share of the time without a fault from which on a rule tells nothing by firing
+DAY = 86_400.0  # s
+MEASURES = ("recall", "recall_any", "precision", "precision_any", "false_per_day", "warned", "lead_p50")
+_NOTHING = Estimate(math.nan, math.nan, math.nan)
+_SPAN = ["entity", "start", "end"]
+
+
+def score(
+    rules: Sequence[Rule],
+    telemetry: pd.DataFrame,
+    faults: pd.DataFrame,
+    *,
+    fired: pd.DataFrame | None = None,
+    step: str | float | timedelta | None = None,
+    labels: str | Mapping[str, Mapping[str, str]] | None = None,
+    late: str | pd.Timedelta = "0s",
+    repeats: float = REPEATS,
+    always: float = ALWAYS,
+    resamples: int = 500,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Backtest rules against fault records.
+
+    Parameters
+    ----------
+    rules : sequence of Rule
+    telemetry, step, labels
+        As for `firings`.
+    faults : DataFrame
+        Table `faults` of the contract.
+    fired : DataFrame, optional
+        What `firings` gave for these rules and this telemetry, to save the time.
+    late : Timedelta or text
+        How long after a fault's end an episode still belongs to it: windows look back, and services recover.
+    repeats : float
+        Jaccard index of firing time from which on one of two rules only repeats the other.
+    always : float
+        Share of the time without a fault from which on a rule fires always.
+    resamples, confidence, seed
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame, index rule
+        `failure_mode`, `severity`, `component`, `episodes`, `faults` (of its own mode).
+        `recall`: share of the faults of its mode in which it starts to fire and names the root entity (or none at all);
+        `recall_any`: share of all faults in which it starts to fire, wherever. `precision`: share of its episodes that
+        start in a fault of its mode and name that fault's root entity; `precision_any`: in any fault. `false_per_day`:
+        episodes that start in no fault, per day without one. `warned`: share of the faults of its mode with an impact
+        in which it fires before anybody was hurt; `lead_p50`: median time in s from firing to impact over those that
+        it finds, negative when later. Each with `_lo` and `_hi`; NaN where nothing defines it. `firing_share`: of the
+        time without a fault. `nearest`, `jaccard`: the rule that fires most at the same entities and times. `absent`:
+        metrics for want of which it cannot fire. `verdict`: 'absent metric', 'never fires', 'always fires',
+        'only repeats <rule>', 'false alarms only' or 'ok'.
+
+    Raises
+    ------
+    ContractError
+        As `firings`, and without a fault that has a time.
+
+    Notes
+    -----
+    Intervals of `precision_any`, `recall_any` and `false_per_day` are the wider of a bootstrap over blocks of time
+    (twice the longest fault) and the classical one, since the episodes of one fault depend on each other; those of a
+    rule's own mode, with a handful of faults, are Wilson's; the lead's is a percentile bootstrap. An episode belongs
+    to the fault in which it starts: what was on already tells nothing new, so that a rule that fires always finds
+    nothing.
+    """
+    causes = causes_of(faults)
+    if fired is None:
+        fired = firings(rules, telemetry, step=step, labels=labels)
+    span = observed_spans_of(telemetry)
+    block = 2 * max(causes["end"] - causes["start"]) + pd.Timedelta(late)
+    settings = {"late": late, "confidence": confidence}
+    drawn = {"match": "start", "unit": "block", "block": block, "resamples": resamples, "seed": seed} | settings
+    by_rule = dict(list(_closed(fired, span["end"].max()).groupby("rule", sort=False)))
+    none = _closed(fired.iloc[:0], span["end"].max())
+    rows = {}
+    for rule in rules:
+        episodes = by_rule.get(rule.alert, none)
+        mode = rule.labels.get("failure_mode", "")
+        rows[rule.alert] = {
+            "failure_mode": mode,
+            "severity": rule.labels.get("severity", ""),
+            "component": rule.labels.get("component", ""),
+            "episodes": len(episodes),
+            **_own(episodes, causes[causes["failure_mode"] == mode], **settings, seed=seed, resamples=resamples),
+            **_any(episodes, causes, span, drawn),
+            "firing_share": _free_share(episodes, causes, span, late),
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
+    alike = redundancy(rules, fired, telemetry)
+    table = table.join(repeated(alike, table["recall_any"] - table["firing_share"].fillna(0), repeats))
+    present = set(telemetry.columns[telemetry.notna().any()])
+    lacking = [", ".join(lacking_metrics(parse(rule.expr), present)) for rule in rules]
+    table["absent"] = pd.Series(lacking, index=table.index, dtype="str")
+    table["verdict"] = [_verdict(row, always) for row in table.itertuples()]
+    return table.drop(columns="repeats")
+
+
+def causes_of(faults: pd.DataFrame) -> pd.DataFrame:
+    """Make one row a cause of fault records, in which a fault stands once for each entity that it reached.
+
+    Parameters
+    ----------
+    faults : DataFrame
+        Table `faults` of the contract.
+
+    Returns
+    -------
+    DataFrame
+        `entity` (where it comes from), `start` (of the cause; of the impact where nothing else is known), `end` (the
+        last of the end of the cause and the recoveries of all entities), `failure_mode`, `impact_start` (the first, of
+        any entity; NaT = nobody felt it).
+
+    Raises
+    ------
+    ContractError
+        If no fault has a time.
+    """
+    root = faults["root_entity"].fillna("").replace("", pd.NA)
+    table = faults.assign(entity=root.fillna(faults["entity"]))
+    table["start"] = table["cause_start"].fillna(table["impact_start"])
+    table["failure_mode"] = table["failure_mode"].fillna("")
+    table["end"] = table[["cause_end", "recovered_at", "impact_start", "start"]].max(axis=1)
+    table = table[table["start"].notna()]
+    if table.empty:
+        raise ContractError(
+            file="faults", column="cause_start", expected="a fault with a time to judge rules against", got="none"
+        )
+    keys = ["entity", "start", "failure_mode"]
+    found = table.groupby(keys, sort=False).agg(end=("end", "max"), impact_start=("impact_start", "min")).reset_index()
+    return found.sort_values(["start", "entity"], ignore_index=True)
+
+
+def _closed(fired: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
+    """Episodes whose ends are the last moment in which they fire, also of those that fire on."""
+    end = fired["end"].fillna(last) - pd.Timedelta("1us")
+    return fired.assign(end=end.where(end > fired["start"], fired["start"]))
+
+
+def observed_spans_of(telemetry: pd.DataFrame) -> pd.DataFrame:
+    """Find the spans in which anything was observed, of the system as one entity: `entity`, `start`, `end` (exclusive).
+
+    Parameters
+    ----------
+    telemetry : DataFrame
+        A panel.
+    """
+    stamps = telemetry.index.get_level_values("timestamp").unique().sort_values()
+    seen, _, _ = observed_time(pd.Series(1.0, index=stamps))
+    times = {"start": seen.start, "end": seen.end}
+    frame = {name: pd.DatetimeIndex(one.view("datetime64[us]"), tz="UTC") for name, one in times.items()}
+    return pd.DataFrame({"entity": ALL_SYSTEM} | frame)
+
+
+def _everywhere(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(entity=ALL_SYSTEM)[_SPAN]
+
+
+def _found(episodes: pd.DataFrame, own: pd.DataFrame, late) -> tuple[np.ndarray, np.ndarray]:
+    """Which faults were found and which episodes are true, the entity right; one that names none may be anywhere."""
+    nameless = episodes["entity"].eq("")
+    found, true = np.zeros(len(own), dtype=bool), np.zeros(len(episodes), dtype=bool)
+    for chosen, view in ((~nameless, lambda table: table[_SPAN]), (nameless, _everywhere)):
+        matched = match_events(view(episodes[chosen]), view(own), late=late, match="start")
+        found |= matched.events["found"].to_numpy()
+        true[chosen.to_numpy()] = matched.alarms["true"].to_numpy()
+    return found, true
+
+
+def _leads(episodes: pd.DataFrame, own: pd.DataFrame, found: np.ndarray) -> pd.Series:
+    """Seconds from the first episode within a fault to its impact; NaN where nobody felt it."""
+    leads = []
+    for cause in own[found & own["impact_start"].notna().to_numpy()].itertuples():
+        here = episodes[episodes["entity"].isin(["", cause.entity]) & (episodes["start"] >= cause.start)]
+        leads.append((cause.impact_start - here["start"].min()).total_seconds())
+    return pd.Series(leads, dtype="float64")
+
+
+def _own(episodes, own, *, late, confidence, seed, resamples) -> dict:
+    found, true = _found(episodes, own, late)
+    leads = _leads(episodes, own, found).to_numpy()
+    felt = int(own["impact_start"].notna().sum())
+    middle = _NOTHING
+    if len(leads):
+        drawn = generator(seed).choice(leads, (resamples, len(leads)))
+        middle = estimate_or_nan(float(np.median(leads)), np.median(drawn, axis=1), confidence)
+    return {
+        "faults": len(own),
+        **_columns("recall", _wilson(found.sum(), len(own), confidence)),
+        **_columns("precision", _wilson(true.sum(), len(true) if len(own) else 0, confidence)),
+        **_columns("warned", _wilson((leads > 0).sum(), felt, confidence)),
+        **_columns("lead_p50", middle),
+    }
+
+
+def _any(episodes: pd.DataFrame, causes: pd.DataFrame, span: pd.DataFrame, drawn: dict) -> dict:
+    alarms, windows = _everywhere(episodes), _everywhere(causes)
+    try:
+        if episodes.empty:
+            raise NotEnoughEvidence("No episode depends on another where there is none.")
+        held = event_estimates(alarms, windows, span, **drawn)
+        found = held["recall"], held["precision"], held["false_alarms_per_day"]
+    except NotEnoughEvidence:  # or too short for a bootstrap over blocks
+        matched, sure = match_events(alarms, windows, late=drawn["late"], match="start"), drawn["confidence"]
+        hits, true = matched.events["found"], matched.alarms["true"]
+        days = _free_days(causes, span, drawn["late"])
+        rate = _try(lambda: poisson_interval(int((~true).sum()), days, sure))
+        found = _wilson(hits.sum(), len(hits), sure), _wilson(true.sum(), len(true), sure), rate
+    names = ("recall_any", "precision_any", "false_per_day")
+    return {key: value for name, one in zip(names, found, strict=True) for key, value in _columns(name, one).items()}
+
+
+def _pieces(episodes: pd.DataFrame, causes: pd.DataFrame, span: pd.DataFrame, late) -> tuple[np.ndarray, ...]:
+    entities = all_entities(span)
+    windows = _everywhere(causes).assign(end=causes["end"] + pd.Timedelta(late))
+    parts = ((span, "observed"), (windows, "windows"), (_everywhere(episodes), "alarms"))
+    _, _, seconds, free, alarmed = exposure(*(span_arrays(part, name, entities) for part, name in parts))
+    return seconds, free, alarmed
+
+
+def _free_days(causes: pd.DataFrame, span: pd.DataFrame, late) -> float:
+    seconds, free, _ = _pieces(causes.iloc[:0], causes, span, late)
+    return float(seconds[free].sum()) / DAY
+
+
+def _free_share(episodes: pd.DataFrame, causes: pd.DataFrame, span: pd.DataFrame, late) -> float:
+    seconds, free, alarmed = _pieces(episodes, causes, span, late)
+    total = seconds[free].sum()
+    return float(seconds[free & alarmed].sum() / total) if total else math.nan
+
+
+def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_lo": estimate.lo, f"{name}_hi": estimate.hi}
+
+
+def _wilson(successes: float, trials: int, confidence: float) -> Estimate:
+    return _try(lambda: wilson_interval(int(successes), int(trials), confidence))
+
+
+def _try(estimate: Callable[[], Estimate]) -> Estimate:
+    try:
+        return estimate()
+    except NotEnoughEvidence:
+        return _NOTHING
+
+
+def _verdict(row, always: float) -> str:
+    if row.absent:
+        return "absent metric"
+    if not row.episodes:
+        return "never fires"
+    if row.firing_share >= always:
+        return "always fires"
+    if row.repeats:
+        return f"only repeats {row.repeats}"
+    return "ok" if row.precision_any > 0 else "false alarms only"
