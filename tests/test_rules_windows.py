@@ -109,6 +109,22 @@ def test_a_large_value_leaves_nothing_behind():
         assert found[-1] == expected, name
 
 
+def test_a_range_is_filled_up_to_a_little_more_than_the_distance_of_samples():
+    """Of a window that starts in a gap, what lies between 1 and 1.3 distances before its first sample."""
+    stamps = np.array([0, 20, 40, 60, 80, 120, 140, 160, 180, 200], dtype=np.int64)
+    values = np.array([0.0, 3, 5, 6, 9, 15, 16, 20, 1, 4])
+    series = Series(((NAME, "x"),), stamps * SECOND, values, np.zeros(10, dtype=bool))
+    times = np.arange(90, 230)
+    kept = list(zip(stamps.tolist(), values.tolist(), strict=True))
+    for name in ("rate", "increase", "delta"):
+        found, present = over_range(name, series, times * SECOND, 60 * SECOND, 0)
+        for k, now in enumerate(times.tolist()):
+            inside = [(t, v) for t, v in kept if now - 60 <= t <= now]
+            assert present[k] == (len(inside) > 1)
+            if present[k]:
+                assert found[k] == pytest.approx(extrapolated(name, inside, now - 60, now)), (name, now)
+
+
 def test_special_values_of_unit_tests():
     series, times = regular([1.0, np.nan, np.inf, -np.inf, 2.0])
     window = 15 * SECOND

@@ -63,12 +63,12 @@ def _seconds(grid: Grid, at: pd.Timestamp) -> np.ndarray:
     return ((at - grid.stamps) / pd.Timedelta("1s")).to_numpy()
 
 
-def _moved(grid: Grid, at: pd.Timestamp, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moved(grid: Grid, at: pd.Timestamp, level: np.ndarray, alarmed: pd.Timestamp) -> tuple[np.ndarray, np.ndarray]:
     """What is now, and by how much that differs from what was before and is usual: shape (entities, metrics)."""
-    ago = _seconds(grid, at)
+    ago, before_alarm = _seconds(grid, at), _seconds(grid, alarmed)
     with np.errstate(all="ignore"):
         now = _last(grid.values[(ago >= 0) & (ago < STILL)])
-        before = grid.values[(ago <= BEFORE[0]) & (ago > BEFORE[1])]
+        before = grid.values[(before_alarm <= BEFORE[0]) & (before_alarm > BEFORE[1])]
         recent = now - (_median(before) if len(before) else level)
         usual = now - level
     # What was before may have been a fault, too, and the usual level does not know the hour: it differs from both.
@@ -109,17 +109,17 @@ def usual_moves(telemetry: pd.DataFrame, moments: Iterable[pd.Timestamp]) -> Mov
         a, b = grid.stamps.searchsorted([at - pd.Timedelta(seconds=BEFORE[0]), at], side="right")
         windows.append((Grid(grid.values[a:b], grid.stamps[a:b], grid.entities, grid.metrics), at))
     if windows:
-        level = _median(np.array([_moved(*window, level)[0] for window in windows]))
+        level = _median(np.array([_moved(*window, level, window[1])[0] for window in windows]))
     frame = {"index": pd.Index(grid.entities, name="entity"), "columns": grid.metrics}
     with np.errstate(all="ignore"):
-        size = np.abs(np.array([_moved(*window, level)[1] for window in windows] or [level]))
+        size = np.abs(np.array([_moved(*window, level, window[1])[1] for window in windows] or [level]))
         empty = np.isnan(size).all(axis=0)
         unit = np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, size), QUANTILE, axis=0))
     unit = np.fmax(unit, np.maximum(FLOOR * np.abs(level), 1e-9))
     return Moves(pd.DataFrame(level, **frame), pd.DataFrame(np.where(np.isnan(level), np.nan, unit), **frame))
 
 
-def picture(case: Case, usual: Moves) -> pd.DataFrame:
+def picture(case: Case, usual: Moves, alarmed: pd.Timestamp | None = None) -> pd.DataFrame:
     """Look at every candidate entity of a case.
 
     Parameters
@@ -127,6 +127,8 @@ def picture(case: Case, usual: Moves) -> pd.DataFrame:
     case : Case
         Its telemetry has rates in the place of counters.
     usual : Moves
+    alarmed : Timestamp, optional
+        When the alarm was raised, where the case was cut later: what was before is before the alarm.
 
     Returns
     -------
@@ -134,9 +136,10 @@ def picture(case: Case, usual: Moves) -> pd.DataFrame:
         Places in `LEVELS`. A symptom that nobody in the case shows may be missing: `USUAL` for those who could.
     """
     entities = case.candidates.unique("entity")
-    own = _metrics(case, usual, entities)
-    parts = [own.add_prefix("change."), _neighbours(case, own), _logs(case, entities), _states(case, entities)]
-    parts += [_said(case, entities), _rules(case, entities)]
+    alarmed = case.at if alarmed is None else alarmed
+    own = _metrics(case, usual, entities, alarmed)
+    parts = [own.add_prefix("change."), _neighbours(case, own)]
+    parts += [look(case, entities, alarmed) for look in (_logs, _states, _said, _rules)]
     return pd.concat([part for part in parts if part is not None], axis=1).astype("int8")
 
 
@@ -202,17 +205,17 @@ def harm(one: pd.DataFrame) -> int:
     return total
 
 
-def _metrics(case: Case, usual: Moves, entities: pd.Index) -> pd.DataFrame:
+def _metrics(case: Case, usual: Moves, entities: pd.Index, alarmed: pd.Timestamp) -> pd.DataFrame:
     columns = usual.level.columns
     found = pd.DataFrame(ABSENT, index=entities, columns=columns, dtype="int8")
     stamps = case.telemetry.index.get_level_values("timestamp")
-    late = case.telemetry[stamps > case.at - pd.Timedelta(seconds=BEFORE[0])]
+    late = case.telemetry[stamps > alarmed - pd.Timedelta(seconds=BEFORE[0])]
     if not len(late):
         return found
     grid = grid_of(late.reindex(columns=columns))
     level = usual.level.reindex(grid.entities).to_numpy()
     unit = usual.unit.reindex(grid.entities).to_numpy()
-    now, moved = _moved(grid, case.at, level)
+    now, moved = _moved(grid, case.at, level, alarmed)
     with np.errstate(invalid="ignore"):
         z = moved / unit
         levels = np.select([z <= -CLEAR, z >= LARGE, z >= CLEAR], [LOWER, MUCH, HIGHER], USUAL)
@@ -247,8 +250,8 @@ def _neighbours(case: Case, own: pd.DataFrame) -> pd.DataFrame | None:
     return pd.DataFrame(made, index=own.index)
 
 
-def _within(table: pd.DataFrame, at: pd.Timestamp, seconds: float, column: str = "timestamp") -> pd.DataFrame:
-    return table[table[column] > at - pd.Timedelta(seconds=seconds)]
+def _within(table: pd.DataFrame, at: pd.Timestamp, seconds: float) -> pd.DataFrame:
+    return table[table["timestamp"] > at - pd.Timedelta(seconds=seconds)]
 
 
 def _flags(rows: Iterable[tuple[str, str]], entities: pd.Index) -> pd.DataFrame:
@@ -260,11 +263,11 @@ def _flags(rows: Iterable[tuple[str, str]], entities: pd.Index) -> pd.DataFrame:
     return found
 
 
-def _logs(case: Case, entities: pd.Index) -> pd.DataFrame | None:
+def _logs(case: Case, entities: pd.Index, alarmed: pd.Timestamp) -> pd.DataFrame | None:
     table = case.get("logs")
     if table is None:
         return None
-    late = _within(table, case.at, SHORTLY)
+    late = _within(table, alarmed, SHORTLY)
     lines = late["message"].fillna("").astype(str)
     names = re.compile("|".join(sorted(map(re.escape, entities), key=len, reverse=True)))
     rows = []
@@ -279,29 +282,29 @@ def _logs(case: Case, entities: pd.Index) -> pd.DataFrame | None:
     return _flags(rows, entities)
 
 
-def _states(case: Case, entities: pd.Index) -> pd.DataFrame | None:
+def _states(case: Case, entities: pd.Index, alarmed: pd.Timestamp) -> pd.DataFrame | None:
     table = case.get("states")
     if table is None:
         return None
     ordered = table.sort_values("timestamp", kind="stable")
     before = ordered.groupby(["entity", "name"])["value"].shift()
     changed = ordered[before.notna() & (before != ordered["value"])]
-    late = _within(changed, case.at, LATELY)
+    late = _within(changed, alarmed, LATELY)
     return _flags(zip(late["entity"], "state." + late["name"].astype(str), strict=True), entities)
 
 
-def _said(case: Case, entities: pd.Index) -> pd.DataFrame | None:
+def _said(case: Case, entities: pd.Index, alarmed: pd.Timestamp) -> pd.DataFrame | None:
     table = case.get("feedback")
     if table is None:
         return None
-    late = _within(table, case.at, SHORTLY).dropna(subset=["entity", "category"])
+    late = _within(table, alarmed, SHORTLY).dropna(subset=["entity", "category"])
     return _flags(zip(late["entity"], "feedback." + late["category"].astype(str), strict=True), entities)
 
 
-def _rules(case: Case, entities: pd.Index) -> pd.DataFrame | None:
+def _rules(case: Case, entities: pd.Index, alarmed: pd.Timestamp) -> pd.DataFrame | None:
     table = case.get("firings")
     if table is None:
         return None
-    open_ = table["end"].isna() | (table["end"] > case.at - pd.Timedelta(seconds=SHORTLY))
+    open_ = table["end"].isna() | (table["end"] > alarmed - pd.Timedelta(seconds=SHORTLY))
     late = table[open_]
     return _flags(zip(late["entity"], "rule." + late["rule"].astype(str), strict=True), entities)

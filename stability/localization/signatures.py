@@ -96,7 +96,8 @@ class Signatures:
         any_root = share.mean(axis=0)
         counts, cases = self._with_labels(counts)
         own = (counts + self.smoothing * any_root) / (cases + self.smoothing)
-        every = np.concatenate([own, any_root[None]])
+        modes = len(self.modes_)
+        every = np.concatenate([own, (modes * any_root + even)[None] / (modes + 1)])  # nobody knows what it moves
         every[:, :, ABSENT], background[:, ABSENT] = 1.0, 1.0  # what an entity cannot show speaks for nobody
         self.odds_ = np.moveaxis(np.log(every) - np.log(background), 0, -1)
         return self

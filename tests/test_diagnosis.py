@@ -1,0 +1,142 @@
+"""Entity and failure mode behind an alarm: known ones found, hidden ones called unknown, quiet left alone."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stability.localization.diagnosis import NOBODY, Diagnoser
+from stability.localization.modes import UNKNOWN
+from stability.localization.pictures import ABSENT, HIGHER, LOWER, MUCH, USUAL
+from stability.schema import ContractError, validate
+
+ENTITIES = ["users", "gateway", "model-a", "model-b", "store"]
+SHOWS = {  # what a mode moves at its root
+    "disk_full": ["change.disk", "change.http_server_errors_per_second"],
+    "leak": ["change.memory", "logs.writes: out of memory"],
+    "spin": ["change.cpu", "change.threads"],
+    "pool": ["change.connections", "logs.writes: no free connection"],
+    "queue": ["change.queue", "change.latency"],
+}
+SYMPTOMS = sorted(
+    {name for shown in SHOWS.values() for name in shown}
+    | {"change.novel", "logs.writes: odd", "change.service_latency_seconds_p99"}
+)
+
+QUIET = ["change.http_server_errors_per_second", "change.service_latency_seconds_p99", "logs.writes: odd"]
+
+
+def scene(rng, root=None, mode=None, extra=()) -> pd.DataFrame:
+    made = pd.DataFrame(USUAL, index=ENTITIES, columns=SYMPTOMS, dtype="int8")
+    made.loc["users", [n for n in SYMPTOMS if n.startswith("change.") and "service" not in n]] = ABSENT
+    noise = rng.random(made.shape) < 0.02 * ~np.array([name in QUIET for name in made.columns])
+    made = made.mask(pd.DataFrame(noise, made.index, made.columns) & (made != ABSENT), HIGHER)
+    if root:
+        made.loc["users", "change.service_latency_seconds_p99"] = MUCH
+        made.loc["gateway", "change.latency"] = HIGHER  # who calls the root feels it
+        made.loc[root, [*SHOWS.get(mode, []), *extra]] = MUCH
+    return made.astype("int8")
+
+
+def world(cases: int, seed: int, modes=tuple(SHOWS)) -> tuple[dict, pd.DataFrame]:
+    rng = np.random.default_rng(seed)
+    pictures, rows = {}, []
+    for i in range(cases):
+        kind = i % (len(modes) + 1)
+        mode = modes[kind] if kind < len(modes) else None
+        root = ["model-a", "model-b", "store"][int(rng.integers(3))] if mode else None
+        pictures[f"c{i}"] = scene(rng, root, mode)
+        rows.append({"alarm_id": f"c{i}", "entity": root, "failure_mode": mode, "group": i % 4})
+    return pictures, pd.DataFrame(rows).set_index("alarm_id")
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Diagnoser:
+    return Diagnoser().fit(*world(48, 0))
+
+
+def test_entity_and_mode_of_new_cases_are_found_and_quiet_ones_left_alone(learnt):
+    pictures, truth = world(36, 1)
+    causes = learnt.diagnose(pictures, first=3)
+    first = causes.xs(1, level="rank")
+    hurt = truth.dropna(subset=["entity"])
+    both = (first.loc[hurt.index, "entity"] == hurt["entity"]) & (
+        first.loc[hurt.index, "failure_mode"] == hurt["failure_mode"]
+    )
+    assert both.mean() > 0.9
+    calm = truth.index.difference(hurt.index)
+    assert {causes.attrs["answers"][n] for n in calm} == {"no fault"}
+    assert first.loc[calm, "entity"].isna().all()
+
+
+def test_a_mode_that_nobody_has_seen_is_unknown_at_the_right_entity(learnt):
+    rng = np.random.default_rng(2)
+    said = learnt.diagnose(
+        {str(i): scene(rng, "store", None, ["change.novel", "logs.writes: odd"]) for i in range(12)}, first=1
+    )
+    assert np.mean([a == "unknown mode" for a in said.attrs["answers"].values()]) > 0.8
+    assert (said["entity"] == "store").mean() > 0.8
+
+
+def test_terms_add_up_to_the_log_odds(learnt):
+    one = scene(np.random.default_rng(3), "model-a", "pool")
+    p, terms = learnt.probabilities(one), learnt.terms(one)
+    assert p.sum() == pytest.approx(1.0)
+    odds = np.log(p) - np.log(p[NOBODY])
+    sums = terms.sum(axis=1)
+    assert (sums - sums[NOBODY]).tolist() == pytest.approx(odds.tolist())
+    [row] = learnt.diagnose({"x": one}, first=1).itertuples()
+    assert sum(json.loads(row.evidence).values()) == pytest.approx(sums[(row.entity, row.failure_mode)], abs=0.01)
+    assert row.metric == "connections"
+
+
+def test_causes_are_a_table_of_the_contract_and_hold_every_candidate(learnt):
+    causes = learnt.diagnose(world(3, 4)[0])
+    assert len(validate(causes.reset_index(), "causes")) == len(causes)
+    pairs = len(ENTITIES) * (len(SHOWS) + 1)
+    counts = causes.groupby(level="alarm_id").size()
+    assert set(counts) <= {pairs, pairs + 1}  # with nobody, where the answer is silence
+
+
+def test_harm_that_nobody_explains_is_not_observable(learnt):
+    one = scene(np.random.default_rng(5))
+    one[:] = np.where(one == HIGHER, USUAL, one)
+    one.loc["gateway", "change.http_server_errors_per_second"] = HIGHER
+    said = learnt.diagnose({"blind": pd.DataFrame(ABSENT, index=ENTITIES, columns=SYMPTOMS, dtype="int8"), "felt": one})
+    assert said.attrs["answers"]["blind"] == "not observable with these data"
+    assert said.attrs["answers"]["felt"] != "no fault"
+
+
+def test_a_kind_that_is_left_out_says_nothing():
+    own = Diagnoser(without=["logs"]).fit(*world(24, 6))
+    one = scene(np.random.default_rng(7), "store", "leak")
+    silent = one.copy()
+    silent[[n for n in one if n.startswith("logs.")]] = USUAL
+    assert own.probabilities(one).tolist() == pytest.approx(own.probabilities(silent).tolist())
+    assert not [n for n in own.terms(one) if n.startswith("logs.")]
+
+
+def test_one_group_is_too_few():
+    pictures, truth = world(12, 8)
+    with pytest.raises(ContractError, match="two groups"):
+        Diagnoser().fit(pictures, truth.assign(group=0))
+
+
+def test_hidden_modes_are_what_teaches_unknown():
+    pictures, truth = world(24, 9)
+    rng = np.random.default_rng(10)
+    strange = {str(i): scene(rng, "store", None, ["change.novel", "logs.writes: odd"]) for i in range(12)}
+    shares = []
+    for weight in (0.0, 1.0):
+        own = Diagnoser(hidden=weight).fit(pictures, truth)
+        shares.append(
+            np.mean([own.probabilities(one).xs(UNKNOWN, level="failure_mode").sum() for one in strange.values()])
+        )
+    assert shares[0] < shares[1]
+
+
+def test_lower_levels_count_as_symptoms(learnt):
+    one = scene(np.random.default_rng(11))
+    one.loc["model-a", "change.memory"] = LOWER
+    assert learnt.probabilities(one).idxmax() == NOBODY
