@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stability.evaluation.intervals import poisson_interval, wilson_interval
 from stability.rules import firings, score
-from stability.rules.scoring import causes_of
+from stability.rules.causes import causes_of
 from stability.schema import ContractError
 
 PANEL, FAULTS = ruled.telemetry(), ruled.faults()
@@ -71,10 +71,19 @@ def test_a_rule_that_names_no_entity_is_right_wherever():
         ("Always", "always fires"),
         ("Nowhere", "absent metric"),
         ("Guard", "absent metric"),
+        ("Wrong", "misses its mode"),
     ],
 )
 def test_verdicts(rule, verdict):
     assert SCORES.loc[rule, "verdict"] == verdict
+
+
+def test_a_rule_that_never_fires_is_judged_as_any_other():
+    never = SCORES.loc["Never"]
+    assert never[["recall", "recall_any", "false_per_day", "warned", "firing_share"]].tolist() == [0] * 5
+    assert never["recall_hi"] == pytest.approx(wilson_interval(0, 2).hi)
+    assert never["false_per_day_hi"] == pytest.approx(poisson_interval(0, 510 / 86400).hi, rel=1e-4)
+    assert list(SCORES.columns[SCORES.columns.duplicated()]) == []
 
 
 def test_what_is_absent_is_named():

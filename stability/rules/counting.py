@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation.intervals import poisson_interval, wilson_interval
-from stability.rules.scoring import causes_of, observed_spans_of
+from stability.rules.causes import causes_of, observed_spans_of
 from stability.schema import ContractError
 
 DAY = 86_400e6  # microseconds

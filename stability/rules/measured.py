@@ -9,12 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from stability import datasets
+from stability.rules.causes import causes_of
 from stability.rules.counting import split_history
 from stability.rules.display import default_rules
 from stability.rules.exporting import rule_file_text
 from stability.rules.files import read_rules
 from stability.rules.mining import gain, mine
-from stability.rules.scoring import causes_of, score
+from stability.rules.scoring import score
 
 SHOWN = ["failure_mode", "episodes", "faults", "recall", "precision", "recall_any", "precision_any", "false_per_day"]
 

@@ -17,11 +17,11 @@ from sklearn.tree import DecisionTreeClassifier
 from stability.evaluation.intervals import NotEnoughEvidence, wilson_interval
 from stability.evaluation.matching import match_events
 from stability.rules.alerts import firings
+from stability.rules.causes import causes_of
 from stability.rules.counting import backtest
 from stability.rules.durations import duration, duration_text
 from stability.rules.evaluation import evaluate
 from stability.rules.files import Rule
-from stability.rules.scoring import causes_of
 
 WINDOWS = ("10s",)
 WAITS = ("0s", "2s", "5s")

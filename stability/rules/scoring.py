@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALL_SYSTEM", "causes_of", "observed_spans_of", "score"]
+__all__ = ["score"]
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation.events import event_estimates
-from stability.evaluation.exposure import exposure, observed_time
+from stability.evaluation.exposure import exposure
 from stability.evaluation.intervals import (
     Estimate,
     NotEnoughEvidence,
@@ -24,12 +24,11 @@ from stability.evaluation.matching import all_entities, match_events
 from stability.evaluation.resampling import generator
 from stability.evaluation.spans import span_arrays
 from stability.rules.alerts import firings
+from stability.rules.causes import ALL_SYSTEM, causes_of, observed_spans_of
 from stability.rules.expressions import parse
 from stability.rules.files import Rule
 from stability.rules.overlap import REPEATS, lacking_metrics, redundancy, repeated
-from stability.schema import ContractError
 
-ALL_SYSTEM = "system"  # the one entity that all share where only time counts
 ALWAYS = 0.5  # share of the time without a fault from which on a rule tells nothing by firing
 DAY = 86_400.0  # s
 MEASURES = ("recall", "recall_any", "precision", "precision_any", "false_per_day", "warned", "lead_p50")
@@ -84,7 +83,7 @@ def score(
         it finds, negative when later. Each with `_lo` and `_hi`; NaN where nothing defines it. `firing_share`: of the
         time without a fault. `nearest`, `jaccard`: the rule that fires most at the same entities and times. `absent`:
         metrics for want of which it cannot fire. `verdict`: 'absent metric', 'never fires', 'always fires',
-        'only repeats <rule>', 'false alarms only' or 'ok'.
+        'only repeats <rule>', 'false alarms only', 'misses its mode' or 'ok'.
 
     Raises
     ------
@@ -108,18 +107,23 @@ def score(
     drawn = {"match": "start", "unit": "block", "block": block, "resamples": resamples, "seed": seed} | settings
     by_rule = dict(list(_closed(fired, span["end"].max()).groupby("rule", sort=False)))
     none = _closed(fired.iloc[:0], span["end"].max())
-    rows = {}
+    days, rows = _free_days(causes, span, late), {}
     for rule in rules:
         episodes = by_rule.get(rule.alert, none)
         mode = rule.labels.get("failure_mode", "")
+        own = causes[causes["failure_mode"] == mode]
         rows[rule.alert] = {
             "failure_mode": mode,
             "severity": rule.labels.get("severity", ""),
             "component": rule.labels.get("component", ""),
             "episodes": len(episodes),
-            **_own(episodes, causes[causes["failure_mode"] == mode], **settings, seed=seed, resamples=resamples),
-            **_any(episodes, causes, span, drawn),
-            "firing_share": _free_share(episodes, causes, span, late),
+            **(
+                _silent(own, len(causes), days, confidence)
+                if episodes.empty
+                else _own(episodes, own, **settings, seed=seed, resamples=resamples)
+                | _any(episodes, causes, span, drawn)
+                | {"firing_share": _free_share(episodes, causes, span, late)}
+            ),
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
     alike = redundancy(rules, fired, telemetry)
@@ -131,60 +135,10 @@ def score(
     return table.drop(columns="repeats")
 
 
-def causes_of(faults: pd.DataFrame) -> pd.DataFrame:
-    """Make one row a cause of fault records, in which a fault stands once for each entity that it reached.
-
-    Parameters
-    ----------
-    faults : DataFrame
-        Table `faults` of the contract.
-
-    Returns
-    -------
-    DataFrame
-        `entity` (where it comes from), `start` (of the cause; of the impact where nothing else is known), `end` (the
-        last of the end of the cause and the recoveries of all entities), `failure_mode`, `impact_start` (the first, of
-        any entity; NaT = nobody felt it).
-
-    Raises
-    ------
-    ContractError
-        If no fault has a time.
-    """
-    root = faults["root_entity"].fillna("").replace("", pd.NA)
-    table = faults.assign(entity=root.fillna(faults["entity"]))
-    table["start"] = table["cause_start"].fillna(table["impact_start"])
-    table["failure_mode"] = table["failure_mode"].fillna("")
-    table["end"] = table[["cause_end", "recovered_at", "impact_start", "start"]].max(axis=1)
-    table = table[table["start"].notna()]
-    if table.empty:
-        raise ContractError(
-            file="faults", column="cause_start", expected="a fault with a time to judge rules against", got="none"
-        )
-    keys = ["entity", "start", "failure_mode"]
-    found = table.groupby(keys, sort=False).agg(end=("end", "max"), impact_start=("impact_start", "min")).reset_index()
-    return found.sort_values(["start", "entity"], ignore_index=True)
-
-
 def _closed(fired: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
     """Episodes whose ends are the last moment in which they fire, also of those that fire on."""
     end = fired["end"].fillna(last) - pd.Timedelta("1us")
     return fired.assign(end=end.where(end > fired["start"], fired["start"]))
-
-
-def observed_spans_of(telemetry: pd.DataFrame) -> pd.DataFrame:
-    """Find the spans in which anything was observed, of the system as one entity: `entity`, `start`, `end` (exclusive).
-
-    Parameters
-    ----------
-    telemetry : DataFrame
-        A panel.
-    """
-    stamps = telemetry.index.get_level_values("timestamp").unique().sort_values()
-    seen, _, _ = observed_time(pd.Series(1.0, index=stamps))
-    times = {"start": seen.start, "end": seen.end}
-    frame = {name: pd.DatetimeIndex(one.view("datetime64[us]"), tz="UTC") for name, one in times.items()}
-    return pd.DataFrame({"entity": ALL_SYSTEM} | frame)
 
 
 def _everywhere(table: pd.DataFrame) -> pd.DataFrame:
@@ -211,6 +165,22 @@ def _leads(episodes: pd.DataFrame, own: pd.DataFrame, found: np.ndarray) -> pd.S
     return pd.Series(leads, dtype="float64")
 
 
+def _silent(own: pd.DataFrame, faults: int, days: float, confidence: float) -> dict:
+    """What is known of a rule that never fired."""
+    felt = int(own["impact_start"].notna().sum())
+    nothing = {
+        "recall": _wilson(0, len(own), confidence),
+        "precision": _NOTHING,
+        "warned": _wilson(0, felt, confidence),
+        "lead_p50": _NOTHING,
+        "recall_any": _wilson(0, faults, confidence),
+        "precision_any": _NOTHING,
+        "false_per_day": _try(lambda: poisson_interval(0, days, confidence)),
+    }
+    columns = {key: value for name, one in nothing.items() for key, value in _columns(name, one).items()}
+    return {"faults": len(own), "firing_share": 0.0} | columns
+
+
 def _own(episodes, own, *, late, confidence, seed, resamples) -> dict:
     found, true = _found(episodes, own, late)
     leads = _leads(episodes, own, found).to_numpy()
@@ -231,11 +201,9 @@ def _own(episodes, own, *, late, confidence, seed, resamples) -> dict:
 def _any(episodes: pd.DataFrame, causes: pd.DataFrame, span: pd.DataFrame, drawn: dict) -> dict:
     alarms, windows = _everywhere(episodes), _everywhere(causes)
     try:
-        if episodes.empty:
-            raise NotEnoughEvidence("No episode depends on another where there is none.")
         held = event_estimates(alarms, windows, span, **drawn)
         found = held["recall"], held["precision"], held["false_alarms_per_day"]
-    except NotEnoughEvidence:  # or too short for a bootstrap over blocks
+    except NotEnoughEvidence:  # too short for a bootstrap over blocks
         matched, sure = match_events(alarms, windows, late=drawn["late"], match="start"), drawn["confidence"]
         hits, true = matched.events["found"], matched.alarms["true"]
         days = _free_days(causes, span, drawn["late"])
@@ -288,4 +256,6 @@ def _verdict(row, always: float) -> str:
         return "always fires"
     if row.repeats:
         return f"only repeats {row.repeats}"
-    return "ok" if row.precision_any > 0 else "false alarms only"
+    if not row.precision_any > 0:
+        return "false alarms only"
+    return "misses its mode" if row.recall == 0 else "ok"
