@@ -51,7 +51,7 @@ def test_a_fault_that_nobody_felt_raises_no_alarm():
 def test_alarms_at_given_moments_are_of_the_contract():
     made = alarms_at(pd.Series([seconds(1)], index=["e"]), "users", "harmless")
     assert made.loc["e", ["entity", "detector"]].tolist() == ["users", "harmless"]
-    assert made.at["e", "start"] == seconds(1)
+    assert made.loc["e", "start"] == seconds(1)
 
 
 @settings(max_examples=25, deadline=None)

@@ -10,12 +10,12 @@ from shops import LATENCY, alarm, shop, slow, topology
 from stability.localization import ANSWERS, Localizer, cases, drills, quiet_windows, rows_of
 from stability.schema import ContractError, validate
 
-NORMAL = shop(150, seed=2)
-LATER = shop(150, seed=12, start=pd.Timestamp("2026-02-01", tz="UTC"))
+NORMAL = shop(100, seed=2)
+LATER = shop(100, seed=12, start=pd.Timestamp("2026-02-01", tz="UTC"))
 PROFILE = np.array([0.0, 0.0, 1.0, 0.9, 0.0])
 
 
-def practice(normal, seed, count=60):
+def practice(normal, seed, count=40):
     made = drills(normal, topology(), ["front"], [PROFILE], count=count, seed=seed)
     quiet = quiet_windows(normal, topology(), ["front"], 5, every=5)
     truth = pd.DataFrame(

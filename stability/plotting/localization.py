@@ -170,6 +170,7 @@ def plot_evidence(causes: pd.DataFrame, *, first: int = 3, names: Mapping[str, s
     for ax, (_, row) in zip(axes[0], own.iterrows(), strict=True):
         _waterfall(ax, pd.Series(json.loads(row["evidence"]), dtype="float64"), names or {})
         entity = _short(row["entity"]) if pd.notna(row["entity"]) else "no fault"
+        entity += f": {row['failure_mode']}" if pd.notna(row.get("failure_mode")) else ""
         ax.set_title(f"{entity}\n{row['probability']:.3f}", fontsize=7.5, loc="left")
         ax.tick_params(labelsize=7)
     axes[0, 0].set_xlabel("log-odds against the mean candidate")
