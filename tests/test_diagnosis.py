@@ -140,3 +140,21 @@ def test_lower_levels_count_as_symptoms(learnt):
     one = scene(np.random.default_rng(11))
     one.loc["model-a", "change.memory"] = LOWER
     assert learnt.probabilities(one).idxmax() == NOBODY
+
+
+def test_a_hidden_mode_has_no_rule_that_would_give_it_away():
+    pictures, truth = world(24, 12)
+    rules = {f"Rule{mode}": mode for mode in SHOWS}
+    for name, one in pictures.items():  # each rule fires at the root of its mode, and nowhere else
+        mode = truth.loc[name, "failure_mode"]
+        hits = {
+            f"rule.{rule}": HIGHER * ((one.index == truth.loc[name, "entity"]) & (of == mode))
+            for rule, of in rules.items()
+        }
+        pictures[name] = one.assign(**hits).astype("int8")
+    own = Diagnoser(rules, hidden=1.0).fit(pictures, truth)
+    shown = own._without_rules_of("leak", pictures["c1"])
+    assert set(pictures["c1"]) - set(shown) == {"rule.Ruleleak"}
+    # A symptom as strange as a rule that is not known is no proof of an unknown mode: none was taught by its own rule.
+    told = Diagnoser({}, hidden=1.0).fit(pictures, truth)  # which rule is whose is not known: they give it away
+    assert own.ranker_.weights_["unknown.strange"] < told.ranker_.weights_["unknown.strange"]

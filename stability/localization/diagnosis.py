@@ -101,7 +101,7 @@ class Diagnoser:
                 learnt = {name: root for name, root in rest.items() if hide is None or not root or root[1] != hide}
                 signatures = self._signatures(album, learnt)
                 for name in names:
-                    table = self._table(signatures, pictures[name])
+                    table = self._table(signatures, self._without_rules_of(hide, pictures[name]))
                     true = NOBODY if roots[name] is None else (roots[name][0], UNKNOWN if hide else roots[name][1])
                     if true in table.index:
                         tables.append(table)
@@ -119,6 +119,11 @@ class Diagnoser:
         modes = sorted({roots[name][1] for name in own if roots[name]})
         hidden = [([n for n in own if roots[n] and roots[n][1] == mode], mode, self.hidden) for mode in modes]
         return [(list(own), None, 1.0), *(hidden if self.hidden else [])]
+
+    def _without_rules_of(self, mode: str | None, one: pd.DataFrame) -> pd.DataFrame:
+        """A picture as it would be if nobody had written a rule for the mode: there is none for an unknown one."""
+        named = [f"rule.{rule}" for rule, of in self.rules.items() if of == mode]
+        return one.drop(columns=named, errors="ignore")
 
     def _signatures(self, album: Album, roots: Mapping) -> Signatures:
         return Signatures(smoothing=self.smoothing, rules=self.rules).fit(album, roots)
