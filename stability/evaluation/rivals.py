@@ -228,7 +228,6 @@ def every_pair(
     # Correction for more comparisons only takes verdicts away.
     lost = table["verdict"].isin(VERDICTS[:2]) & (table["p_holm"] > 1 - settings.get("confidence", 0.95) + 1e-12)
     table["verdict"] = table["verdict"].mask(lost, VERDICTS[2])
-    table.attrs["pairs"] = len(table)  # which the correction was for, also when rows are left out later
     return table
 
 

@@ -100,7 +100,8 @@ def learn(
 
     Where there are few faults, a block holds too few to set anything right. With `blocks`, the training part is cut
     into so many along the time, each is judged by what was learnt on the others (but for what borders on it), and all
-    of them set the probabilities right: the past judged by its past and its future, the test by neither.
+    of them set the probabilities right: the past judged by its past and its future, the test by neither. The features
+    were fitted on all blocks together, and the gap on either side of one is the horizon, whatever they look back.
 
     Parameters
     ----------
