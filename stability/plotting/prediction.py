@@ -191,7 +191,8 @@ def plot_significance(
     ax.set_xticks(range(len(others)), [f"− {name}" for name in others])
     ax.set_yticks(range(len(ones)), ones)
     ax.set(xlim=(-0.55, len(others) - 0.45), ylim=(len(ones) - 0.45, -0.55))
-    ax.set_title(f"difference of {measure}, {100 * confidence:g} % interval, p after Holm over {len(pairs)}", loc="left")
+    told = f"difference of {measure}, {100 * confidence:g} % interval, p after Holm over {len(pairs)}"
+    ax.set_title(told, loc="left")
     ax.grid(visible=False, axis="both")
     ax.tick_params(length=0)
     for side in ax.spines.values():
