@@ -8,7 +8,7 @@ import pytest
 
 from stability.localization.diagnosis import NOBODY, Diagnoser
 from stability.localization.modes import UNKNOWN
-from stability.localization.pictures import ABSENT, HIGHER, LOWER, MUCH, USUAL
+from stability.localization.pictures import ABSENT, HIGHER, LOWER, MUCH, USUAL, Moves
 from stability.schema import ContractError, validate
 
 ENTITIES = ["users", "gateway", "model-a", "model-b", "store"]
@@ -49,6 +49,12 @@ def world(cases: int, seed: int, modes=tuple(SHOWS)) -> tuple[dict, pd.DataFrame
         pictures[f"c{i}"] = scene(rng, root, mode)
         rows.append({"alarm_id": f"c{i}", "entity": root, "failure_mode": mode, "group": i % 4})
     return pictures, pd.DataFrame(rows).set_index("alarm_id")
+
+
+def usual_of_quiet_time() -> Moves:
+    index, columns = pd.Index(ENTITIES, name="entity"), pd.Index(["cpu", "disk"])
+    level = pd.DataFrame([[0.1, np.nan]] * len(ENTITIES), index=index, columns=columns)
+    return Moves(level, level / 3)
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +164,46 @@ def test_a_hidden_mode_has_no_rule_that_would_give_it_away():
     # A symptom as strange as a rule that is not known is no proof of an unknown mode: none was taught by its own rule.
     told = Diagnoser({}, hidden=1.0).fit(pictures, truth)  # which rule is whose is not known: they give it away
     assert own.ranker_.weights_["unknown.strange"] < told.ranker_.weights_["unknown.strange"]
+
+
+def test_what_is_saved_is_plain_data_and_says_the_same(tmp_path):
+    pictures, truth = world(48, 0)
+    moves = usual_of_quiet_time()
+    learnt = Diagnoser({"Rule": "leak"}, hidden=0.7, without=["feedback"]).fit(pictures, truth, moves)
+    learnt.save(tmp_path / "kept" / "diagnoser.json")
+    json.loads((tmp_path / "kept" / "diagnoser.json").read_text(), parse_constant=pytest.fail)
+    again = Diagnoser.load(tmp_path / "kept" / "diagnoser.json")
+    later = world(24, 13)[0]
+    for one in later.values():
+        pd.testing.assert_series_equal(again.probabilities(one), learnt.probabilities(one), check_exact=True)
+    said, before = again.diagnose(later), learnt.diagnose(later)
+    pd.testing.assert_frame_equal(said, before)
+    assert said.attrs == before.attrs
+    assert (again.rules, again.hidden, again.without) == (learnt.rules, learnt.hidden, learnt.without)
+    pd.testing.assert_frame_equal(again.usual_.level, moves.level)
+    pd.testing.assert_frame_equal(again.usual_.unit, moves.unit)
+
+
+def test_without_quiet_time_none_is_saved(learnt, tmp_path):
+    learnt.save(tmp_path / "diagnoser.json")
+    assert Diagnoser.load(tmp_path / "diagnoser.json").usual_ is None
+
+
+def test_a_damaged_file_is_refused(learnt, tmp_path):
+    path = tmp_path / "diagnoser.json"
+    learnt.save(path)
+    whole = path.read_bytes()
+    number = whole.index(b'"temperature": ') + len(b'"temperature": ')
+    altered = whole[:number] + (b"1" if whole[number : number + 1] != b"1" else b"2") + whole[number + 1 :]
+    for content in (b"", whole[: len(whole) // 2], altered, b"\xff\xfe\x00", b"[" * 100_000, b"{}", b"[1]"):
+        path.write_bytes(content)
+        with pytest.raises(ContractError, match=r"diagnoser\.json"):
+            Diagnoser.load(path)
+    path.write_bytes(altered)
+    with pytest.raises(ContractError, match="checksum"):
+        Diagnoser.load(path)
+    path.write_bytes(whole.replace(b'"format": 1', b'"format": 2'))
+    with pytest.raises(ContractError, match="format"):
+        Diagnoser.load(path)
+    with pytest.raises(ContractError, match="save it again"):
+        Diagnoser.load(tmp_path / "nothing.json")

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 __all__ = ["KINDS", "Diagnoser"]
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from stability.localization.fusion import calibrate
 from stability.localization.modes import UNKNOWN
-from stability.localization.pictures import ABSENT, GONE, USUAL, Album, album_of, harm, loudness
+from stability.localization.pictures import ABSENT, GONE, USUAL, Album, Moves, album_of, harm, loudness
 from stability.localization.ranker import ConditionalLogit
 from stability.localization.signatures import SMOOTHING, Signatures
 from stability.schema import ContractError, validate
+from stability.schema.store import written_whole
 
 KINDS = ("change", "topology", "logs", "state", "feedback", "rule")
 NOBODY = ("", "")
@@ -28,6 +32,7 @@ SIGNS = {**dict.fromkeys(KINDS, 1), "none.calm": 1, "none.harmless": 1, "unknown
 HIDDEN = 0.5  # weight of a case whose mode was hidden, beside one whose mode is known
 SHOWN = 12  # terms of evidence that are told of a cause, and the rest as one
 SMALLEST = 1e-9  # probability that is told of a candidate at least
+FORMAT = 1  # of the file that `save` writes
 
 
 class Diagnoser:
@@ -53,6 +58,8 @@ class Diagnoser:
         Weights of the kinds.
     temperature_ : float
         By which log odds are divided.
+    usual_ : Moves or None
+        By which the pictures were taken, for those of later alarms.
     """
 
     def __init__(
@@ -67,7 +74,7 @@ class Diagnoser:
         self.rules, self.penalty, self.smoothing = dict(rules or {}), penalty, smoothing
         self.hidden, self.without = hidden, tuple(without)
 
-    def fit(self, pictures: Mapping[str, pd.DataFrame], truth: pd.DataFrame) -> Diagnoser:
+    def fit(self, pictures: Mapping[str, pd.DataFrame], truth: pd.DataFrame, usual: Moves | None = None) -> Diagnoser:
         """Learn from cases whose root and mode are known, and from moments at which there was no fault.
 
         Parameters
@@ -77,6 +84,8 @@ class Diagnoser:
         truth : DataFrame, index alarm_id
             `entity` and `failure_mode`, missing where there was no fault; `group`: cases of one group are left out
             together when the ranker's evidence is collected.
+        usual : Moves, optional
+            By which the pictures were taken; kept, and saved with the rest, for `live.live_pictures`.
 
         Returns
         -------
@@ -111,7 +120,7 @@ class Diagnoser:
         utilities = [self.ranker_.contributions(table).sum(axis=1).to_numpy() for table in tables]
         known = [i for i, weight in enumerate(weights) if weight == 1.0]
         self.temperature_ = calibrate([utilities[i] for i in known], [chosen[i] for i in known])[0]
-        self.signatures_ = self._signatures(album, roots)
+        self.signatures_, self.usual_ = self._signatures(album, roots), usual
         return self
 
     def _tasks(self, own: Sequence[str], roots: Mapping) -> list[tuple[list[str], str | None, float]]:
@@ -198,12 +207,66 @@ class Diagnoser:
         causes.attrs["answers"] = answers
         return causes
 
+    def save(self, path: str | PathLike) -> None:
+        """Write what was learnt as JSON, whole or not at all: names and numbers only, and their checksum."""
+        settings = {name: getattr(self, name) for name in ("rules", "penalty", "smoothing", "hidden")}
+        learnt = {
+            "settings": settings | {"without": list(self.without)},
+            "signatures": self.signatures_.to_dict(),
+            "ranker": self.ranker_.to_dict(),
+            "temperature": self.temperature_,
+            "usual": None if self.usual_ is None else self.usual_.to_dict(),
+        }
+        text = json.dumps(learnt, allow_nan=False)
+        said = f'{{"format": {FORMAT}, "sha256": "{_checksum(learnt)}", "learnt": {text}}}\n'
+        with written_whole(Path(path)) as file:
+            file.write(said.encode())
+
+    @classmethod
+    def load(cls, path: str | PathLike) -> Diagnoser:
+        """Read what `save` wrote; it gives the same probabilities.
+
+        Raises
+        ------
+        ContractError
+            Where there is no such file, or it is another one, of another format, cut off or altered.
+        """
+        try:
+            said = json.loads(Path(path).read_text(encoding="utf-8"))
+            if said["format"] != FORMAT:
+                raise ContractError(file=path, column="format", expected=str(FORMAT), got=said["format"])
+            learnt = said["learnt"]
+            if said["sha256"] != _checksum(learnt):
+                raise ContractError(
+                    file=path, column="sha256", expected="the checksum of what the file holds", got=said["sha256"]
+                )
+            made = cls(**learnt["settings"])
+            made.signatures_ = Signatures.from_dict(learnt["signatures"])
+            made.ranker_ = ConditionalLogit.from_dict(learnt["ranker"])
+            made.temperature_ = float(learnt["temperature"])
+            made.usual_ = None if learnt["usual"] is None else Moves.from_dict(learnt["usual"])
+        except ContractError:
+            raise
+        except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise ContractError(
+                file=path,
+                expected="a diagnoser that `Diagnoser.save` wrote",
+                got=f"{type(error).__name__}: {error}",
+                remedy="save it again",
+            ) from error
+        return made
+
     def _answer(self, best: tuple[str, str], one: pd.DataFrame) -> str:
         if best != NOBODY:
             return "unknown mode" if best[1] == UNKNOWN else "cause"
         own = one[[name for name in one if name.startswith("change.")]]
         blind = own.isin([ABSENT, GONE]).all(axis=None)
         return "not observable with these data" if blind or harm(one) else "no fault"
+
+
+def _checksum(learnt: Mapping) -> str:
+    """Of names and numbers, whatever white space is between them."""
+    return hashlib.sha256(json.dumps(learnt, sort_keys=True).encode()).hexdigest()
 
 
 def _root(told: pd.Series) -> tuple[str, str] | None:

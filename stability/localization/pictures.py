@@ -57,6 +57,20 @@ class Moves:
     level: pd.DataFrame
     unit: pd.DataFrame
 
+    def to_dict(self) -> dict:
+        """Plain numbers and names, for JSON; what an entity does not have is null."""
+        tables = {"level": self.level, "unit": self.unit}
+        said = {
+            name: table.astype(object).where(table.notna(), None).to_numpy().tolist() for name, table in tables.items()
+        }
+        return said | {"entities": list(self.level.index), "metrics": list(self.level.columns)}
+
+    @classmethod
+    def from_dict(cls, said: Mapping) -> Moves:
+        """The moves that `to_dict` wrote."""
+        frame = {"index": pd.Index(said["entities"], name="entity"), "columns": pd.Index(said["metrics"])}
+        return cls(*(pd.DataFrame(said[name], **frame, dtype="float64") for name in ("level", "unit")))
+
 
 def _seconds(grid: Grid, at: pd.Timestamp) -> np.ndarray:
     """Seconds before the moment, of each row."""

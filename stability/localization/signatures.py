@@ -146,3 +146,26 @@ class Signatures:
 
     def _index(self, one: pd.DataFrame) -> pd.MultiIndex:
         return pd.MultiIndex.from_product([one.index, [*self.modes_, UNKNOWN]], names=["entity", "failure_mode"])
+
+    def to_dict(self) -> dict:
+        """Plain numbers and names, for JSON."""
+        settings = {"smoothing": self.smoothing, "told": self.told, "rules": self.rules}
+        learnt = {"modes": self.modes_, "symptoms": [str(name) for name in self.symptoms_], "seen": sorted(self.seen_)}
+        return settings | learnt | {"odds": self.odds_.tolist()}
+
+    @classmethod
+    def from_dict(cls, said: Mapping) -> Signatures:
+        """The signatures that `to_dict` wrote.
+
+        Raises
+        ------
+        ContractError
+            Where the odds are not those of these symptoms, levels and modes.
+        """
+        made = cls(float(said["smoothing"]), float(said["told"]), said["rules"])
+        made.modes_, made.symptoms_, made.seen_ = list(said["modes"]), list(said["symptoms"]), frozenset(said["seen"])
+        shape = (len(made.symptoms_), len(LEVELS), len(made.modes_) + 1)
+        made.odds_ = np.array(said["odds"], dtype=float).reshape(shape if not made.symptoms_ else (-1, *shape[1:]))
+        if made.odds_.shape != shape:
+            raise ContractError(column="odds", expected=f"shape {shape}", got=str(made.odds_.shape))
+        return made
