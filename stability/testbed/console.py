@@ -49,6 +49,7 @@ def application(supervisor: Supervisor) -> None:
             "restart": supervisor.restart,
             "reload": supervisor.reload,
             "rollback": supervisor.rollback,
+            "clean": supervisor.clean,
         }
         if verb not in verbs:
             raise HTTPException(404, f"no verb {verb!r}: there are {', '.join(verbs)}")

@@ -37,24 +37,33 @@ class Effect(BaseModel, extra="forbid"):
     seconds : float
         How long.
     ramp : bool
-        Whether it grows from nothing to its intensity over this time.
+        Whether it grows from nothing to its intensity.
+    grows : float, optional
+        Seconds over which it does; all of its time without. Then it stays as strong as it has become.
+    age : float
+        Seconds for which it has been at work already, in a process that was ended meanwhile.
     """
 
     intensity: float = Field(1.0, gt=0, le=3)
     seconds: float = Field(gt=0, le=LONGEST)
     ramp: bool = False
+    grows: float | None = Field(None, gt=0, le=LONGEST)
+    age: float = Field(0.0, ge=0, le=LONGEST)
     _begun: float = 0.0
+    _over: bool = False  # whether it was ended, or its time was; false when its process ends under it
 
     def level(self) -> float:
         """How strong it is now."""
-        share = min((time.monotonic() - self._begun) / self.seconds, 1.0) if self.ramp else 1.0
-        return self.intensity * share
+        if not self.ramp:
+            return self.intensity
+        return self.intensity * min((time.monotonic() - self._begun + self.age) / (self.grows or self.seconds), 1.0)
 
     async def levels(self) -> AsyncIterator[float]:
         """How strong it is, again and again until its time is over."""
-        while time.monotonic() - self._begun < self.seconds:
+        while time.monotonic() - self._begun + self.age < self.seconds:
             yield self.level()
             await asyncio.sleep(PERIOD)
+        self._over = True
 
 
 Doing = Callable[[Effect], contextlib.AbstractAsyncContextManager[Callable[[float], None]]]
@@ -74,6 +83,7 @@ class Effects:
     def __init__(self, service: Service, known: dict[str, Doing]) -> None:
         self.service, self.known = service, known
         self.at_work: dict[str, asyncio.Task] = {}
+        self.effects: dict[str, Effect] = {}
         service.app.add_api_route("/admin/effects/{name}", self.begin, methods=["POST"])
         service.app.add_api_route("/admin/effects/{name}", self.end, methods=["DELETE"])
 
@@ -84,6 +94,7 @@ class Effects:
         if name in self.at_work:
             raise HTTPException(409, f"{name} is at work already")
         effect._begun = time.monotonic()
+        self.effects[name] = effect
         self.at_work[name] = asyncio.create_task(self._run(name, effect))
         return {"effect": name}
 
@@ -91,6 +102,7 @@ class Effects:
         """End an effect before its time; one that has ended is fine."""
         task = self.at_work.get(name)
         if task:
+            self.effects[name]._over = True
             task.cancel()
             await asyncio.wait([task])
         return {"effect": name}

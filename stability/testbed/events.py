@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Event", "Events"]
+__all__ = ["FILLING", "OUTLASTING", "Event", "Events"]
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from stability.testbed import models
 from stability.testbed.effects import LONGEST
 from stability.testbed.modes import BENIGN, FAILURE_MODES, Mode
+from stability.testbed.upkeep import debris
 
 if TYPE_CHECKING:
     from stability.testbed.supervisor import Supervisor
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 LOOK = 0.25  # s between two looks at whether something else has ended an event
 CRASH_AGAIN = 1.5  # s that a replica lives before it is killed again
 WRONG = 0.75  # share of the classes that a bad version takes for others, at an intensity of 1
+OUTLASTING = ("disk_full", "backup", "network_loss", "clock_skew", "stale_features")  # no process is at their root
+FILLING = ("disk_full", "backup")  # of these, the ones that leave a file
 CAMPAIGN = 0.6  # more users, as a share, at an intensity of 1
 MODES = {**FAILURE_MODES, **BENIGN}
 JOB = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass\n"
@@ -48,6 +51,8 @@ class Event(BaseModel, extra="forbid"):
         1 is what the mode means.
     seed : int
         Chooses between variants, where the mode has some.
+    grows : float, optional
+        Seconds over which one that ramps grows, to stay so until its end; all of its time without.
     """
 
     mode: str
@@ -55,6 +60,7 @@ class Event(BaseModel, extra="forbid"):
     seconds: float = Field(gt=0, le=LONGEST)
     intensity: float = Field(1.0, gt=0, le=3)
     seed: int = 0
+    grows: float | None = Field(None, gt=0, le=LONGEST)
 
     @property
     def kind(self) -> Mode:
@@ -168,16 +174,15 @@ class Events:
             "campaign": self._campaign,
             "batch_job": self._job,
         }
-        return own.get(event.mode, self._effect)(event)
+        usual = self._outlasting if event.mode in OUTLASTING else self._effect
+        return own.get(event.mode, usual)(event)
 
     @contextlib.asynccontextmanager
     async def _effect(self, event: Event):
         """An effect inside the process; a restart ends it."""
         supervisor, child = self.supervisor, self.supervisor.child(event.entity)
         path = f"/admin/effects/{event.mode}"
-        # It ends by itself a little later, if nobody is left to end it.
-        told = {"intensity": event.intensity, "seconds": event.seconds + 1, "ramp": event.kind.course == "ramp"}
-        await supervisor.ask(event.entity, path, told)
+        await supervisor.ask(event.entity, path, _told(event))
         starts = child.starts
         try:
             yield lambda: child.starts != starts or not child.alive
@@ -185,6 +190,36 @@ class Events:
             if child.alive and child.starts == starts:
                 with contextlib.suppress(HTTPException):  # a process that hangs ends it by itself
                     await supervisor.ask(event.entity, path, method="DELETE")
+
+    @contextlib.asynccontextmanager
+    async def _outlasting(self, event: Event):
+        """What lies outside of the process: whoever restarts it finds it as it was, and only its own repair ends it."""
+        supervisor, name = self.supervisor, event.entity
+        path, begun, done = f"/admin/effects/{event.mode}", time.monotonic(), supervisor.repairs(event.mode, name)
+        await supervisor.ask(name, path, _told(event))
+        known = supervisor.child(name).starts, supervisor.child(name).process.pid
+
+        async def again() -> None:
+            nonlocal known
+            while True:
+                await asyncio.sleep(LOOK)
+                child = supervisor.children.get(name)
+                if child is None or not child.alive or (child.starts, child.process.pid) == known:
+                    continue
+                if await supervisor.healthy(name):
+                    with contextlib.suppress(HTTPException):
+                        await supervisor.ask(name, path, _told(event, age=time.monotonic() - begun))
+                        known = child.starts, child.process.pid
+
+        following = asyncio.create_task(again())
+        try:
+            yield lambda: supervisor.repairs(event.mode, name) != done
+        finally:
+            following.cancel()
+            with contextlib.suppress(HTTPException):
+                await supervisor.ask(name, path, method="DELETE")
+            if event.mode in FILLING:  # nobody else removes it where the process hangs or is gone
+                debris(supervisor.home, name).unlink(missing_ok=True)
 
     @contextlib.asynccontextmanager
     async def _configuration(self, event: Event):
@@ -269,6 +304,12 @@ class Events:
             for job in jobs:
                 job.kill()
                 job.wait()
+
+
+def _told(event: Event, age: float = 0.0) -> dict:
+    """What a process is told; it ends by itself a little later, if nobody is left to end it."""
+    told = {"intensity": event.intensity, "seconds": event.seconds + 1, "ramp": event.kind.course == "ramp"}
+    return told | {"grows": event.grows, "age": age}
 
 
 def _idle() -> None:

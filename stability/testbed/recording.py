@@ -19,6 +19,7 @@ import psutil
 
 from stability.schema import ContractError, write_table
 from stability.testbed import control
+from stability.testbed.machine import Machine
 from stability.testbed.plan import Plan, schedule
 from stability.testbed.scraping import NAME as METRICS
 from stability.testbed.scraping import installed
@@ -28,7 +29,6 @@ ORIGIN = pd.Timestamp("2026-01-01", tz="UTC")  # of the service's clock
 WARM_UP = 20.0  # s of load before a segment begins: caches fill, pools open
 ROOM = 2 << 30  # bytes that must be free on the disk
 OTHERS = 0.25  # of all cores; what else a machine does by itself takes less
-MINUTE = 12  # looks at the machine that make one
 LOOK = 5.0  # s between two looks at the machine
 TRIES = 3  # of a segment that others disturb
 
@@ -127,51 +127,6 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.resolve().parents) if place.exists())
 
 
-class _Machine:
-    """What else goes on: the load average, and the share of all cores that is neither idle nor the testbed's."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.load, self.others = home, [], []
-        self.last = self._taken()
-
-    def _taken(self) -> tuple[float, float, float]:
-        busy = psutil.cpu_times()
-        idle = busy.idle + getattr(busy, "iowait", 0.0)
-        return sum(busy) - getattr(busy, "guest", 0.0) - getattr(busy, "guest_nice", 0.0), idle, self._own()
-
-    def _own(self) -> float:
-        """CPU time of the testbed's processes, of the ended ones as their parent counts them, and of this one."""
-        own = sum(psutil.Process().cpu_times()[:2])
-        state = control.read_state(self.home)
-        if state and (supervisor := control.running(state["supervisor"])):
-            for process in [supervisor, *supervisor.children(recursive=True)]:
-                try:
-                    times = process.cpu_times()
-                    own += times.user + times.system + times.children_user + times.children_system
-                except psutil.NoSuchProcess:
-                    continue
-        return own
-
-    def look(self) -> None:
-        """Note what happened since the last look."""
-        now = self._taken()
-        total, idle, own = (after - before for after, before in zip(now, self.last, strict=True))
-        self.last = now
-        self.load.append(os.getloadavg()[0])
-        self.others.append(max(total - idle - max(own, 0.0), 0.0) / total if total > 0 else 0.0)
-
-    def facts(self) -> dict[str, float]:
-        """Means and worst minutes."""
-        minutes = pd.Series(self.others, dtype="float64").rolling(MINUTE, min_periods=1).mean()
-        load = pd.Series(self.load, dtype="float64")
-        return {
-            "load_mean": round(load.mean(), 2),
-            "load_max": round(load.max(), 2),
-            "others_mean": round(float(pd.Series(self.others, dtype="float64").mean()), 3),
-            "others_minute_max": round(minutes.iloc[min(MINUTE, len(minutes)) - 1 :].max(), 3),
-        }
-
-
 def _segment(
     plan: Plan, seed: int, number: int, after: float, draft: Path, home: Path, say: Callable[[str], None]
 ) -> dict:
@@ -183,7 +138,7 @@ def _segment(
         control.ask(home, "/load", rate=plan.rate, seed=seed * 1000 + number, age=age - WARM_UP)
         time.sleep(WARM_UP)
         start = float(int(time.time()) + 1)
-        end, machine = start + plan.segments.seconds, _Machine(home)
+        end, machine = start + plan.segments.seconds, Machine(home)
         say(f"segment {number}: {len(events)} events in {plan.segments.seconds:g} s from {_clock(start)}")
         for event in events:
             _wait(start + event.start, machine)
@@ -217,7 +172,7 @@ def _clock(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S")
 
 
-def _wait(until: float, machine: _Machine) -> None:
+def _wait(until: float, machine: Machine) -> None:
     while (left := until - time.time()) > 0:
         if left > LOOK:
             time.sleep(LOOK)

@@ -87,7 +87,8 @@ def replica_effects(server: ModelServer) -> dict[str, Doing]:
             try:
                 yield act
             finally:
-                server.volume.clean()
+                if effect._over:  # a process that is restarted finds its disk as it left it
+                    server.volume.clean()
 
         return grow
 

@@ -12,10 +12,10 @@ import logging
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -24,12 +24,13 @@ from fastapi import HTTPException
 
 from stability.testbed import models, scraping
 from stability.testbed.console import live
-from stability.testbed.events import Events
+from stability.testbed.events import FILLING, Events
 from stability.testbed.gateway import REPLICAS as REPLICAS_FILE
 from stability.testbed.modes import REPLICAS
 from stability.testbed.observations import FILE as FEATURES
 from stability.testbed.processes import Child, free_ports, write_state
 from stability.testbed.service import LOOPBACK, Service
+from stability.testbed.upkeep import back_up, debris, put_back
 
 LOOK = 0.25  # s between two looks at who runs
 AGAIN = 1.0  # s before a process that ended by itself is started again
@@ -60,6 +61,7 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.events = Events(self)
         self.said: dict[tuple[str, str], str] = {}
+        self.repaired: Counter[str] = Counter()  # cleanings of each disk, restorings of the features
 
     # ---- the life of processes -----------------------------------------------------------------------------------
     def _module(self, module: str, name: str, port: int, *more: str) -> Child:
@@ -293,6 +295,31 @@ class Supervisor:
         before.replace(path)
         return await self.reload(name)
 
+    async def clean(self, name: str) -> dict[str, int]:
+        """Remove from a replica's disk what nobody needs, and stop whatever writes it.
+
+        Raises
+        ------
+        HTTPException
+            404: there is no such process; 422: it has no disk of its own.
+        """
+        self.child(name)
+        if not debris(self.home, name).parent.is_dir():
+            raise HTTPException(422, f"{name} has no disk of its own: only replicas have one")
+        path = debris(self.home, name)
+        freed = path.stat().st_size if path.exists() else 0
+        self.repaired[name] += 1
+        for mode in FILLING:
+            with contextlib.suppress(HTTPException):
+                await self.ask(name, f"/admin/effects/{mode}", method="DELETE")
+        path.unlink(missing_ok=True)
+        self.log.info("the disk of %s was cleaned, %d bytes were freed", name, freed)
+        return {"bytes": freed}
+
+    def repairs(self, mode: str, name: str) -> int:
+        """How often that has been done which alone ends a mode of an entity, whose cause lies in no process."""
+        return self.repaired[FEATURES if mode == "stale_features" else name if mode in FILLING else mode]
+
     def state(self, entity: str, state: dict[str, str]) -> None:
         """Write down what changed, with its time."""
         for name, value in state.items():
@@ -310,31 +337,14 @@ class Supervisor:
     # ---- the service's own data ----------------------------------------------------------------------------------
     def backup(self, folder: Path) -> Path:
         """Copy models, configuration and features, whole or not at all."""
-        draft = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        for part in ("models", "configuration"):
-            shutil.copytree(self.home / part, draft / part)
-        (draft / "store").mkdir()
-        with (
-            contextlib.closing(sqlite3.connect(self.home / "store" / FEATURES)) as source,
-            contextlib.closing(sqlite3.connect(draft / "store" / FEATURES)) as copy,
-        ):
-            source.backup(copy)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.replace(folder)
+        back_up(self.home, folder)
         self.log.info("models, configuration and features are backed up")
         return folder
 
     async def restore(self, folder: Path) -> None:
         """Put back what was backed up, and restart whoever holds it."""
-        if not (folder / "store" / FEATURES).is_file():
-            raise HTTPException(422, f"no backup in {folder}")
-        for part in ("models", "configuration", "store"):
-            for file in (folder / part).iterdir():
-                draft = self.home / part / f".{file.name}"
-                shutil.copyfile(file, draft)
-                draft.replace(self.home / part / file.name)
+        put_back(self.home, folder)
+        self.repaired[FEATURES] += 1
         await self.restart("feature-store")
         for name in [name for name in self.children if name.startswith("model-")]:
             await self.restart(name)

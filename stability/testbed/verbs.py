@@ -97,7 +97,7 @@ def modes() -> None:
 
 @app.command()
 def act(
-    verb: Annotated[str, typer.Argument(help="start, stop, restart, reload or rollback.")],
+    verb: Annotated[str, typer.Argument(help="start, stop, restart, reload, rollback or clean.")],
     name: Annotated[str, typer.Argument(help="gateway, model-a, model-b, feature-store, ...")],
     home: Home = None,
 ) -> None:
