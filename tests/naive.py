@@ -812,3 +812,53 @@ def train_epoch(net, loss, loader, optimizer, clip=1.0, rates=None):
         loss(net, windows.to(device)).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
         optimizer.step()
+
+
+def burn(good, total, width, target):
+    """Burn rate of an error budget over the last so many rows, row by row."""
+    rates = []
+    for row in range(len(good)):
+        first = max(0, row - width + 1)
+        asked, served = sum(total[first : row + 1]), sum(good[first : row + 1])
+        rates.append((asked - served) / asked / (1 - target) if asked else math.nan)
+    return rates
+
+
+def down_seconds(spans, begin, end):
+    """Whole seconds at which at least one fault was felt; an end that nobody knows has not come."""
+    return {
+        second for second in range(begin, end) if any(a <= second and (math.isnan(b) or second < b) for a, b in spans)
+    }
+
+
+def is_up(structure, states):
+    """Whether a whole is up while its parts are up or down."""
+    if structure.part:
+        return states[structure.part]
+    return sum(is_up(one, states) for one in structure.members) >= structure.k
+
+
+def structure_availability(structure, parts):
+    """Availability of a whole: the chance of each state of all parts, added up where the whole is up."""
+    names, whole = structure.parts(), 0.0
+    for states in itertools.product((False, True), repeat=len(names)):
+        chance = math.prod(parts[n] if up else 1 - parts[n] for n, up in zip(names, states, strict=True))
+        whole += chance * is_up(structure, dict(zip(names, states, strict=True)))
+    return whole
+
+
+def simulated_availability(structure, laws, length, rng):
+    """Share of a simulated time in which the whole is up; parts fail and are repaired at constant rates."""
+    changes = []
+    for name, (up, down) in laws.items():
+        now, state = 0.0, True
+        while now < length:
+            now += rng.exponential(up if state else down)
+            state = not state
+            changes.append((now, name, state))
+    states, before, good = dict.fromkeys(laws, True), 0.0, 0.0
+    for now, name, state in sorted(changes):
+        if is_up(structure, states):
+            good += min(now, length) - min(before, length)
+        states[name], before = state, now
+    return good / length

@@ -1,0 +1,275 @@
+"""Availability of a whole from its parts: in series, in parallel, k of n; a part may stand in several places."""
+
+from __future__ import annotations
+
+__all__ = ["Structure", "one_more", "read_structure"]
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from stability.evaluation import Estimate
+from stability.schema import ContractError, nearest
+
+SHARED = 12  # parts that stand in several places: each doubles the work
+DEEPEST = 20
+MONTH = 30 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What has to be up for the whole to be up.
+
+    Parameters
+    ----------
+    part : str
+        Name of a part; empty for a group.
+    k : int
+        How many of the members have to be up: all of them in series, one in parallel.
+    members : tuple of Structure
+    name : str
+        Of a group.
+    """
+
+    part: str = ""
+    k: int = 1
+    members: tuple[Structure, ...] = ()
+    name: str = ""
+
+    def parts(self) -> list[str]:
+        """Names of all parts, once each, as they come."""
+        return list(dict.fromkeys(self._leaves()))
+
+    def _leaves(self) -> list[str]:
+        return [self.part] if self.part else [name for one in self.members for name in one._leaves()]
+
+    def availability(self, parts: Mapping[str, float | np.ndarray]) -> float | np.ndarray:
+        """Combine the availabilities of parts that fail independently of each other.
+
+        Parameters
+        ----------
+        parts : mapping of str to float or array
+            Availability of each part in [0, 1]; arrays of draws give an array.
+
+        Returns
+        -------
+        float or array of float64
+
+        Raises
+        ------
+        ContractError
+            A part without a value, or more than twelve parts that stand in several places.
+
+        Notes
+        -----
+        A part in several places is up in all of them or in none: the whole is computed for both and weighed (Shannon's
+        expansion), which multiplying through would get wrong.
+
+        Examples
+        --------
+        >>> two = Structure(k=1, members=(Structure("a"), Structure("b")))
+        >>> whole = Structure(k=2, members=(two, Structure("store")))
+        >>> round(whole.availability({"a": 0.9, "b": 0.9, "store": 0.99}), 4)
+        0.9801
+        """
+        missing = next((name for name in self.parts() if name not in parts), None)
+        if missing is not None:
+            raise ContractError(column="parts", expected=f"an availability of {missing}", got=nearest(missing, parts))
+        for name in self.parts():
+            value = np.asarray(parts[name], dtype=float)
+            if not ((value >= 0) & (value <= 1)).all():
+                raise ContractError(column=name, expected="an availability between 0 and 1", got=f"{value}")
+        shared = [name for name, times in Counter(self._leaves()).items() if times > 1]
+        if len(shared) > SHARED:
+            raise ContractError(expected=f"at most {SHARED} parts that stand in several places", got=len(shared))
+        whole = 0.0
+        for state in itertools.product((0.0, 1.0), repeat=len(shared)):
+            weight = 1.0
+            for name, up in zip(shared, state, strict=True):
+                weight = weight * (parts[name] if up else 1 - np.asarray(parts[name], dtype=float))
+            whole = whole + weight * self._up(dict(parts) | dict(zip(shared, state, strict=True)))
+        return float(whole) if np.ndim(whole) == 0 else whole
+
+    def _up(self, parts: Mapping[str, Any]) -> Any:
+        if self.part:
+            return parts[self.part]
+        # chances[j]: that j of the members so far are up
+        chances: list[Any] = [1.0]
+        for one in self.members:
+            up = one._up(parts)
+            chances = [
+                (chances[j] * (1 - up) if j < len(chances) else 0.0) + (chances[j - 1] * up if j else 0.0)
+                for j in range(len(chances) + 1)
+            ]
+        return sum(chances[self.k :])
+
+    def gains(self, parts: Mapping[str, float]) -> pd.DataFrame:
+        """Tell how much of the whole's downtime is due to each part.
+
+        Returns
+        -------
+        DataFrame, index part
+            `availability`, `birnbaum` (by how much the whole's availability changes with the part's), `perfect` (what
+            the whole would gain if the part never failed); the largest gain first.
+
+        References
+        ----------
+        Birnbaum (1969), On the importance of different components in a multicomponent system.
+
+        Examples
+        --------
+        >>> line = Structure(k=2, members=(Structure("a"), Structure("b")))
+        >>> line.gains({"a": 0.9, "b": 0.99})["perfect"].round(3).to_dict()
+        {'a': 0.099, 'b': 0.009}
+        """
+        rows = {}
+        for name in self.parts():
+            up, down = (self.availability({**parts, name: value}) for value in (1.0, 0.0))
+            rows[name] = (parts[name], up - down, (up - down) * (1 - parts[name]))
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=["availability", "birnbaum", "perfect"])
+        return table.rename_axis("part").sort_values("perfect", ascending=False, kind="stable")
+
+    def groups(self) -> list[Structure]:
+        """All groups of parts alone that may be made larger, as they come."""
+        if self.part:
+            return []
+        own = [self] if all(one.part for one in self.members) and self.k < len(self.members) else []
+        return own + [found for one in self.members for found in one.groups()]
+
+
+def one_more(
+    whole: Structure, parts: Mapping[str, float | np.ndarray], *, common: float = 0.0, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Tell what one more replica of each group would buy.
+
+    Parameters
+    ----------
+    whole : Structure
+    parts : mapping of str to float or array
+        Availability of each part; draws of them (one shape for all) give intervals.
+    common : float in [0, 1]
+        Share of a replica's downtime that befalls all of its group at once (a bad release, a lost power line), which
+        no replica helps against.
+    confidence : float in (0, 1)
+
+    Returns
+    -------
+    DataFrame, index group
+        `now`, `then` (availability of the whole with the group as it is and with one more like its mean member),
+        `seconds_saved` of 30 days with `lo` and `hi` (equal without draws).
+
+    References
+    ----------
+    Fleming (1975), the beta-factor model of common cause failures; NUREG/CR-4780.
+
+    Examples
+    --------
+    >>> two = Structure(k=1, members=(Structure("a"), Structure("b")), name="models")
+    >>> bought = one_more(two, {"a": 0.99, "b": 0.99})
+    >>> bought[["now", "then", "seconds_saved"]].round(6).iloc[0].tolist()
+    [0.9999, 0.999999, 256.608]
+    >>> one_more(two, {"a": 0.99, "b": 0.99}, common=0.1)["seconds_saved"].round(1).tolist()
+    [208.3]
+    """
+    if not 0 <= common <= 1:
+        raise ContractError(column="common", expected="a share between 0 and 1", got=common)
+    rows = {}
+    for group in whole.groups():
+        others = [one.part for one in group.members]
+        name = group.name or "+".join(others)
+        now = _with(whole, group, parts, common, more=0)
+        then = _with(whole, group, parts, common, more=1)
+        saved = Estimate(*_spread((then - now) * MONTH, confidence))
+        rows[name] = (float(np.mean(now)), float(np.mean(then)), *saved)
+    columns = ["now", "then", "seconds_saved", "lo", "hi"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("group")
+
+
+def _with(whole: Structure, group: Structure, parts: Mapping[str, Any], common: float, more: int) -> Any:
+    """Availability of the whole when a group has more members, and a share of their downtime in common."""
+    names = [one.part for one in group.members]
+    down = {name: 1 - np.asarray(parts[name], dtype=float) for name in names}
+    together = common * sum(down.values()) / len(names)
+    changed = dict(parts)
+    for name in names:
+        own = np.maximum(down[name] - together, 0.0)
+        changed[name] = 1 - np.divide(own, 1 - together, out=np.zeros_like(own), where=together < 1)
+    added = [f"{names[0]} {number + 2} (more)" for number in range(more)]
+    for name in added:
+        changed[name] = sum(changed[one] for one in names) / len(names)
+    larger = Structure(k=group.k, members=(*group.members, *(Structure(name) for name in added)), name=group.name)
+    cause = "(common cause)"
+    changed[cause] = 1 - together
+    return _replaced(whole, group, Structure(k=2, members=(larger, Structure(cause)))).availability(changed)
+
+
+def _replaced(whole: Structure, old: Structure, new: Structure) -> Structure:
+    if whole is old:
+        return new
+    return Structure(whole.part, whole.k, tuple(_replaced(one, old, new) for one in whole.members), whole.name)
+
+
+def _spread(draws: Any, confidence: float) -> tuple[float, float, float]:
+    tail = (1 - confidence) / 2
+    value = float(np.mean(draws))
+    lo, hi = np.quantile(np.atleast_1d(draws), [tail, 1 - tail])
+    return value, min(float(lo), value), max(float(hi), value)
+
+
+def read_structure(path: str | PathLike) -> Structure:
+    """Read from YAML what a service needs.
+
+    Parameters
+    ----------
+    path : path
+        Each node is the name of a part, or a mapping with one of `series: [...]`, `parallel: [...]`, or `k: 2` and
+        `of: [...]`, and perhaps a `name`.
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ContractError
+        With the file and the place in it.
+    """
+    try:
+        said = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ContractError(file=path, expected="a structure in YAML", got=error.strerror) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ContractError(file=path, expected="YAML", got=" ".join(str(error).split())) from None
+    return _node(said, path, "whole", 0)
+
+
+def _node(said: Any, path: str | PathLike, where: str, depth: int) -> Structure:
+    if isinstance(said, str) and said:
+        return Structure(said)
+    if not isinstance(said, Mapping) or depth > DEEPEST:
+        got = "deeper nesting" if depth > DEEPEST else repr(said)
+        raise ContractError(file=path, column=where, expected="a name, or series, parallel, or k and of", got=got)
+    unknown = next((key for key in said if key not in ("series", "parallel", "k", "of", "name")), None)
+    if unknown is not None:
+        remedy = nearest(str(unknown), ["series", "parallel", "k", "of", "name"])
+        raise ContractError(file=path, column=where, expected="a known field", got=str(unknown), remedy=remedy)
+    kinds = [key for key in ("series", "parallel", "of") if key in said]
+    if len(kinds) != 1 or ("k" in said) != (kinds == ["of"]):
+        got = ", ".join(map(str, said)) or "nothing"
+        raise ContractError(file=path, column=where, expected="one of series, parallel, or k with of", got=got)
+    listed = said[kinds[0]]
+    if not isinstance(listed, list) or not listed:
+        raise ContractError(file=path, column=f"{where}.{kinds[0]}", expected="a list of members", got=repr(listed))
+    members = tuple(_node(one, path, f"{where}.{kinds[0]}[{n}]", depth + 1) for n, one in enumerate(listed, start=1))
+    k = {"series": len(members), "parallel": 1}.get(kinds[0], said.get("k"))
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(members):
+        raise ContractError(file=path, column=f"{where}.k", expected=f"a number from 1 to {len(members)}", got=repr(k))
+    return Structure(k=k, members=members, name=str(said.get("name", "")))

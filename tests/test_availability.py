@@ -1,0 +1,212 @@
+"""Outages, reliability and structures: hand-worked examples, slow twins, simulated histories."""
+
+import itertools
+import math
+
+import naive
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stability import availability
+from stability.availability import Structure
+from stability.evaluation import NotEnoughEvidence
+from stability.schema import ContractError, validate
+
+BEGIN = pd.Timestamp("2026-03-01", tz="UTC").as_unit("us")
+
+
+def at(seconds):
+    return BEGIN + pd.to_timedelta(seconds, unit="s").as_unit("us") if not pd.isna(seconds) else pd.NaT
+
+
+def records(spans, entity="web", modes=None):
+    rows = {
+        "fault_id": [f"f{n}" for n in range(len(spans))],
+        "entity": entity,
+        "failure_mode": modes or ["leak"] * len(spans),
+        "impact_start": pd.to_datetime([at(a) for a, _ in spans], utc=True),
+        "recovered_at": pd.to_datetime([at(b) for _, b in spans], utc=True),
+    }
+    return validate(pd.DataFrame(rows), "faults")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(-20, 120), st.integers(1, 40) | st.none()), max_size=8))
+def test_outages_are_the_union_of_faults(spans):
+    spans = [(a, math.nan if length is None else a + length) for a, length in spans]
+    found = availability.outages(records(spans), at(0), at(100))
+    down = naive.down_seconds(spans, 0, 100)
+    assert sorted(down) == [
+        second
+        for one in found.itertuples()
+        for second in range(int((one.start - BEGIN).total_seconds()), int((one.end - BEGIN).total_seconds()))
+    ]
+    assert found["faults"].sum() == sum(a < 100 and (math.isnan(b) or b > 0) for a, b in spans)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40), st.sampled_from(["a", "b", "c"])), max_size=6))
+def test_downtime_by_mode_adds_up_to_the_downtime(rows):
+    spans, modes = [(a, a + n) for a, n, _ in rows], [mode for *_, mode in rows]
+    found = availability.down_by_mode(records(spans, modes=modes), at(0), at(100))
+    assert found["seconds"].sum() == pytest.approx(len(naive.down_seconds(spans, 0, 100)))
+
+
+def test_hand_worked_reliability():
+    # 1,000 h; down from 100 to 110 and from 500 to 530, and from 990 on
+    hours = [(100, 110), (500, 530), (990, math.nan)]
+    faults = records([(a * 3600, b * 3600) for a, b in hours])
+    down = availability.outages(faults, at(0), at(3_600_000))
+    found = availability.reliability(down, at(0), at(3_600_000))
+    assert (found.failures, found.repairs) == (3, 2)
+    assert found.up == 950 * 3600
+    assert found.mtbf.value == pytest.approx(950 / 3 * 3600)
+    assert found.mttr.value == pytest.approx(50 / 2 * 3600)  # the open outage adds ten hours and no repair
+    assert found.observed == pytest.approx(0.95)
+    # chi-square table: 2.5 % and 97.5 % of 8 degrees 17.535, of 6 degrees 1.2373
+    assert found.mtbf.lo == pytest.approx(2 * 950 * 3600 / 17.5345, rel=1e-4)
+    assert found.mtbf.hi == pytest.approx(2 * 950 * 3600 / 1.23734, rel=1e-4)
+
+
+def test_nothing_that_failed_has_a_lower_bound_alone():
+    none = availability.outages(records([]), at(0), at(1000))
+    found = availability.reliability(none, at(0), at(1000))
+    assert found.mtbf.value == math.inf
+    assert found.mtbf.lo == pytest.approx(1000 / -math.log(0.025))
+    assert math.isnan(found.mttr.value)
+    assert math.isnan(found.availability.value)
+    down = availability.outages(records([(1, 2)]), at(0), at(1000))
+    with pytest.raises(NotEnoughEvidence, match="3 finished repairs"):
+        availability.reliability(down, at(0), at(1000), law="lognormal")
+    with pytest.raises(ContractError, match="exponential or lognormal"):
+        availability.reliability(none, at(0), at(1000), law="normal")
+
+
+@pytest.mark.parametrize("law", ["exponential", "lognormal"])
+def test_intervals_cover_over_a_thousand_histories(law):
+    rng = np.random.default_rng(7)
+    mtbf, mttr, length = 1000.0, 60.0, 20_000.0
+    inside = dict.fromkeys(("mtbf", "mttr", "availability"), 0)
+    true = {"mtbf": mtbf, "mttr": mttr, "availability": mtbf / (mtbf + mttr)}
+    counted = 0
+    for seed in range(1000):
+        spans, now = [], 0.0
+        while now < length:
+            now += rng.exponential(mtbf)
+            lasts = rng.exponential(mttr) if law == "exponential" else rng.lognormal(math.log(mttr) - 0.5, 1.0)
+            if now < length:
+                spans.append((now, now + lasts))
+            now += lasts
+        cut = np.array([(a, min(b, length), b > length) for a, b in spans])
+        down = pd.DataFrame(
+            {
+                "start": BEGIN + pd.to_timedelta(cut[:, 0], unit="s"),
+                "end": BEGIN + pd.to_timedelta(cut[:, 1], unit="s"),
+                "cut": False,
+                "open": cut[:, 2].astype(bool),
+            }
+        )
+        found = availability.reliability(down, at(0), at(length), law=law, seed=seed)
+        counted += 1
+        for name in inside:
+            estimate = getattr(found, name)
+            inside[name] += estimate.lo <= true[name] <= estimate.hi
+    assert counted == 1000
+    for name, many in inside.items():
+        assert 925 <= many <= 985, (name, many)
+
+
+def structures(depth=2):
+    leaf = st.sampled_from("abcd").map(Structure)
+    if not depth:
+        return leaf
+
+    def grouped(members):
+        return st.integers(1, len(members)).map(lambda k: Structure(k=k, members=tuple(members)))
+
+    return leaf | st.lists(structures(depth - 1), min_size=1, max_size=3).flatmap(grouped)
+
+
+@settings(max_examples=80, deadline=None)
+@given(structures(), st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_a_whole_equals_the_sum_over_all_states(whole, values):
+    parts = dict(zip("abcd", values, strict=True))
+    assert whole.availability(parts) == pytest.approx(naive.structure_availability(whole, parts), abs=1e-9)
+    gains = whole.gains(parts)
+    assert (gains["birnbaum"] >= -1e-9).all()
+
+
+def test_a_whole_equals_its_simulation():
+    two = Structure(k=1, members=(Structure("a"), Structure("b")))
+    whole = Structure(k=2, members=(two, Structure("store")))
+    rng = np.random.default_rng(0)
+    laws = {"a": (100.0, 20.0), "b": (150.0, 10.0), "store": (500.0, 5.0)}
+    share = naive.simulated_availability(whole, laws, 200_000.0, rng)
+    parts = {name: up / (up + down) for name, (up, down) in laws.items()}
+    assert share == pytest.approx(whole.availability(parts), abs=0.003)
+
+
+def test_draws_of_parts_give_an_interval_of_what_one_more_buys():
+    two = Structure(k=1, members=(Structure("a"), Structure("b")), name="models")
+    whole = Structure(k=2, members=(two, Structure("store")), name="service")
+    rng = np.random.default_rng(0)
+    draws = {name: rng.beta(990, 10, 500) for name in ("a", "b", "store")}
+    bought = availability.one_more(whole, draws)
+    assert bought.index.tolist() == ["models"]
+    row = bought.iloc[0]
+    assert 0 < row["lo"] < row["seconds_saved"] < row["hi"]
+    shared = availability.one_more(whole, draws, common=0.5).iloc[0]
+    assert shared["seconds_saved"] < row["seconds_saved"]
+    assert shared["now"] < row["now"]
+
+
+@pytest.mark.parametrize("common", [0.0, 0.2, 1.0])
+def test_a_part_is_as_available_with_causes_in_common_as_without(common):
+    one = Structure(k=1, members=(Structure("a"), Structure("b")), name="g")
+    alike = availability.one_more(one, {"a": 0.9, "b": 0.9}, common=common).iloc[0]
+    together = common * 0.1
+    own = (0.1 - together) / (1 - together)
+    assert alike["now"] == pytest.approx((1 - own**2) * (1 - together))
+
+
+def test_structures_in_yaml(tmp_path):
+    path = tmp_path / "service.yaml"
+    path.write_text("series: [gateway, {parallel: [a, b], name: models}, {k: 2, of: [x, y, z]}]")
+    whole = availability.read_structure(path)
+    assert whole.parts() == ["gateway", "a", "b", "x", "y", "z"]
+    assert [group.name for group in whole.groups()] == ["models", ""]
+    assert whole.availability(dict.fromkeys(whole.parts(), 0.9)) == pytest.approx(0.9 * 0.99 * (0.729 + 3 * 0.081))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("series: []", "a list of members"),
+        ("k: 3\nof: [a, b]", "from 1 to 2"),
+        ("of: [a]", "k with of"),
+        ("parallel: [a]\nseries: [b]", "one of series"),
+        ("paralel: [a]", "did you mean 'parallel'"),
+        ("[a", "YAML"),
+        ("series: [{parallel: [1]}]", r"series\[1\].parallel\[1\]"),
+    ],
+)
+def test_a_structure_that_is_none_is_refused_with_its_place(tmp_path, text, said):
+    path = tmp_path / "service.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractError, match=said):
+        availability.read_structure(path)
+
+
+def test_parts_without_a_value_or_with_a_wrong_one():
+    whole = Structure(k=2, members=(Structure("a"), Structure("b")))
+    with pytest.raises(ContractError, match="an availability of b"):
+        whole.availability({"a": 0.5})
+    with pytest.raises(ContractError, match="between 0 and 1"):
+        whole.availability({"a": 0.5, "b": 1.5})
+    many = Structure(k=26, members=tuple(Structure(f"p{n // 2}") for n in range(26)))
+    with pytest.raises(ContractError, match="several places"):
+        many.availability({f"p{n}": 0.9 for n in range(13)})
+    assert list(itertools.chain(many.parts())) == [f"p{n}" for n in range(13)]

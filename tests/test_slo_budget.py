@@ -1,0 +1,120 @@
+"""Shares, budgets and burn rates against a slow twin, hand-worked numbers and a simulation of their intervals."""
+
+import naive
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stability import slo
+from stability.evaluation import NotEnoughEvidence
+from stability.schema import ContractError
+
+PROMISE = slo.Objective("web", "shop", target=0.99, window=30 * 86_400)
+
+
+def served(good, total, step="min", entity="web"):
+    stamps = pd.date_range("2026-03-01", periods=len(good), freq=step, tz="UTC", unit="us")
+    index = pd.MultiIndex.from_product([[entity], stamps], names=["entity", "timestamp"])
+    return pd.DataFrame({"good": np.asarray(good, float), "total": np.asarray(total, float)}, index=index)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40), st.integers(1, 12))
+def test_burn_rates_equal_to_sums_over_each_window(rows, width):
+    good = [min(pair) for pair in rows]
+    total = [max(pair) for pair in rows]
+    found = slo.burn_rates(served(good, total), PROMISE, [width * 60.0]).iloc[:, 0].to_numpy()
+    np.testing.assert_allclose(found, naive.burn(good, total, width, 0.99), rtol=1e-9, atol=1e-12)
+
+
+def test_burn_rates_do_not_see_the_future():
+    rng = np.random.default_rng(0)
+    total = rng.integers(0, 50, 300)
+    service = served(rng.binomial(total, 0.97), total)
+    whole = slo.burn_rates(service, PROMISE, [600.0, 3600.0])
+    for rows in (1, 120, 299):
+        pd.testing.assert_frame_equal(slo.burn_rates(service.iloc[:rows], PROMISE, [600.0, 3600.0]), whole.iloc[:rows])
+
+
+def test_alerts_of_the_workbook_have_its_burn_rates():
+    alerts = slo.burn_alerts(served([0] * 600, [10] * 600), PROMISE)
+    assert sorted(alerts["threshold"]) == pytest.approx([1.0, 6.0, 14.4])
+    assert alerts["end"].isna().all()
+
+
+def test_a_short_window_ends_an_alert_soon_after_the_fault():
+    good = np.full(600, 100.0)
+    good[300:330] = 0
+    alerts = slo.burn_alerts(served(good, np.full(600, 100.0)), PROMISE).query("threshold == 14.4")
+    assert len(alerts) == 1
+    start = pd.Timestamp("2026-03-01", tz="UTC")
+    assert alerts["start"].iloc[0] < start + pd.Timedelta("310min")
+    assert alerts["end"].iloc[0] <= start + pd.Timedelta("335min")
+
+
+def test_time_slices_and_their_mean_share():
+    service = served([10, 10, 0, 5], [10, 10, 10, 10])
+    sliced = slo.Objective("w", "s", 0.9, 86_400, "Timeslices", slice_target=0.8, slice_seconds=120)
+    assert slo.slices(service, sliced)["good"].tolist() == [1, 0]
+    mean = slo.Objective("w", "s", 0.9, 86_400, "RatioTimeslices", slice_seconds=120)
+    assert slo.slices(service, mean)["good"].tolist() == [1.0, 0.25]
+
+
+def test_a_level_says_kept_or_broken_only_where_its_interval_does():
+    rng = np.random.default_rng(1)
+    made = {share: slo.levels(served(rng.binomial(50, share, 2000), [50] * 2000), PROMISE) for share in (0.999, 0.97)}
+    assert made[0.999]["verdict"].tolist() == ["kept"]
+    assert made[0.97]["verdict"].tolist() == ["broken"]
+    assert made[0.97]["budget_spent"].iloc[0] == pytest.approx(3, rel=0.1)
+    few = slo.levels(served([10, 10], [10, 10]), PROMISE)
+    assert few["verdict"].tolist() == ["not distinguishable"]
+    assert slo.levels(served([0.0], [0.0]), PROMISE)["verdict"].tolist() == ["no requests"]
+
+
+def test_the_interval_of_a_level_holds_when_failures_come_in_bursts():
+    rng = np.random.default_rng(2)
+    inside = 0
+    for _ in range(60):
+        bad = np.repeat(rng.random(200) < 0.05, 10)  # outages of ten minutes, one block each
+        row = slo.levels(served(np.where(bad, 0, 20), np.full(2000, 20)), PROMISE).iloc[0]
+        inside += row["lo"] <= 0.95 <= row["hi"]
+    assert inside >= 51  # of 60 where 95 % are promised: fewer have a chance of .1 %
+
+
+def test_budget_course_is_one_minus_the_burn_of_the_window():
+    service = served([100] * 5 + [95] * 5, [100] * 10, step="D")
+    assert slo.budget_course(service, PROMISE).iloc[-1] == pytest.approx(1 - 25 / 10)
+
+
+def test_counts_that_are_none_are_refused_by_name():
+    with pytest.raises(ContractError, match="12 of 10 at web"):
+        slo.levels(served([12], [10]), PROMISE)
+    with pytest.raises(ContractError, match="good and total"):
+        slo.levels(served([1], [1]).rename(columns={"good": "ok"}), PROMISE)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=30), st.integers(0, 5))
+def test_apdex_lies_in_its_interval(seconds, failed):
+    found = slo.apdex(np.array(seconds), 0.5, failed)
+    points = sum(1.0 if s <= 0.5 else 0.5 if s <= 2.0 else 0.0 for s in seconds)
+    assert found.value == pytest.approx(points / (len(seconds) + failed))
+    assert 0 <= found.lo <= found.value <= found.hi <= 1
+
+
+def test_apdex_of_nobody_is_no_number():
+    with pytest.raises(NotEnoughEvidence):
+        slo.apdex(np.array([]), 0.5)
+
+
+def test_the_interval_of_apdex_covers():
+    rng = np.random.default_rng(3)
+    true = 0.7 + 0.5 * 0.2
+    inside = 0
+    for _ in range(1000):
+        seconds = rng.choice([0.1, 1.0, 5.0], size=40, p=[0.7, 0.2, 0.1])
+        found = slo.apdex(seconds, 0.5)
+        inside += found.lo <= true <= found.hi
+    assert 930 <= inside <= 985
