@@ -1,0 +1,110 @@
+"""Severity from harm: error budget burnt, users hit, complaints; what is dangerous is set by hand and never lowered."""
+
+from __future__ import annotations
+
+__all__ = ["severity"]
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from stability.evaluation.intervals import require_share, wilson_interval
+from stability.fmea.scales import rate
+
+PER = 1000.0  # requests to which complaints are put in relation
+SHARES = ("budget", "users")
+
+
+def severity(
+    impacts: pd.DataFrame,
+    modes: pd.Series,
+    *,
+    floor: Mapping[str, float] | pd.Series | None = None,
+    every: Iterable[str] = (),
+    usual_complaints: float = 0.0,
+    confidence: float = 0.9,
+) -> pd.DataFrame:
+    """Rate how much each mode hurts: the worst of the mean share of budget, the mean share of users, and complaints.
+
+    Parameters
+    ----------
+    impacts : DataFrame, index incident
+        From `impacts_of`.
+    modes : Series of str, index incident
+        Failure mode of each incident.
+    floor : mapping, optional
+        Mode -> severity below which no evidence brings it: safety and law, by hand.
+    every : iterable of str
+        Further modes; of them only the floor is known.
+    usual_complaints : float
+        Per 1,000 requests in quiet times, taken off.
+    confidence : float in (0, 1)
+        Of the intervals: Student's t for means over incidents; for complaints the Gamma posterior of their rate.
+
+    Returns
+    -------
+    DataFrame, index failure_mode
+        `incidents`, `felt` (counts), `budget`, `users`, `complaints` (per 1,000 requests) and `severity`, each with
+        `_lo` and `_hi`, and `floor`. A single incident has an upper bound of everything. Where nobody felt any, the
+        upper bound is Wilson's share of those that might be felt, at the mean harm of all that were. NaN where
+        there was no incident.
+
+    Examples
+    --------
+    >>> cost = {"budget": [0.3, 0.2, 0.0], "users": [1.0, 0.8, 0.0], "requests": [9.0, 8.0, 0.0], "complaints": np.nan}
+    >>> told = severity(pd.DataFrame(cost), pd.Series(["crash", "crash", "leak"]), floor={"leak": 9})
+    >>> told[["felt", "severity_lo", "severity", "severity_hi"]].to_numpy().tolist()
+    [[2.0, 6.0, 8.0, 8.0], [0.0, 9.0, 9.0, 9.0]]
+    """
+    require_share(confidence)
+    felt = impacts["users"] > 0
+    typical = impacts.loc[felt, list(SHARES)].mean() if felt.any() else pd.Series(1.0, index=list(SHARES))
+    floors, rows = pd.Series(dict(floor or {}), dtype="float64"), {}
+    for mode in sorted({*modes, *every, *floors.index}):
+        own = impacts.loc[modes.index[modes == mode]]
+        row = {"incidents": len(own), "felt": int((own["users"] > 0).sum())}
+        for name in SHARES:
+            row |= _ends(name, _mean(own[name].to_numpy(), row["felt"], typical[name], confidence))
+        row |= _ends("complaints", _complaints(own, usual_complaints, confidence))
+        rows[mode] = row
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("failure_mode")
+    table["floor"] = floors.reindex(table.index)
+    for end in ("", "_lo", "_hi"):
+        parts = [rate(f"severity_{scale}", table[f"{column}{end}"]) for scale, column in _SCALES.items()]
+        worst = np.fmax.reduce(parts)
+        table[f"severity{end}"] = np.where(np.isnan(worst), np.nan, np.fmax(worst, table["floor"]))
+    return table
+
+
+_SCALES = {"budget": "budget", "users": "users", "feedback": "complaints"}
+
+
+def _ends(name: str, told: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip((name, f"{name}_lo", f"{name}_hi"), told, strict=True))
+
+
+def _mean(values: np.ndarray, felt: int, typical: float, confidence: float) -> tuple[float, float, float]:
+    count = len(values)
+    if not count:
+        return math.nan, math.nan, math.nan
+    value = float(values.mean())
+    if not felt:
+        return 0.0, 0.0, wilson_interval(0, count, confidence).hi * float(typical)
+    if count == 1:
+        return value, 0.0, math.inf
+    reach = float(stats.t.ppf((1 + confidence) / 2, count - 1) * values.std(ddof=1) / math.sqrt(count))
+    return value, max(0.0, value - reach), value + reach
+
+
+def _complaints(own: pd.DataFrame, usual: float, confidence: float) -> tuple[float, float, float]:
+    """Rate per 1,000 requests beyond the usual one; nothing is known where nobody asked or nobody could complain."""
+    count, asked = own["complaints"].sum(min_count=1), own["requests"].sum() / PER
+    if not asked > 0 or math.isnan(count):
+        return math.nan, math.nan, math.nan
+    posterior, tail = stats.gamma(count + 0.5, scale=1 / asked), (1 - confidence) / 2
+    low = posterior.ppf(tail) if count else 0.0
+    value, lo, hi = (max(0.0, float(one) - usual) for one in (count / asked, low, posterior.ppf(1 - tail)))
+    return value, lo, hi
