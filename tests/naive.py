@@ -862,3 +862,91 @@ def simulated_availability(structure, laws, length, rng):
             good += min(now, length) - min(before, length)
         states[name], before = state, now
     return good / length
+
+
+def impact_episodes(bad, begin):
+    """Second by second: in impact from two bad seconds in a row on, out of it before five good ones in a row."""
+    found, start, good = [], None, 0
+    for k in range(len(bad)):
+        if k < int(begin):
+            continue
+        if start is None:
+            if bad[k] and k + 1 < len(bad) and bad[k + 1]:
+                start, good = k, 0
+            continue
+        good = 0 if bad[k] else good + 1
+        if good == 5:
+            found.append((start, k - 4, False))
+            start = None
+    return found if start is None else [*found, (start, len(bad), True)]
+
+
+def impact_ratio(slots, arm, other, kinds):
+    """Each fault that both have met, one after the other."""
+    mine = theirs = 0.0
+    rows = slots[slots["kind"].isin(kinds)].to_dict("records")
+    for row in rows:
+        if row["arm"] != arm:
+            continue
+        for pair in rows:
+            if pair["arm"] == other and (pair["round"], pair["trial"]) == (row["round"], row["trial"]):
+                mine, theirs = mine + row["impact_s"], theirs + pair["impact_s"]
+    return mine / theirs if theirs else float("nan")
+
+
+# --- simulate: what a trace of a recovery shows ------------------------------------------------------------------------
+
+
+def longest_proof(trace, objective=0.99, span=10, gap=12, settle=11, hold=30):
+    """Seconds in a row, from the action to the window's end, in which all that is delivered in the end looks well.
+
+    Well: the entity's counters have moved within `gap`; of the requests of the last `span`, those of users and of the
+    entity were served as promised; the median of `settle` scores is below its threshold; over `hold`, no neighbour is
+    clearly worse than in the minute before the impact. What is not known for longer than `gap` is not well.
+    """
+    begin = trace.acted_at
+    rows = {name: _by_second(getattr(trace, name), begin) for name in ("telemetry", "service", "scores")}
+    totals = [k for k, name in enumerate(trace.telemetry.columns) if name == "http_server_requests_total"]
+    before = int((trace.impact_start - begin).total_seconds())
+    asked = {"gateway", trace.entity} if rows["service"].get(trace.entity) else {"gateway"}
+    detectors = [trace.thresholds[name] for name in trace.scores.columns]
+
+    def ratio(entity, first, last):
+        known = [rows["service"].get(entity, {}).get(t, (math.nan, math.nan)) for t in range(first, last + 1)]
+        good = sum(g for g, n in known if not math.isnan(n))
+        total = sum(n for g, n in known if not math.isnan(n))
+        return good / total if total else math.nan
+
+    def above(entity, first, last):
+        shares = [0.0]
+        for k, threshold in enumerate(detectors):
+            seen = [rows["scores"].get(entity, {}).get(s, [math.nan] * 9)[k] for s in range(first, last + 1)]
+            seen = [x > threshold for x in seen if not math.isnan(x)]
+            shares.append(sum(seen) / len(seen) if seen else 1.0)
+        return max(shares)
+
+    def moved(t):
+        seen = [rows["telemetry"].get(trace.entity, {}).get(s) for s in range(max(t - gap, 1), t + 1)]
+        seen = [row[k] for row in seen if row is not None for k in totals if not math.isnan(row[k])]
+        return len(set(seen)) > 1
+
+    longest = run = 0
+    for t in range(1, trace.window + 1):
+        well = moved(t) and above(trace.entity, max(t - settle + 1, 1), t) <= 0.5
+        for entity in asked:
+            now = ratio(entity, max(t - span, 1), t)
+            well = well and not math.isnan(now) and now >= objective
+        for entity in trace.neighbours:
+            then, now = ratio(entity, before - 60, before - 1), ratio(entity, max(t - hold, 1), t)
+            alarmed = above(entity, max(t - hold, 1), t) - above(entity, before - 60, before - 1)
+            well = well and alarmed <= 0.5 and not now < min(then, objective) - 0.05
+        run = run + 1 if well else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _by_second(frame, begin):
+    table = {}
+    for (entity, stamp), row in zip(frame.index, frame.to_numpy().tolist(), strict=True):
+        table.setdefault(entity, {})[int((stamp - begin).total_seconds())] = row
+    return table

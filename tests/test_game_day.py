@@ -1,0 +1,355 @@
+"""A game day: its rounds, its arms and what is measured of it, on tables made up; a slot on the service."""
+
+import dataclasses
+
+import naive
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stability import schema
+from stability.rules import read_rules
+from stability.schema import ContractError
+from stability.testbed.game_day import ARMS, WITHHELD, GameDay, played, round_slots
+from stability.testbed.game_day_arms import Alarms, Nobody, RestartAlways
+from stability.testbed.game_day_measures import REMEDIES, episodes, measured, needed
+from stability.testbed.game_day_results import by_mode, compared, counted, estimates, read_rounds, restricted_means
+from stability.testbed.game_day_slot import seconds as seconds_of
+from stability.testbed.modes import BENIGN, FAILURE_MODES
+from stability.testbed.schedule import HEADLINE
+from stability.testbed.service_level import ServiceLevel
+
+RULES = read_rules(schema.home() / "data" / "rules" / "testbed.yaml")
+NOW = pd.Timestamp("2026-03-01 12:00", tz="UTC").as_unit("us")
+
+
+# ---- rounds --------------------------------------------------------------------------------------------------------
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_a_round_has_every_headline_mode_and_its_slots_differ_in_their_arm_alone(seed, number):
+    slots = round_slots(GameDay(seed=seed), number)
+    assert [slot.place for slot in slots] == list(range(len(slots)))
+    trials = {}
+    for slot in slots:
+        trials.setdefault(slot.trial, []).append(slot)
+    assert [slot.trial for slot in slots] == sorted(slot.trial for slot in slots)  # one after the other
+    modes = {own[0].mode: own for own in trials.values()}
+    assert set(HEADLINE) <= set(modes)
+    assert len(set(modes) & set(WITHHELD)) == 1
+    assert len(set(modes) & set(BENIGN)) == 2
+    for mode, own in modes.items():
+        arms = [slot.arm for slot in own]
+        assert sorted(arms) == sorted(ARMS if mode in FAILURE_MODES else ARMS[1:])
+        assert len({dataclasses.replace(slot, arm="", place=0) for slot in own}) == 1
+        assert own[0].entity in (FAILURE_MODES | BENIGN)[mode].on
+        assert 0 < own[0].at < own[0].at + own[0].grows < own[0].seconds
+
+
+def test_withheld_modes_and_look_alikes_take_turns():
+    rounds = [round_slots(GameDay(seed=4), number) for number in range(1, 7)]
+    withheld = [next(slot.mode for slot in slots if slot.kind == "withheld") for slots in rounds]
+    assert {withheld[0], withheld[1]} == set(WITHHELD) == {withheld[2], withheld[3]}
+    seen = [mode for slots in rounds for mode in {slot.mode for slot in slots if slot.kind == "look-alike"}]
+    assert sorted(seen) == sorted(BENIGN)
+
+
+def test_orders_are_drawn_anew():
+    orders = {tuple(slot.mode for slot in round_slots(GameDay(seed=seed), 1)) for seed in range(8)}
+    arms = {tuple(slot.arm for slot in round_slots(GameDay(seed=seed), 1)[:2]) for seed in range(30)}
+    assert len(orders) == 8
+    assert len(arms) > 3
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ContractError, match="from 1"):
+        round_slots(GameDay(), 0)
+    with pytest.raises(ContractError, match=r"restart_always.*somebody"):
+        round_slots(GameDay(arms=("nobody", "somebody")), 1)
+    with pytest.raises(ValueError, match="slot_seconds"):
+        GameDay(slot_seconds=1e6)
+
+
+def tables_of(slot, note="action"):
+    row = dataclasses.asdict(slot) | {"cause_start": slot.at, "cause_end": np.nan, "began": NOW}
+    told = {"round": slot.round, "place": slot.place}
+    counts = {"answered": 60, "failed": 0, "slow": 0, "wrong": 6, "bad": False}
+    notes = pd.DataFrame(
+        [told | {"second": 30.0, "what": note, "entity": slot.entity, "failure_mode": None} | LEFT_OUT]
+    )
+    return {
+        "slots": pd.DataFrame([row]),
+        "seconds": pd.DataFrame([told | {"second": s} | counts for s in range(int(slot.seconds))]),
+        "notes": notes,
+    }
+
+
+LEFT_OUT = {"verb": "restart", "rank": 0, "probability": np.nan, "end": np.nan, "alarm_id": "", "text": ""}
+
+
+def test_a_round_that_was_killed_goes_on_with_the_slot_that_is_missing(tmp_path):
+    slots = round_slots(GameDay(seed=1), 1)[:4]
+    done = []
+
+    class Killed(BaseException):
+        pass
+
+    def carry_out(slot):
+        if len(done) == 2 and not (tmp_path / "again").exists():
+            (tmp_path / "again").touch()
+            raise Killed
+        done.append(slot.place)
+        return tables_of(slot)
+
+    with pytest.raises(Killed):
+        played(slots, tmp_path / "round", carry_out, lambda _: None)
+    (tmp_path / "round" / f".{slots[2].name}.part").mkdir()  # what a kill may leave
+    tables = played(slots, tmp_path / "round", carry_out, lambda _: None)
+    assert done == [0, 1, 2, 3]
+    assert tables["slots"]["place"].tolist() == [0, 1, 2, 3]
+    again = played(slots, tmp_path / "round", carry_out, lambda _: None)
+    assert done == [0, 1, 2, 3]
+    pd.testing.assert_frame_equal(again["seconds"], tables["seconds"])
+    with pytest.raises(ContractError, match="remove this one"):
+        played(
+            [dataclasses.replace(slot, variant=slot.variant + 1) for slot in slots],
+            tmp_path / "round",
+            carry_out,
+            print,
+        )
+
+
+# ---- arms ----------------------------------------------------------------------------------------------------------
+def panel_of(latency):
+    stamps = pd.date_range(end=NOW, periods=len(latency), freq="s")
+    index = pd.MultiIndex.from_product([["feature-store"], stamps], names=["entity", "timestamp"])
+    busy = np.arange(len(latency)) * 0.05
+    return pd.DataFrame(
+        {"http_server_request_duration_seconds_p50": latency, "process_cpu_seconds_total": busy}, index=index
+    )
+
+
+def test_an_alarm_is_told_once_and_nobody_acts():
+    slow = panel_of([0.01] * 40 + [0.09] * 20)
+    arm = Nobody(Alarms(RULES))
+    told = [note for k in range(38, 50) for note in arm.step(NOW - pd.Timedelta(seconds=59 - k), slow)]
+    told = [note for note in told if note.failure_mode != "telemetry_loss"]  # most metrics are not in this panel
+    assert [(note.what, note.entity, note.failure_mode) for note in told] == [
+        ("alarm", "feature-store", "slow_dependency")
+    ]
+    assert told[0].at == NOW - pd.Timedelta(seconds=59 - 43)  # three seconds after it became slow
+    assert arm.close() == []
+    with pytest.raises(ContractError, match="severity page"):
+        Alarms([rule for rule in RULES if rule.labels["severity"] != "page"])
+
+
+def test_whatever_alarms_is_restarted_and_then_left_alone_for_a_while():
+    slow = panel_of([0.01] * 20 + [0.09] * 40)
+    restarted = []
+    arm = RestartAlways(Alarms(RULES), restarted.append, cool_down=10)
+    notes = []
+    for k in range(20, 60):
+        notes += arm.step(NOW - pd.Timedelta(seconds=59 - k), slow)
+        for *_, done in arm.under_way.values():
+            done.result()
+    notes += arm.close()
+    actions = [note for note in notes if note.what == "action"]
+    assert restarted == ["feature-store"] * 4
+    assert [(note.entity, note.verb) for note in actions] == [("feature-store", "restart")] * 4
+    gaps = np.diff([note.at.timestamp() for note in actions])
+    assert (gaps >= 10).all()
+    assert (gaps <= 12).all()
+
+
+def test_a_restart_that_fails_is_said():
+    def fail(entity):
+        raise ContractError(f"{entity} does not come back")
+
+    arm = RestartAlways(Alarms(RULES), fail)
+    arm.step(NOW, panel_of([0.01] * 20 + [0.09] * 40))
+    assert "does not come back" in arm.close()[0].text
+
+
+# ---- measures ------------------------------------------------------------------------------------------------------
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.booleans(), max_size=60), st.floats(0, 70))
+def test_episodes_are_those_of_the_plain_loop(bad, begin):
+    assert episodes(np.array(bad, dtype=bool), begin) == naive.impact_episodes(bad, begin)
+
+
+def made_up(bad, notes=(), **other):
+    slot = dataclasses.replace(
+        next(s for s in round_slots(GameDay(seed=1), 1) if s.mode == "memory_leak"),
+        entity="model-a", arm="workbench", seconds=float(len(bad)), **other,
+    )  # fmt: skip
+    tables = tables_of(slot)
+    tables["slots"] = tables["slots"].assign(cause_start=10.5, cause_end=np.nan)
+    tables["seconds"] = tables["seconds"].assign(bad=bad, failed=np.where(bad, 5, 0))
+    empty = {"entity": None, "failure_mode": None} | LEFT_OUT | {"verb": None}
+    own = [{"round": slot.round, "place": slot.place} | empty | note for note in notes]
+    tables["notes"] = pd.DataFrame(own, columns=tables["notes"].columns)
+    return tables
+
+
+def cause(second, rank, entity, mode):
+    return {"second": second, "what": "cause", "rank": rank, "entity": entity, "failure_mode": mode}
+
+
+def action(second, entity, verb="restart"):
+    return {"second": second, "what": "action", "entity": entity, "verb": verb}
+
+
+def verdict(second, verb, entity="model-a"):
+    return {"second": second, "what": "verdict", "entity": entity, "verb": verb}
+
+
+def test_a_slot_in_numbers():
+    bad = np.zeros(100, dtype=bool)
+    bad[3:6] = True  # before the cause: nobody's
+    bad[30:50] = True
+    bad[55] = bad[70] = True  # the first goes on with what was, the second is alone
+    bad[54] = True
+    notes = [
+        {"second": 5.0, "what": "alarm"},
+        {"second": 25.5, "what": "alarm", "entity": "model-a"},
+        cause(26.0, 1, "model-b", "memory_leak"),
+        cause(28.0, 1, "model-a", "memory_leak"),
+        cause(28.0, 2, "model-b", "memory_leak"),
+        action(28.5, "model-a"),
+        cause(60.0, 1, "gateway", "cpu_saturation"),
+        action(61.0, "gateway"),
+        verdict(40.0, "inconclusive"),
+        verdict(80.0, "verified"),
+    ]
+    [row] = measured(**made_up(bad, notes)).to_dict("records")
+    assert (row["impact_s"], row["recovery_s"], row["censored"], row["failed"]) == (26.0, 26.0, False, 22 * 5 + 5)
+    assert (row["detected_s"], row["ahead_s"], row["rank"], row["answer"]) == (15.0, 4.5, 1.0, "memory_leak")
+    assert (row["actions"], row["unneeded"], row["verdict"]) == (2, 1, "verified")
+    assert (row["verified"], row["false_verified"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("notes", "false"),
+    [
+        ([action(28, "model-a"), verdict(35, "verified")], 1),  # users are still hurt
+        ([action(28, "model-a"), verdict(60, "verified")], 0),
+        ([action(28, "model-b"), verdict(60, "verified", "model-b")], 1),  # not what was broken
+        ([action(28, "model-a", "roll_back_model"), verdict(60, "verified")], 1),
+        ([verdict(60, "verified")], 1),  # of nothing
+        ([action(28, "model-a"), verdict(60, "not_recovered")], 0),
+    ],
+)
+def test_a_verdict_is_false_when_users_are_hurt_or_the_repair_was_none(notes, false):
+    bad = np.zeros(100, dtype=bool)
+    bad[30:50] = True
+    assert measured(**made_up(bad, notes))["false_verified"].item() == false
+
+
+def test_what_is_not_felt_not_noticed_or_outlasts_the_slot():
+    quiet = measured(**made_up(np.zeros(60, dtype=bool))).iloc[0]
+    assert quiet["impact_s"] == 0
+    assert np.isnan([quiet["recovery_s"], quiet["detected_s"], quiet["rank"]]).all()
+    assert quiet["verdict"] is None
+    felt = measured(**made_up(np.arange(60) >= 40)).iloc[0]
+    assert (felt["impact_s"], felt["censored"]) == (20.0, True)
+
+
+def test_every_mode_says_what_ends_it_and_a_look_alike_needs_nothing():
+    assert set(REMEDIES) == set(FAILURE_MODES)
+    leak = {"mode": "disk_full", "entity": "model-a", "kind": "known", "cause_start": 20.0, "cause_end": np.nan}
+    cases = [("restart", False), ("clean", True), ("fail_over", True)]
+    assert [needed({"second": 30.0, "entity": "model-a", "verb": verb}, leak) for verb, _ in cases] == [
+        fine for _, fine in cases
+    ]
+    twin = leak | {"mode": "backup", "kind": "look-alike"}
+    assert not needed({"second": 30.0, "entity": "model-a", "verb": "clean"}, twin)
+
+
+def test_tables_that_lack_something_are_refused():
+    tables = made_up(np.zeros(20, dtype=bool))
+    with pytest.raises(ContractError, match=r"notes.*verb"):
+        measured(**tables | {"notes": tables["notes"].drop(columns="verb")})
+    with pytest.raises(ContractError, match="seconds of slot"):
+        measured(**tables | {"seconds": tables["seconds"].iloc[:0]})
+
+
+# ---- results -------------------------------------------------------------------------------------------------------
+def many(rng, rounds=3, share=0.3):
+    rows = []
+    for number in range(1, rounds + 1):
+        for trial in range(8):
+            kind = "look-alike" if trial == 7 else "withheld" if trial == 6 else "known"
+            theirs = float(rng.integers(0, 120)) if trial < 7 else 0.0
+            for arm, factor in (("workbench", share), ("nobody", 1.0), ("restart_always", 0.6)):
+                row = {
+                    "round": number,
+                    "trial": trial,
+                    "place": len(rows),
+                    "arm": arm,
+                    "kind": kind,
+                    "mode": str(trial),
+                }
+                row |= {"entity": "model-a", "seconds": 180.0, "impact_s": theirs * factor * rng.uniform(0.8, 1.2)}
+                row |= {"rank": 1.0 if trial % 3 else np.nan, "actions": 1, "unneeded": int(arm != "workbench")}
+                row |= {"verified": 1, "false_verified": 0, "censored": False, "detected_s": 9.0, "repaired_s": 20.0}
+                rows.append(row | dict.fromkeys(("failed", "slow", "wrong"), 3))
+    return pd.DataFrame(rows).sample(frac=1, random_state=1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000))
+def test_ratios_are_those_of_the_plain_loop(seed):
+    slots = many(np.random.default_rng(seed))
+    for kinds in (("known",), ("known", "withheld")):
+        found = compared(slots, "workbench", "nobody", kinds, seed=seed, resamples=50)
+        plain = naive.impact_ratio(slots, "workbench", "nobody", kinds)
+        assert found.value == pytest.approx(plain, nan_ok=True)
+        assert found.lo <= found.value <= found.hi
+
+
+def test_estimates_have_their_intervals_and_counts_their_arms():
+    slots = many(np.random.default_rng(0))
+    found = estimates(slots)
+    assert found["impact_ratio_nobody"].hi < 0.5
+    assert found["impact_ratio_restart_always"].hi < 0.9
+    assert found["true_cause_top1"].value == pytest.approx(4 / 6)
+    assert found["unneeded_actions_per_hour"].value == 0
+    assert found["unneeded_actions_per_hour_restart_always"].value == pytest.approx(20)
+    assert all(e.lo <= e.value <= e.hi for e in found.values())
+    counts = counted(slots)
+    assert counts["rounds"] == 3
+    assert counts["faults"] == 21
+    assert counts["actions_on_withheld"] == counts["actions_on_look_alikes_restart_always"] == 3
+    means = restricted_means(slots)
+    assert means.loc["nobody", "faults"] == 21
+    assert len(by_mode(slots)) == 8 * 3
+
+
+def test_too_few_faults_are_not_enough_evidence_and_a_fault_twice_is_refused():
+    slots = many(np.random.default_rng(0), rounds=1)
+    few = slots[slots["trial"] < 3]
+    assert np.isnan(compared(few, "workbench", "nobody").value)
+    assert np.isnan(compared(slots, "workbench", "somebody").value)
+    assert np.isnan(compared(slots.assign(impact_s=0.0), "workbench", "nobody").value)
+    with pytest.raises(ContractError, match="each fault once"):
+        compared(pd.concat([slots, slots]), "workbench", "nobody")
+
+
+def test_rounds_add_up(tmp_path):
+    assert read_rounds(tmp_path)["slots"].empty
+    for number in (1, 2):
+        slot = dataclasses.replace(round_slots(GameDay(seed=1), 1)[0], round=number)
+        for name, table in tables_of(slot).items():
+            schema.write_table(table, tmp_path / f"round-{number:03d}" / f"{name}.parquet", "other")
+    tables = read_rounds(tmp_path)
+    assert measured(**tables)["round"].tolist() == [1, 2]
+
+
+def test_seconds_of_a_slot_are_those_of_the_log_and_silence_is_not_good():
+    line = {"replica": "all", "answered": 30, "failed": 0, "slow": 0, "wrong": 3}
+    log = pd.DataFrame([line | {"second": 100 + k, "failed": 5 * (k > 4)} for k in range(8)])
+    found = seconds_of(log, ServiceLevel(), 102.0, 8)
+    assert found["second"].tolist() == list(range(8))
+    assert found["answered"].tolist() == [30] * 6 + [0, 0]
+    assert found["bad"].tolist()[:6] == [False] * 3 + [True] * 3
