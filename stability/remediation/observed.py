@@ -1,0 +1,204 @@
+"""All that bears on a verdict, laid on the same steps: the thing, its users, its detectors, its neighbours."""
+
+from __future__ import annotations
+
+__all__ = ["Observed", "observe", "share"]
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from stability.remediation import courses
+from stability.remediation.aftermath import Aftermath
+from stability.remediation.courses import BAD, GOOD, UNKNOWN, Steps
+from stability.schema import metric
+
+if TYPE_CHECKING:
+    from stability.remediation.verdict import Verification
+
+Own = tuple[np.ndarray, list[str]]  # an entity's telemetry on the steps, and its metrics
+QUIET = 0.01  # smallest rate that a detector's crossings in quiet time are taken for
+REGULAR = 0.5  # share of the usual steps from which on an entity's requests are known regularly, and are missed
+SURE = 0.999  # of the crossings that so many quiet steps have at most
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Courses around an action.
+
+    Parameters
+    ----------
+    steps : Steps
+    states : dict of str to ndarray of int, shape (steps,)
+        `samples` (of the thing itself: GOOD or UNKNOWN), `service`, `detectors`, `condition`, `neighbours`; each holds
+        through a gap that may be.
+    known : dict of str to ndarray of bool, shape (steps,)
+        Where each of them was measured and not only carried on.
+    counts : dict of str to ndarray of shape (steps, 2)
+        Good and all requests by the entity that was asked.
+    crossings : ndarray of shape (steps,)
+        How many of the thing's detectors are above their thresholds.
+    crossed : ndarray of bool, shape (steps,)
+        Whether more crossings than in quiet time are among the last hold's.
+    names : dict of str to list of (str, ndarray of bool)
+        What is bad: for `detectors`, `condition` and `neighbours` by name, shape (steps,).
+    seen_before : bool
+        Whether the thing's samples moved before the fault.
+    """
+
+    steps: Steps
+    states: dict[str, np.ndarray]
+    known: dict[str, np.ndarray]
+    counts: dict[str, np.ndarray]
+    crossings: np.ndarray
+    crossed: np.ndarray
+    names: dict[str, list[tuple[str, np.ndarray]]]
+    seen_before: bool
+
+    def worst(self, *names: str) -> np.ndarray:
+        """Give the worst state: bad where any is bad, else unknown where any is unknown."""
+        chosen = np.vstack([self.states[name] for name in names or self.states])
+        return chosen.min(axis=0)
+
+
+def observe(aftermath: Aftermath, settings: Verification) -> Observed:
+    """Lay everything on steps."""
+    steps = courses.steps_of(aftermath, settings.history)
+    width = settings.widths(aftermath.step)
+    usual = slice(0, steps.fault)
+    gap = width.gap
+    own = courses.laid(aftermath, steps, "telemetry", aftermath.entity)
+    fresh = _fresh(own, usual, steps.zero + width.skew)
+    service, counts = _service(aftermath, steps, settings, usual)
+    detectors, above, crossed, loud = _detectors(aftermath, steps, settings, aftermath.entity, usual)
+    beyond, hurt = _condition(own, usual, width.lasting)
+    before = _fresh(own, usual, 0)
+    fresh[: steps.zero] = before[: steps.zero]
+    raw = {"samples": fresh, "service": service, "detectors": detectors, "condition": beyond}
+    neighbours, hurting = _neighbours(aftermath, steps, settings, usual)
+    states = {name: courses.carried(state, gap) for name, state in raw.items()} | {"neighbours": neighbours}
+    known = {name: state != UNKNOWN for name, state in raw.items()}
+    names = {"detectors": loud, "condition": hurt, "neighbours": hurting}
+    seen = bool((before[usual] == GOOD).any())
+    return Observed(steps, states, known, counts, above, crossed, names, seen)
+
+
+def _fresh(own: Own, usual: slice, since: int) -> np.ndarray:
+    """Tell where an entity's own samples are new ones: at least half of what usually moves does, of its counters too.
+
+    Where history is too short to say what moves, one moving metric has to do.
+    """
+    values, names = own
+    state = np.full(len(values), UNKNOWN)
+    if not names:
+        return state
+    alive, lively = courses.moving(values, usual, since)
+    there = ~np.isnan(values).all(axis=1)
+    if not lively.any():
+        short = (~np.isnan(values[usual])).sum(axis=0).max(initial=0) < courses.PAIRS
+        state[there & alive.any(axis=1) & short] = GOOD
+        return state
+    counter = np.array([metric(name).instrument != "gauge" for name in names])
+    enough = there.copy()
+    for chosen in (lively, lively & counter):
+        enough &= 2 * alive[:, chosen].sum(axis=1) >= chosen.sum()
+    state[enough] = GOOD
+    return state
+
+
+def _service(aftermath: Aftermath, steps: Steps, settings: Verification, usual: slice) -> tuple[np.ndarray, dict]:
+    width = settings.widths(aftermath.step)
+    counts, states, regular = {}, [], []
+    for entity in aftermath.service.index.get_level_values(0).unique():
+        of = courses.summed(aftermath, steps, entity)
+        known = ~np.isnan(of[:, 1])
+        if not known.any():
+            continue
+        state = courses.asked(of, settings.objective, width.recent, width.hold)
+        alive, lively = courses.moving(of, usual, 0)
+        if lively.any():
+            state[~alive[:, lively].any(axis=1)] = UNKNOWN  # the same counts again and again are old ones
+        counts[str(entity)] = of
+        states.append(courses.carried(state, width.gap))
+        regular.append(known[usual].mean() >= REGULAR if known[usual].any() else False)
+    return _combined(states, steps.count, np.array(regular)), counts
+
+
+def _combined(states: list[np.ndarray], count: int, needed: np.ndarray | None = None) -> np.ndarray:
+    """Give the worst of several states; one that begins later counts from then on.
+
+    Those that are not `needed` count only where they are bad, as long as any other is.
+    """
+    if not states:
+        return np.full(count, UNKNOWN)
+    stacked = np.vstack(states)
+    begun = np.maximum.accumulate(stacked != UNKNOWN, axis=1)
+    if needed is not None and needed.any():
+        begun = needed[:, None] | (begun & (stacked == BAD))
+    return np.where(begun.any(axis=0), np.where(begun, stacked, GOOD).min(axis=0), UNKNOWN)
+
+
+def _detectors(aftermath: Aftermath, steps: Steps, settings: Verification, entity: str, usual: slice):
+    width = settings.widths(aftermath.step)
+    values, names = courses.laid(aftermath, steps, "scores", entity, list(aftermath.thresholds))
+    before = ~np.isnan(values[: steps.zero]).all(axis=0)
+    kept = np.flatnonzero(before if before.any() else np.ones(len(names), dtype=bool))
+    alive, lively = courses.moving(values, usual, 0)
+    states, crossed, loud = [], np.zeros(steps.count, dtype=bool), []
+    crossings = np.zeros(steps.count)
+    for k in kept:
+        score, threshold = values[:, k], float(aftermath.thresholds[names[k]])
+        state = courses.detected(score, threshold, width.recent)
+        if lively[k]:
+            state[~alive[:, k]] = UNKNOWN  # a score that stands still is an old one, high or low
+        above = score > threshold
+        quiet = (state == GOOD)[usual]
+        rate = max(above[usual][quiet].mean() if quiet.any() else 0.0, QUIET)
+        crossed |= courses.rolled(above, width.hold) > stats.binom.ppf(SURE, width.hold, rate)
+        crossings += above
+        loud.append((names[k], state == BAD))
+        states.append(courses.carried(state, width.gap))
+    return _combined(states, steps.count), crossings, crossed, loud
+
+
+def _condition(own: Own, usual: slice, lasting: int):
+    values, names = own
+    beyond, judged = courses.condition(values, names, usual, lasting)
+    state = np.where(beyond.any(axis=1), BAD, GOOD)
+    return state, [(name, column) for name, column in zip(judged, beyond.T, strict=True)]
+
+
+def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usual: slice):
+    """Tell where a neighbour is worse than before the action for longer than a moment, or can't be seen any more."""
+    width = settings.widths(aftermath.step)
+    total, hurting = np.full(steps.count, GOOD), []
+    for entity in aftermath.neighbours:
+        detectors, _, _, _ = _detectors(aftermath, steps, settings, entity, usual)
+        own = courses.laid(aftermath, steps, "telemetry", entity)
+        condition, _ = _condition(own, usual, width.lasting)
+        fresh = _fresh(own, usual, 0)
+        moves = own[1] and courses.moving(own[0], usual, 0)[1].any()
+        scored = (detectors != UNKNOWN) & (not moves)
+        seen = np.where((fresh == GOOD) | scored, GOOD, UNKNOWN)
+        just = slice(max(steps.zero - width.hold, 0), steps.zero)
+        worse = np.zeros(steps.count, dtype=bool)
+        for state in (detectors, condition):
+            bad = state == BAD
+            if not (steps.zero and bad[just].mean() >= 0.5):
+                worse |= courses.runs(bad) >= width.lasting
+        state = courses.carried(seen, width.gap)
+        gone = steps.zero and (seen[just] == UNKNOWN).mean() > 0.5 and (seen[: just.start] == GOOD).any()
+        if gone:  # it was not to be seen before the action either
+            state = np.full(steps.count, GOOD)
+        hurting.append((entity, worse))
+        total = np.minimum(total, np.where(worse, BAD, state))
+    return total, hurting
+
+
+def share(counts: np.ndarray, first: int, last: int) -> tuple[float, float]:
+    """Good and all requests from one step to another one, both included."""
+    part = counts[max(first, 0) : last + 1]
+    return (math.nan, 0.0) if not len(part) else tuple(np.nansum(part, axis=0))

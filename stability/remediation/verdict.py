@@ -1,0 +1,388 @@
+"""The verdict on a repair: verified, not recovered, or inconclusive; what is not known is never success.
+
+Verified is said of a thing whose own fresh samples, requests and detectors were back inside their bounds for a hold,
+and stayed there, with its neighbours, for a watch, and whose recovery is more than what heals by itself. It is said
+once, at the first step that proves it, from samples up to that step only.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Check", "Verdict", "Verification", "judge"]
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from stability.evaluation.intervals import wilson_interval
+from stability.remediation import placebo
+from stability.remediation.aftermath import Aftermath
+from stability.remediation.courses import BAD, GOOD, UNKNOWN, runs
+from stability.remediation.observed import Observed, observe, share
+from stability.schema import ContractError
+
+VERIFIED, NOT_RECOVERED, INCONCLUSIVE = "verified", "not_recovered", "inconclusive"
+LIKELY = 0.5  # chance of healing by itself from which on a recovery is not credited to the action
+HALF = 0.5  # share of the time of the impact
+
+
+class Widths(NamedTuple):
+    """Settings in steps."""
+
+    hold: int
+    watch: int
+    window: int
+    recent: int
+    lasting: int
+    gap: int
+    skew: int
+    early: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a repair has to prove, and until when. Times are in s.
+
+    Parameters
+    ----------
+    objective : float
+        Share of good requests that users were promised.
+    hold : float
+        How long everything has to be inside its bounds to count as back.
+    watch : float
+        How long after the hold nothing may relapse.
+    window : float
+        After the action: what is not back for a hold by then has not recovered. The watch may end later.
+    recent : float
+        Over so long, at least three steps, samples say whether something is out of bounds now.
+    lasting : float
+        How long a neighbour, a metric or, during the watch, a detector has to stay out of bounds to count.
+    gap : float
+        Longest gap of samples through which what was known still holds, at least two steps.
+    skew : float
+        By how much clocks may differ: only samples stamped so long after the action are from after it.
+    action : float
+        Longest time that the action itself takes: it may have had its effect so long before it ended.
+    budget : float
+        Error budgets that the requests since the recovery have to rule out, in multiples of what the objective allows:
+        few requests are no evidence.
+    confidence : float
+        Of Wilson's interval for that.
+    history : float
+        How far back history is looked at.
+
+    Raises
+    ------
+    ContractError
+        For a value out of its range, or a window shorter than the hold.
+    """
+
+    objective: float = 0.99
+    hold: float = 30.0
+    watch: float = 60.0
+    window: float = 180.0
+    recent: float = 5.0
+    lasting: float = 10.0
+    gap: float = 5.0
+    skew: float = 1.0
+    action: float = 10.0
+    budget: float = 2.0
+    confidence: float = 0.95
+    history: float = 3600.0
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            share = one.name in ("objective", "confidence")
+            zero = one.name in ("skew", "action", "watch", "gap", "history")
+            if not number or value < 0 or (value == 0 and not zero) or (share and value >= 1):
+                said = "a share between 0 and 1" if share else f"a number {'from' if zero else 'above'} 0"
+                raise ContractError(column=one.name, expected=said, got=value)
+        if self.window < self.hold:
+            raise ContractError(
+                column="window", expected=f"at least the hold of {self.hold:g} s", got=f"{self.window:g} s"
+            )
+        if self.budget < 1:
+            raise ContractError(column="budget", expected="1 or more error budgets", got=self.budget)
+
+    def widths(self, step: float) -> Widths:
+        """Give the times in steps."""
+
+        def steps(seconds: float) -> int:
+            return math.ceil(seconds / step - 1e-9)
+
+        recent, lasting = max(steps(self.recent), 3), max(steps(self.lasting), 3)
+        return Widths(
+            max(steps(self.hold), 1),
+            steps(self.watch),
+            max(steps(self.window), 1),
+            recent,
+            lasting,
+            max(steps(self.gap), 2),
+            steps(self.skew),
+            steps(self.action) + recent,
+        )
+
+    @property
+    def least(self) -> float:
+        """Level of service below which the requests have to exclude it."""
+        return max(1 - self.budget * (1 - self.objective), 0.0)
+
+
+class Check(NamedTuple):
+    """One thing that a recovery has to show.
+
+    Parameters
+    ----------
+    name : str
+        samples, service, detectors, condition, neighbours, relapse or placebo.
+    passed : bool or None
+        None: no data.
+    sentence : str
+        With numbers.
+    """
+
+    name: str
+    passed: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of a repair.
+
+    Parameters
+    ----------
+    verdict : {'verified', 'not_recovered', 'inconclusive'}
+    at : Timestamp
+        The step whose samples decided it, or the last one so far.
+    final : bool
+        Whether it stays; ask again later while it does not. What is not final is inconclusive.
+    checks : tuple of Check
+    recovered_at : Timestamp or NaT
+        Since when everything has been inside its bounds; NaT where it is not, or not yet for a hold.
+    credited : bool
+        Whether the recovery counts as a success of the action: verified, and unlikely to have come by itself.
+    chance : float
+        Estimated chance that it would have come as soon by itself; NaN where there is no recovery.
+    sentence : str
+        Why.
+    """
+
+    verdict: str
+    at: pd.Timestamp
+    final: bool
+    checks: tuple[Check, ...]
+    recovered_at: pd.Timestamp = pd.NaT
+    credited: bool = False
+    chance: float = math.nan
+    sentence: str = ""
+
+
+class _End(NamedTuple):
+    """Where the walk over the steps ended."""
+
+    verdict: str
+    step: int
+    final: bool
+    start: int | None
+    held: int | None
+    why: str
+
+
+def judge(aftermath: Aftermath, settings: Verification | None = None, repaired: Sequence[pd.Timestamp] = ()) -> Verdict:
+    """Judge a repair by what is known at `aftermath.now`.
+
+    Parameters
+    ----------
+    aftermath : Aftermath
+    settings : Verification, optional
+    repaired : sequence of Timestamp
+        When earlier actions ended: a bad time of the history that one of them ended did not heal by itself.
+
+    Returns
+    -------
+    Verdict
+        Once final, it is the same at every later moment. A service that recovered, but not better than its placebo
+        windows, is inconclusive with `recovered_at` set: it needs no further repair, and proves nothing.
+
+    Notes
+    -----
+    A step is bad where the requests of the last steps fall short of the objective, most of the thing's last scores are
+    above a threshold, a metric of it stays beyond all that was usual, or a neighbour is worse than before the action.
+    It is unknown where one of these cannot be told, or where the thing's own samples do not move (frozen, deleted,
+    another's). A hold is a run without either. Bad after the hold is a relapse: not recovered, at that step; unknown
+    begins the hold anew. What cannot have held by the end of the window is not recovered where it was bad at the last,
+    else inconclusive.
+    """
+    settings = settings or Verification()
+    seen = observe(aftermath, settings)
+    end = _walk(seen, settings, aftermath.step)
+    compared = _compared(aftermath, seen, settings, end, repaired)
+    verdict, why = end.verdict, end.why
+    if verdict == VERIFIED and not compared.passed:
+        verdict, why = INCONCLUSIVE, f"recovered, but that proves nothing of the repair: {compared.sentence}"
+    at = _time(aftermath, seen, end.step) if end.final else aftermath.now
+    recovered = end.held is not None and end.verdict != NOT_RECOVERED
+    return Verdict(
+        verdict,
+        at,
+        end.final,
+        _checks(aftermath, seen, settings, end, compared),
+        _time(aftermath, seen, end.start - 1) if recovered else pd.NaT,
+        bool(verdict == VERIFIED and compared.chance <= LIKELY),
+        compared.chance if recovered else math.nan,
+        why,
+    )
+
+
+def _time(aftermath: Aftermath, seen: Observed, step: int) -> pd.Timestamp:
+    return aftermath.acted_at + pd.Timedelta(seconds=(step - seen.steps.zero + 1) * aftermath.step)
+
+
+def _walk(seen: Observed, settings: Verification, step: float) -> _End:
+    """Go over the steps after the action until one decides."""
+    width, zero = settings.widths(step), seen.steps.zero
+    worst, hurt = seen.worst(), seen.worst("service", "condition", "neighbours") == BAD
+    lasting = _lasting(seen, width.lasting)
+    last_known = np.vstack([_latest(known) for known in seen.known.values()]).min(axis=0)
+    deadline, start, held, broken = zero + width.window - 1, None, None, UNKNOWN
+    for i in range(zero + width.skew, seen.steps.count):
+        if held is not None and (hurt[i] or lasting[i]):
+            return _End(NOT_RECOVERED, i, True, start, held, f"relapsed {(i - held) * step:g} s after its hold")
+        if worst[i] == UNKNOWN or (worst[i] == BAD and held is None):
+            start, held, broken = None, None, int(worst[i])
+        elif start is None:
+            start = i
+        if start is not None and held is None and i - start + 1 >= width.hold and _calm(seen, settings, i, width.hold):
+            held = i
+        watched = held is not None and last_known[i] >= held + width.watch and worst[i] == GOOD
+        if watched and _calm(seen, settings, i, width.hold) and _enough(seen, settings, start, i):
+            return _End(VERIFIED, i, True, start, held, f"in bounds for {(i - start + 1) * step:g} s")
+        if held is None and max((i + 1 if start is None else start) + width.hold - 1, i) > deadline:
+            if broken == BAD and start is None:
+                return _End(NOT_RECOVERED, i, True, None, None, _said_bad(seen, i))
+            return _End(INCONCLUSIVE, i, True, None, None, "what is known does not make a hold within the window")
+        if held is not None and i >= max(deadline, held + width.watch + width.hold):
+            return _End(INCONCLUSIVE, i, True, start, held, "too little is known since the hold, or it comes and goes")
+    return _End(INCONCLUSIVE, seen.steps.count - 1, False, start, held, "not decided yet")
+
+
+def _latest(known: np.ndarray) -> np.ndarray:
+    return np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
+
+
+def _lasting(seen: Observed, lasting: int) -> np.ndarray:
+    return runs(seen.states["detectors"] == BAD) >= lasting
+
+
+def _said_bad(seen: Observed, i: int) -> str:
+    bad = [name for name, state in seen.states.items() if state[i] == BAD]
+    return f"still out of bounds: {', '.join(bad)}"
+
+
+def _calm(seen: Observed, settings: Verification, i: int, hold: int) -> bool:
+    """Whether the last hold as a whole keeps the objective, without more crossings than in quiet time."""
+    for counts in seen.counts.values():
+        good, total = share(counts, i - hold + 1, i)
+        if good < settings.objective * total:
+            return False
+    return not seen.crossed[i]
+
+
+def _enough(seen: Observed, settings: Verification, start: int, i: int) -> bool | None:
+    """Whether the requests since a step prove the service level: False below it, None where they are too few."""
+    proofs = []
+    for counts in seen.counts.values():
+        if np.isnan(counts[: i + 1, 1]).all():
+            continue
+        good, total = share(counts, start, i)
+        if good < settings.objective * total:
+            return False
+        proof = total > 0 and wilson_interval(good, total, settings.confidence).lo >= settings.least
+        before = counts[: seen.steps.zero]
+        known = (~np.isnan(before[:, 1])).sum()
+        expected = np.nansum(before[:, 1]) / known * (i - start + 1) if known else math.inf
+        busy = expected > 0 and wilson_interval(expected, expected, settings.confidence).lo >= settings.least
+        proofs.append((proof, busy))
+    needed = [proof for proof, busy in proofs if busy] or [proof for proof, _ in proofs]
+    return True if needed and all(needed) else None
+
+
+def _compared(aftermath: Aftermath, seen: Observed, settings: Verification, end: _End, repaired) -> placebo.Placebo:
+    """Compare with the bad times before; the incident's own begins with its first bad step and ends with its last."""
+    if end.start is None or end.held is None:
+        return placebo.Placebo(None, math.nan, "nothing has recovered that could be compared")
+    width, steps = settings.widths(aftermath.step), seen.steps
+    state = seen.worst("service", "detectors", "condition")[: end.start]
+    seconds = np.array([(moment - aftermath.acted_at).total_seconds() for moment in repaired], dtype=float)
+    acted = steps.zero - 1 + np.ceil(seconds / aftermath.step).astype(int)
+    found = placebo.episodes(state, width.hold, acted[acted < steps.zero - 1])
+    own = found[-1] if found and found[-1].last >= steps.fault else None
+    if own is None and _ill(seen, settings):
+        own = placebo.Episode(steps.fault, steps.zero - 1, False)
+    past = [one for one in found if one.last < (own.first if own else steps.fault)]
+    return placebo.compare(past, own, steps.zero, aftermath.step, width.early)
+
+
+def _ill(seen: Observed, settings: Verification) -> bool:
+    """Whether the time of the impact as a whole was bad where no single moment of it was so for sure."""
+    first, last = seen.steps.fault, seen.steps.zero - 1
+    if first > last:
+        return False
+    short = [good < settings.objective * total for good, total in (share(c, first, last) for c in seen.counts.values())]
+    part = slice(first, last + 1)
+    silent = (seen.states["samples"][part] == UNKNOWN).mean() if seen.seen_before else 0.0
+    return any(short) or max(silent, (seen.crossings[part] > 0).mean()) > HALF
+
+
+def _checks(
+    aftermath: Aftermath, seen: Observed, settings: Verification, end: _End, compared: placebo.Placebo
+) -> tuple[Check, ...]:
+    i, zero = end.step, seen.steps.zero
+    if i < zero:
+        said = "nothing is known from after the action yet"
+        names = ("samples", "service", "detectors", "condition", "neighbours", "relapse", "placebo")
+        return tuple(Check(name, None, said) for name in names)
+    told = {GOOD: True, BAD: False, UNKNOWN: None}
+    state = {name: told[int(of[i])] for name, of in seen.states.items()}
+    service, level = state["service"], _level(seen, settings, zero if end.start is None else end.start, i)
+    if service and (end.start is None or not _enough(seen, settings, end.start, i)):
+        service = None
+    thresholds = ", ".join(name for name, _ in seen.names["detectors"]) or "no detector"
+    moved = int(seen.known["samples"][zero : i + 1].sum())
+    relapsed = {VERIFIED: True, NOT_RECOVERED: None if end.held is None else False}.get(end.verdict)
+    return (
+        Check("samples", state["samples"], f"{aftermath.entity}: fresh in {moved} of {i - zero + 1} steps since"),
+        Check("service", service, level),
+        Check("detectors", state["detectors"], _list(seen, "detectors", i, f"{thresholds}: nothing above a threshold")),
+        Check("condition", state["condition"], _list(seen, "condition", i, "no metric beyond what was usual")),
+        Check(
+            "neighbours",
+            state["neighbours"],
+            _list(seen, "neighbours", i, ", ".join(aftermath.neighbours) or "none is named"),
+        ),
+        Check("relapse", relapsed, end.why),
+        Check("placebo", compared.passed, compared.sentence),
+    )
+
+
+def _list(seen: Observed, name: str, i: int, none: str) -> str:
+    bad = [one for one, flags in seen.names[name] if flags[i]]
+    return f"out of bounds: {', '.join(bad)}" if bad else none
+
+
+def _level(seen: Observed, settings: Verification, first: int, i: int) -> str:
+    said = []
+    for entity, counts in seen.counts.items():
+        good, total = share(counts, first, i)
+        if not total > 0:
+            said.append(f"{entity}: no request")
+            continue
+        proved = wilson_interval(good, total, settings.confidence)
+        said.append(f"{entity}: {good:g} of {total:g} requests good ({proved.value:.2%}, at least {proved.lo:.2%})")
+    return f"{'; '.join(said) or 'nobody is known to have asked'}; promised {settings.objective:.2%}"
