@@ -154,9 +154,6 @@ class Decision:
         told = asdict(self)
         for name in ("at", "impact_start"):
             told[name] = None if told[name] is None else told[name].isoformat()
-        told["options"] = [
-            asdict(option) | {"refusals": [asdict(r) for r in option.refusals]} for option in self.options
-        ]
         return told
 
     @classmethod

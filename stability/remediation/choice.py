@@ -1,0 +1,117 @@
+"""Choice by expected cost: what a repair is expected to save, against what it costs and what it risks."""
+
+from __future__ import annotations
+
+__all__ = ["UNKNOWN", "options", "suspects"]
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pandas as pd
+
+from stability.remediation.actions import able
+from stability.remediation.decisions import Option, Refusal, ServiceState
+from stability.remediation.history import History
+from stability.remediation.inventory import Inventory
+from stability.remediation.playbooks import Playbook
+
+UNKNOWN = "unknown"  # the failure mode of what the localizer has never seen
+
+
+def suspects(causes: pd.DataFrame, alarm_id: str) -> pd.DataFrame:
+    """Give the causes of an alarm, the likeliest first.
+
+    Parameters
+    ----------
+    causes : DataFrame
+        The contract's table.
+    alarm_id : str
+        The alarm.
+
+    Returns
+    -------
+    DataFrame
+        entity, failure_mode (text or None), probability (0 where it is missing).
+    """
+    flat = causes.reset_index()
+    rows = flat[flat["alarm_id"].astype(str) == alarm_id].sort_values("rank")
+    table = rows.reindex(columns=["entity", "failure_mode", "probability"]).astype(object)
+    table = table.where(table.notna(), None).reset_index(drop=True)
+    table["probability"] = table["probability"].map(lambda p: 0.0 if p is None else float(p))
+    return table
+
+
+def options(
+    rows: pd.DataFrame,
+    playbooks: Sequence[Playbook],
+    inventory: Inventory,
+    state: ServiceState,
+    history: History,
+    impact: float,
+) -> tuple[Option, ...]:
+    """List what could be done about the causes of an alarm, the best first; doing nothing is worth 0.
+
+    A playbook saves `P x effect x impact` minutes: P is the sum of the probabilities of the causes on the entity whose
+    mode it ends, the effect the mean of its Beta posterior, the impact what is expected if nobody acts. It spends
+    `cost + risk.probability x risk.minutes`, whether the cause is right or wrong.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `suspects`.
+    playbooks, inventory, state, history
+        What there is, who controls it, how it is, and how often it helped.
+    impact : float
+        Minutes.
+
+    Returns
+    -------
+    tuple of Option
+        With the conditions that are not met as refusals.
+
+    Examples
+    --------
+    See `tests/test_remediation_choice.py` for the arithmetic by hand.
+    """
+    named = rows.dropna(subset=["entity", "failure_mode"])
+    found = []
+    for entity in dict.fromkeys(named["entity"]):
+        here = named[named["entity"] == entity]
+        for playbook in playbooks:
+            ends = here["failure_mode"].isin(playbook.failure_modes)
+            if not ends.any():
+                continue
+            probability = float(np.clip(here.loc[ends, "probability"].sum(), 0.0, 1.0))
+            helped, failed = history.effect(playbook)
+            effect = helped / (helped + failed)
+            found.append(
+                Option(
+                    playbook=playbook.name,
+                    entity=entity,
+                    probability=round(probability, 6),
+                    effect=round(effect, 6),
+                    saved=round(probability * effect * impact, 6),
+                    spent=round(playbook.cost + playbook.risk.probability * playbook.risk.minutes, 6),
+                    refusals=tuple(_unmet(playbook, entity, probability, inventory, state)),
+                )
+            )
+    return tuple(sorted(found, key=lambda option: (bool(option.refusals), -option.gain, option.playbook)))
+
+
+def _unmet(playbook: Playbook, entity: str, probability: float, inventory: Inventory, state: ServiceState):
+    told, others = playbook.conditions, [one for one in state.group(entity) if one != entity]
+    if probability < told.min_probability:
+        yield Refusal("probability", f"P {probability:.2f}, and {told.min_probability:.2f} is the least")
+    if not any(fnmatchcase(entity, pattern) for pattern in told.entities):
+        yield Refusal("entities", f"{entity} is none of {', '.join(told.entities)}")
+    if told.alone is not None and told.alone != (not others):
+        yield Refusal("alone", f"{entity} {'is one of several' if others else 'stands alone'}")
+    healthy = sum(state.healthy.get(one) is True for one in others)
+    if healthy < told.healthy_peers:
+        why = f"{healthy} others of its group are known to be healthy, and {told.healthy_peers} are needed"
+        yield Refusal("healthy_peers", why)
+    if told.needs_impact and state.impact is not True:
+        yield Refusal("impact", "users are not hurt" if state.impact is False else "whether users are hurt is unknown")
+    if able(inventory, entity, playbook.steps[0].action) is None:
+        yield Refusal("inventory", f"nobody can {playbook.steps[0].action} {entity}")

@@ -1,0 +1,127 @@
+"""systemd, Docker and Kubernetes through their own commands: fixed argument lists, checked names, no shell."""
+
+from __future__ import annotations
+
+__all__ = ["ENVIRONMENT", "docker", "kubernetes", "run", "systemd"]
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+from stability.remediation.inventory import Command, Kubernetes
+from stability.remediation.outcomes import Outcome, Task, failed
+
+ENVIRONMENT = (  # what the tools need to find their servers; nothing else of ours is handed to them
+    "PATH",
+    "HOME",
+    "USER",
+    "KUBECONFIG",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+)
+GRACE = 2.0  # s for a command to stop by itself when its time is over
+
+
+def run(command: Sequence[str], timeout: float) -> tuple[Outcome, str]:
+    """Run a command without a shell and with nothing to read; when its time is over, it and its children end.
+
+    Returns
+    -------
+    Outcome
+        'done' where it ended with 0.
+    str
+        What it printed.
+    """
+    told = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | {"LC_ALL": "C"}
+    program = shutil.which(command[0])
+    if program is None:
+        return failed(f"no command {command[0]!r} on this machine"), ""
+    try:
+        process = subprocess.Popen(
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=told,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        return failed(f"{command[0]} could not be started: {error.strerror}"), ""
+    try:
+        said, _ = process.communicate(timeout=max(timeout, 0.0))
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return Outcome("timed_out", f"{' '.join(command[:3])} took longer than {timeout:.3g} s"), ""
+    if process.returncode:
+        return failed(f"{' '.join(command[:3])} ended with {process.returncode}: {said}"), said
+    return Outcome("done", " ".join(command)), said
+
+
+def _end(process: subprocess.Popen) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=GRACE)
+            return
+
+
+def _one_after_the_other(commands: Sequence[Sequence[str]], timeout: float, undo: dict | None = None) -> Outcome:
+    """Run commands until one fails; all together have the time."""
+    end, outcome = time.monotonic() + timeout, failed("nothing to run")
+    for number, command in enumerate(commands):
+        outcome, _ = run(command, end - time.monotonic())
+        if outcome.status != "done":  # what the first one did can be taken back, although a later one failed
+            return Outcome(outcome.status, outcome.detail, undo if number or outcome.status == "timed_out" else None)
+    return Outcome("done", outcome.detail, undo)
+
+
+def systemd(control: Command, task: Task) -> Outcome:
+    """Restart or reload a unit, and see that it is active."""
+    verb = {"restart": "restart", "reload": "reload"}[task.action]
+    seen = ("systemctl", "is-active", "--quiet", "--", control.name)
+    return _one_after_the_other([("systemctl", verb, "--", control.name), seen], task.timeout)
+
+
+def docker(control: Command, task: Task) -> Outcome:
+    """Restart a container, or tell it to reload as daemons are told (SIGHUP)."""
+    commands = {
+        "restart": ("docker", "restart", "--", control.name),
+        "reload": ("docker", "kill", "--signal=HUP", "--", control.name),
+    }
+    return _one_after_the_other([commands[task.action]], task.timeout)
+
+
+def kubernetes(control: Kubernetes, task: Task, undo: dict | None = None) -> Outcome:
+    """Restart, undo or scale a Deployment, and wait until the rollout is over; or take one of these back."""
+    name, space = f"deployment/{control.deployment}", f"--namespace={control.namespace}"
+    wait = ("kubectl", "rollout", "status", name, space, f"--timeout={max(1, int(task.timeout))}s")
+    if task.action == "restart":
+        return _one_after_the_other([("kubectl", "rollout", "restart", name, space), wait], task.timeout)
+    if task.action in ("roll_back_configuration", "roll_back_model"):  # undoing twice is where it began
+        back = None if undo else {"rollout": "undo"}
+        return _one_after_the_other([("kubectl", "rollout", "undo", name, space), wait], task.timeout, back)
+    begun = time.monotonic()
+    outcome, said = run(("kubectl", "get", name, space, "--output=jsonpath={.spec.replicas}"), task.timeout)
+    if outcome.status != "done":
+        return outcome
+    if not said.strip().isdecimal():
+        return failed(f"expected the number of replicas from kubectl, got {said!r}")
+    now = int(said)
+    wanted = int(undo["replicas"]) if undo else now + 1
+    if wanted > control.most:
+        return failed(f"{now} replicas, and no more than {control.most} are allowed")
+    # Nobody scales over somebody else's change: it fails when the number has moved meanwhile.
+    scale = ("kubectl", "scale", name, space, f"--current-replicas={now}", f"--replicas={wanted}")
+    left = task.timeout - (time.monotonic() - begun)
+    return _one_after_the_other([scale, wait], left, None if undo else {"replicas": now})

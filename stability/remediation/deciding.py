@@ -1,0 +1,154 @@
+"""The decision about an alarm: the best thing that is worth it and allowed, or why nothing is done."""
+
+from __future__ import annotations
+
+__all__ = ["alarm_name", "choose", "next_step", "same"]
+
+import dataclasses
+from collections.abc import Mapping
+
+import pandas as pd
+
+from stability.remediation.choice import UNKNOWN, options
+from stability.remediation.decisions import Case, Decision, Option, Refusal, ServiceState, moment
+from stability.remediation.guards import Guards, refusals
+from stability.remediation.history import History
+from stability.remediation.inventory import Inventory
+from stability.remediation.playbooks import Playbook
+from stability.schema import ContractError
+
+
+def alarm_name(alarm: pd.Series | Mapping) -> str:
+    """Give the name of a row of alarms, whether its column or the row's own.
+
+    Raises
+    ------
+    ContractError
+        It has none.
+
+    Examples
+    --------
+    >>> alarm_name({"alarm_id": "a1"}), alarm_name(pd.Series({"entity": "web"}, name="a2"))
+    ('a1', 'a2')
+    """
+    name = alarm["alarm_id"] if "alarm_id" in alarm else getattr(alarm, "name", None)
+    if not isinstance(name, str) or not name:
+        raise ContractError(column="alarm_id", expected="the name of the alarm", got=name)
+    return name
+
+
+def choose(
+    told: Mapping,
+    rows: pd.DataFrame,
+    playbooks: Mapping[str, Playbook],
+    inventory: Inventory,
+    guards: Guards,
+    state: ServiceState,
+    history: History,
+    impact: float,
+) -> Decision:
+    """Decide about an alarm.
+
+    Parameters
+    ----------
+    told : mapping
+        alarm_id, at and impact_start of the decision.
+    rows : DataFrame
+        Of `suspects`.
+    playbooks, inventory, guards, state, history
+        What may be done, to whom, within which limits, as the service is and as it has been.
+    impact : float
+        Minutes of impact that are expected if nobody acts.
+    """
+
+    def say(kind: str, because: str, entity: str | None, **more: object) -> Decision:
+        return Decision.named(kind=kind, because=because, entity=entity, **more, **told)
+
+    alarm_id = told["alarm_id"]
+    if alarm_id in history.given_up:
+        return say("nothing", "the alarm was handed to people", None)
+    if waits := [action.facts for _, action in history.of_alarm(alarm_id) if action.waits]:
+        because = f"{waits[0]['playbook']} on {waits[0]['entity']} waits for its verdict"
+        return say("nothing", because, waits[0]["entity"])
+    if rows.empty:
+        return say("escalate", "nobody said what the cause may be", None)
+    entity, mode = rows.iloc[0][["entity", "failure_mode"]]
+    if entity is None:
+        return say("nothing", "no fault is the likeliest explanation", None)
+    if mode in (None, UNKNOWN):
+        because = f"what happens to {entity} is not known, and what is not known is not repaired"
+        return say("escalate", because, entity)
+    found = options(rows, list(playbooks.values()), inventory, state, history, impact)
+    found = _guarded(found, told, playbooks, guards, state, history)
+    if not found:
+        return say("escalate", f"no playbook for {mode} on {entity}", entity)
+    best = found[0]
+    if best.refusals:
+        said = "; ".join(f"{refusal.guard}: {refusal.why}" for refusal in best.refusals)
+        because = f"{mode} on {entity}: {best.playbook} on {best.entity} is not allowed: {said}"
+        return say("nothing", because, best.entity, options=found)
+    if best.gain <= 0:
+        because = f"{best.playbook} on {best.entity} would cost {-best.gain:.1f} minutes more than it saves"
+        return say("nothing", because, best.entity, options=found)
+    because = (
+        f"{mode} on {entity}: {best.playbook} on {best.entity} (P {best.probability:.2f}) helps in {best.effect:.0%} "
+        f"and wins {best.gain:.1f} minutes of impact ({best.saved:.1f} saved, {best.spent:.1f} spent)"
+    )
+    return _step(told, playbooks[best.playbook], best.entity, because, found)
+
+
+def _step(told: Mapping, playbook: Playbook, entity: str, because: str, found: tuple[Option, ...] = ()) -> Decision:
+    plan = playbook.steps[0].model_dump(mode="json")
+    facts = {"kind": "step", "entity": entity, "playbook": playbook.name, "plan": plan, "options": found}
+    return Decision.named(because=because, **facts, **told)
+
+
+def _guarded(
+    found: tuple[Option, ...],
+    told: Mapping,
+    playbooks: Mapping[str, Playbook],
+    guards: Guards,
+    state: ServiceState,
+    history: History,
+) -> tuple[Option, ...]:
+    """Add what the guards say to each option; what was tried for this alarm is not tried again."""
+    tried, judged = history.tried(told["alarm_id"]), []
+    used_up = len({playbook for playbook, _ in tried}) >= guards.tries
+    for option in found:
+        playbook = playbooks[option.playbook]
+        more = refusals(guards, _step(told, playbook, option.entity, ""), playbook, state, history, told["at"])
+        if (option.playbook, option.entity) in tried:
+            more = (Refusal("once", "it was tried for this alarm"), *(r for r in more if r.guard != "once"))
+        elif used_up:
+            more += (Refusal("tries", f"{guards.tries} playbooks were tried for this alarm"),)
+        judged.append(dataclasses.replace(option, refusals=option.refusals + more))
+    return tuple(sorted(judged, key=lambda one: (bool(one.refusals), -one.gain, one.playbook)))
+
+
+def next_step(
+    case: Case, playbook: Playbook, kind: str, step: int, impact_start: pd.Timestamp, now: pd.Timestamp
+) -> Decision:
+    """Decide what follows a repair that has not helped: its way back, or the playbook's next step."""
+    because = f"{case.playbook} on {case.entity}: step {case.step + 1} has not helped, "
+    because += "it is taken back" if kind == "rollback" else f"step {step + 1} is next"
+    return Decision.named(
+        alarm_id=case.alarm_id,
+        at=now,
+        kind=kind,
+        because=because,
+        entity=case.entity,
+        playbook=case.playbook,
+        step=step,
+        impact_start=moment(impact_start, "impact_start"),
+        plan=playbook.steps[step].model_dump(mode="json"),
+    )
+
+
+def same(before: Decision, now: Decision) -> bool:
+    """Whether two decisions say the same, whatever the numbers in their words."""
+
+    def said(decision: Decision) -> tuple:
+        guards = tuple(refusal.guard for option in decision.options[:1] for refusal in option.refusals)
+        return decision.kind, decision.entity, decision.playbook, decision.step, decision.plan, guards
+
+    return said(before) == said(now)

@@ -1,0 +1,112 @@
+"""The version before: of a model in MLflow's registry, of a file behind a link; a folder's state from its backup."""
+
+from __future__ import annotations
+
+__all__ = ["files", "models"]
+
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from stability.remediation.addresses import ask
+from stability.remediation.inventory import Files, Models
+from stability.remediation.outcomes import Outcome, Task, failed
+
+
+def models(control: Models, task: Task, undo: dict | None = None) -> Outcome:
+    """Let the alias of a registered model name the version before, or again the one that it named.
+
+    Whoever serves it is told, where an address is known.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    try:
+        now = int(client.get_model_version_by_alias(control.model, control.alias).version)
+        if undo:
+            wanted = int(undo["version"])
+        else:
+            found = client.search_model_versions(f"name = '{control.model.replace(chr(39), '')}'")
+            ready = [int(v.version) for v in found if v.status == "READY" and int(v.version) < now]
+            if not ready:
+                return failed(f"{control.model} has no version before {now}")
+            wanted = max(ready)
+        client.set_registered_model_alias(control.model, control.alias, str(wanted))
+    except mlflow.exceptions.MlflowException as error:
+        return failed(f"the registry: {error.error_code}: {control.model}, alias {control.alias}")
+    return _told(control.reload, task, f"version {wanted} instead of {now}", None if undo else {"version": now})
+
+
+def files(control: Files, task: Task, undo: dict | None = None) -> Outcome:
+    """Let a link point to the version before, or put a folder's files back as they were backed up; or take it back."""
+    try:
+        if task.action == "restore":
+            return _restored(control, task, undo)
+        return _linked(control, task, undo)
+    except OSError as error:
+        return failed(f"{type(error).__name__}: {error.strerror}")
+
+
+def _linked(control: Files, task: Task, undo: dict | None) -> Outcome:
+    link = Path(control.link)
+    if not link.is_symlink():
+        return failed(f"{link.name} is no link to a version")
+    target = link.readlink()
+    folder = (link.parent / target).parent
+    if undo:
+        wanted = str(undo["target"])
+        if not (folder / wanted).exists() or Path(wanted).name != wanted:
+            return failed(f"no version {wanted!r} any longer")
+    else:
+        link_name = link.name if folder.resolve() == link.parent.resolve() else None
+        there = [p.name for p in folder.iterdir() if p.suffix == target.suffix and p.name != link_name]
+        older = [n for n in there if not n.startswith(".") and _natural(n) < _natural(target.name)]
+        if not older:
+            return failed(f"no version before {target.name}")
+        wanted = max(older, key=_natural)
+    draft = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    draft.symlink_to(target.with_name(wanted))
+    draft.replace(link)
+    back = None if undo else {"target": target.name}
+    return _told(control.reload, task, f"{wanted} instead of {target.name}", back)
+
+
+def _natural(name: str) -> list:
+    """Order of versions: 2.9 before 2.10."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def _restored(control: Files, task: Task, undo: dict | None) -> Outcome:
+    """Put every file of the backup in its place; what was there is kept beside it, and what is new stays."""
+    state = Path(control.state)
+    source = state.with_name(str(undo["kept"])) if undo else Path(control.backup)
+    if undo and (Path(undo["kept"]).name != undo["kept"] or not source.is_dir()):
+        return failed("what was there before is no longer kept")
+    if not source.is_dir() or not any(source.iterdir()):
+        return failed(f"no backup in {source.name}")
+    found = [path for path in sorted(source.rglob("*")) if not path.is_dir() or path.is_symlink()]
+    if odd := [path.name for path in found if path.is_symlink() or not path.is_file()]:
+        return failed(f"the backup holds {odd[0]!r}, which is no plain file")
+    kept = f".{state.name}.{task.delivery[:32]}.before"
+    if not undo and state.is_dir():
+        draft = state.with_name(f"{kept}.part")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(state, draft, symlinks=True)
+        shutil.rmtree(state.with_name(kept), ignore_errors=True)
+        draft.rename(state.with_name(kept))
+    for path in found:
+        goal = state / path.relative_to(source)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        draft = goal.with_name(f".{goal.name}.{secrets.token_hex(4)}")
+        shutil.copy2(path, draft)
+        draft.replace(goal)
+    back = {"kept": kept} if not undo and state.with_name(kept).is_dir() else None
+    return _told(control.reload, task, f"{len(found)} files are put back", back)
+
+
+def _told(url: str | None, task: Task, done: str, undo: dict | None) -> Outcome:
+    if url is None:
+        return Outcome("done", done, undo)
+    outcome, _ = ask("POST", url, task.timeout, headers={"X-Stability-Delivery": task.delivery})
+    return Outcome(outcome.status, f"{done}; whoever serves it {outcome.detail}", undo)
