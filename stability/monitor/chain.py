@@ -1,0 +1,354 @@
+"""One step of the chain: rows of a moment come in; scores, firings, probabilities, alarms and what follows go out.
+
+Rows are on the disk before anything is made of them, a checkpoint says what was known at some step, and all that
+follows is made of both alone. So a watch that was killed goes through the steps since its checkpoint again, with the
+same numbers, and what it had told already it does not tell again.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Step", "Watch"]
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stability.detection import load as load_detector
+from stability.features.counters import Rates
+from stability.monitor.alerts import Alerts, Firing
+from stability.monitor.checkpoints import Checkpoint, Checkpoints
+from stability.monitor.declaration import Declaration, DetectorPart
+from stability.monitor.incidents import Incidents
+from stability.monitor.journal import Journal
+from stability.monitor.ring import Ring, Rows
+from stability.monitor.rowlog import RowLog
+from stability.monitor.sentries import Raised, Sentry, learn
+from stability.rules import metrics_of, read_rules
+from stability.schema import ContractError, read_table
+from stability.telemetry import rate
+from stability.telemetry.grid import micros
+
+SEVERITIES = {"page": "critical", "critical": "critical", "ticket": "warning", "warning": "warning"}
+
+
+@dataclass
+class Step:
+    """What a step brought.
+
+    Parameters
+    ----------
+    moment : int
+        Microseconds since 1970.
+    scores : dict of detector to array, shape (entities,)
+        In the order of the rows.
+    firings : list of Firing
+        That began or ceased.
+    alarms : list of Raised
+        That were raised or ended.
+    seconds : float
+        Of the processor, for all of it.
+    """
+
+    moment: int
+    entities: tuple[str, ...] = ()
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    firings: list[Firing] = field(default_factory=list)
+    alarms: list[Raised] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Watch:
+    """The state of a watch, and how a step changes it.
+
+    Parameters
+    ----------
+    told : Declaration
+    metrics : sequence of str
+        Columns of the rows that will come.
+    folder : Path, optional
+        Of its state; the declaration's without it.
+
+    Attributes
+    ----------
+    moment : int
+        Of the last step, microseconds since 1970; -1 before the first.
+    """
+
+    def __init__(self, told: Declaration, metrics: Sequence[str], *, folder: Path | None = None):
+        self.told, self.metrics, self.folder = told, list(metrics), folder or told.folder
+        self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.log = RowLog(self.folder / "rows", metrics)
+        self.reach = micros(told.history, "history")
+        self.ring = Ring(metrics, self.reach // told.step_us + 1)
+        self.rated = list(rate(_no_rows(metrics)).columns)
+        self.topology = read_table(told.place(told.topology), "topology") if told.topology else None
+        self.moment, self.sentries, self.alerts = -1, [], None
+        self.rates = Rates().begin(_no_rows(metrics))
+        self.counts = {"steps": 0, "alarms": 0, "suppressed": 0, "firings": 0, "errors": 0, "incidents": 0}
+        self._told_alarms: dict[str, Raised] = {}
+        point = self.checkpoints.newest()
+        self.journal = Journal(self.folder / "journal", since=-1 if point is None else point.moment)
+        self.resumed = point is not None
+        self.incidents = Incidents(self)
+        self.predictor: Any = None
+        self.read_rules()
+        if point is not None:
+            self._resume(point)
+
+    # ---- begin -----------------------------------------------------------------------------------------------------
+    def begin(self, history: Sequence[Rows], moment: int) -> None:
+        """Begin for the first time: what was before the start teaches detectors, and rules can look back on it.
+
+        Parameters
+        ----------
+        history : sequence of Rows
+        moment : int
+            Microseconds since 1970; the first step comes after it.
+        """
+        self.log.clear()  # of a begin that was killed
+        whole = Ring(self.metrics, max(len(history), 1))  # what teaches may be longer than what is held afterwards
+        for rows in history:
+            whole.add(rows)
+            if rows.moment > moment - self.reach:
+                self.log.append(rows)
+                self.ring.add(rows)
+        panel = whole.panel()
+        self.rates.begin(panel)
+        for part in self.told.detectors:
+            self.sentries.append(self._sentry(part, panel))
+        self._begin_predictor(panel)
+        self.moment = moment
+        self.checkpoint()
+
+    def _sentry(self, part: DetectorPart, panel: pd.DataFrame) -> Sentry:
+        """A detector from its file, or learnt."""
+        if part.file is not None:
+            detector = load_detector(self.told.place(part.file))
+            limit, how = part.threshold, "declared"
+        else:
+            stamps = panel.index.get_level_values("timestamp")
+            own = panel[stamps > stamps.max() - pd.Timedelta(part.learn)] if len(panel) else panel
+            if own.empty:
+                remedy = "start later, or give a fitted detector's file"
+                raise ContractError(
+                    file="history", expected=f"{part.learn} before the start", got="none", remedy=remedy
+                )
+            taught = {"false_alarms_per_day": part.false_alarms_per_day, "policy": part.policy}
+            detector, limit, how = learn(part.name, part.settings, own, metrics=part.metrics, **taught)
+        self.note("detector", name=detector.name, threshold=limit, chosen_by=how, metrics=detector.metrics_)
+        return Sentry(detector, detector.name, limit, part.policy, self.rated, self.topology)
+
+    def _begin_predictor(self, panel: pd.DataFrame) -> None:
+        if self.told.predictor is not None:
+            from stability.monitor.foresight import Foresight
+
+            self.predictor = Foresight(self.told, panel, self.topology)
+
+    def read_rules(self) -> None:
+        """Read the rules anew; those that are as they were keep what is pending or fires."""
+        if self.told.rules is None:
+            return
+        rules = [rule for one in self.told.rules.files for rule in read_rules(self.told.place(one))]
+        lookback = micros(self.told.rules.lookback, "lookback")
+        fresh = Alerts(rules, self.ring, reach=self.reach, labels=self.told.rules.labels, lookback=lookback)
+        if self.alerts is not None:
+            fresh.restore(self.alerts.said(), self.alerts.instant.entities)
+        self.alerts = fresh
+
+    def reload(self, changed: Sequence[str]) -> None:
+        """Take what has changed on disk: rules, detectors, the predictor, and what incidents are looked into with.
+
+        Raises
+        ------
+        ContractError
+            When something of it cannot be used; then nothing has changed.
+        """
+        fresh = []
+        for part, old in zip(self.told.detectors, self.sentries, strict=True):
+            if part.file is None or str(self.told.place(part.file)) not in changed:
+                fresh.append(old)
+                continue
+            detector = load_detector(self.told.place(part.file))
+            one = Sentry(detector, detector.name, part.threshold, part.policy, self.rated, self.topology)
+            if one.name == old.name:
+                one.restore(old.said())  # alarms that go on do
+            fresh.append(one)
+        self.read_rules()
+        self.incidents.reload()
+        if "predictor" in changed and self.predictor is not None:
+            self.predictor.reload()
+        self.sentries = fresh
+        self.checkpoint()
+
+    # ---- a step ------------------------------------------------------------------------------------------------------
+    def take(self, rows: Rows) -> Step:
+        """Go through a step: its rows are on the disk before anything else happens.
+
+        Raises
+        ------
+        ContractError
+            When the moment does not come after the last one.
+        OSError
+            When the rows cannot be written; then nothing was taken.
+        """
+        if rows.moment <= self.moment:
+            got = str(pd.Timestamp(rows.moment, unit="us", tz="UTC"))
+            expected = f"a moment after {pd.Timestamp(self.moment, unit='us', tz='UTC')}"
+            raise ContractError(file="rows", expected=expected, got=got)
+        self.log.append(rows)
+        step = self._advance(rows)
+        if self.counts["steps"] % self.told.checkpoint_every == 0:
+            self.checkpoint()
+        return step
+
+    def _advance(self, rows: Rows) -> Step:
+        begun = time.process_time()
+        self.ring.add(rows)
+        self.moment = rows.moment
+        step = Step(rows.moment, rows.entities)
+        values = rows.values
+        if len(rows.entities):
+            values = self.rates.update(rows.values, np.full(len(rows.entities), rows.moment), pd.Index(rows.entities))
+            for sentry in self.sentries:
+                scores, changed = sentry.judge(rows.moment, rows.entities, values)
+                step.scores[sentry.name] = scores
+                step.alarms += changed
+            if self.predictor is not None:
+                scores, changed = self.predictor.judge(rows)
+                step.scores[self.predictor.name] = scores
+                step.alarms += changed
+        if self.alerts is not None:
+            step.firings = self.alerts.step(rows.moment)
+            step.alarms += [self._of_rule(one) for one in step.firings if self._alarms(one)]
+        self._tell(step)
+        self.incidents.step(step, rows, values)
+        self.counts["steps"] += 1
+        step.seconds = time.process_time() - begun
+        return step
+
+    def _alarms(self, firing: Firing) -> bool:
+        return firing.rule.labels.get("severity", "") in self.told.rules.alarm
+
+    def _of_rule(self, one: Firing) -> Raised:
+        rule = one.rule
+        text = rule.annotations.get("summary", rule.expr)
+        severity = SEVERITIES.get(rule.labels.get("severity", ""), "info")
+        metrics = ",".join(name for name in metrics_of(rule.expr) if name in self.ring.metrics)
+        who = one.entity or "all"
+        return Raised(
+            one.key, who, one.start, one.end, f"rule:{rule.alert}", metrics, one.value, np.nan, severity, text, ""
+        )
+
+    def _tell(self, step: Step) -> None:
+        """Write what changed into the journal, each once."""
+        for one in step.firings:
+            said = {"rule": one.rule.alert, "entity": one.entity, "labels": dict(one.labels), "value": one.value}
+            said |= {"start": _stamp(one.start), "pending_since": _stamp(one.pending_since)}
+            end = {} if one.end is None else {"end": _stamp(one.end)}
+            kind = "firing" if one.end is None else "firing_over"
+            new = self.journal.once(f"{kind}/{one.key}", step.moment, kind=kind, **said, **end)
+            self.counts["firings"] += new and one.end is None
+        for one in step.alarms:
+            kind = "alarm" if one.end is None else "alarm_over"
+            said = asdict(one) | {"start": _stamp(one.start), "end": None if one.end is None else _stamp(one.end)}
+            new = self.journal.once(f"{kind}/{one.alarm_id}", step.moment, kind=kind, **said)
+            if one.end is not None:
+                self._told_alarms.pop(one.alarm_id, None)
+                continue
+            self._told_alarms[one.alarm_id] = one
+            self.counts["suppressed" if one.suppressed_by else "alarms"] += new
+
+    @property
+    def open_alarms(self) -> list[Raised]:
+        """Alarms that go on, the newest first."""
+        return sorted(self._told_alarms.values(), key=lambda one: -one.start)
+
+    def note(self, kind: str, **told: Any) -> None:
+        """Write what is no alarm, such as a source that did not answer; told again when it happens again."""
+        at = pd.Timestamp.now("UTC").isoformat(timespec="milliseconds")
+        self.journal.write([{"kind": kind, "at": at, "moment": self.moment, **told}], sure=False)
+
+    # ---- kept --------------------------------------------------------------------------------------------------------
+    def checkpoint(self) -> None:
+        """Write everything that a restart needs, and let go of what it does not need any more."""
+        rates = self.rates
+        said = {
+            "counts": self.counts,
+            "desks": {sentry.name: sentry.said() for sentry in self.sentries},
+            "rules": {} if self.alerts is None else self.alerts.said(),
+            "alarms": [asdict(one) for one in self._told_alarms.values()],
+            "predictor": None if self.predictor is None else self.predictor.said(),
+            "incidents": self.incidents.said(),
+            "detectors": [sentry.name for sentry in self.sentries],
+        }
+
+        def beside(folder: Path) -> None:
+            for sentry in self.sentries:
+                sentry.detector.save(folder / f"{sentry.name}.npz")
+            names = np.array(list(rates._entities), dtype="U")
+            np.savez(folder / "rates.npz", entities=names, last=rates._last, when=rates._when)
+
+        self.checkpoints.write(self.moment, said, beside)
+        self.journal.forget(self.moment)
+        self.log.forget(self.moment - self.reach)
+
+    def _resume(self, point: Checkpoint) -> None:
+        """Take up where the checkpoint was written, and go through what came after it again."""
+        said = point.said
+        self.counts |= said["counts"]
+        since = point.moment - self.reach
+        later: list[Rows] = []
+        for rows in self.log.read(since):
+            if rows.moment <= point.moment:
+                self.ring.add(rows)
+            else:
+                later.append(rows)
+        self.moment = point.moment
+        parts = dict(zip(said["detectors"], self.told.detectors, strict=False))
+        if len(said["detectors"]) != len(self.told.detectors):
+            remedy = "a watch with other detectors is another one: give it another name, or move its state away"
+            got = f"{len(self.told.detectors)} are declared"
+            raise ContractError(
+                file=point.folder, expected=f"{len(said['detectors'])} detectors", got=got, remedy=remedy
+            )
+        for name, part in parts.items():
+            detector = load_detector(point.folder / f"{name}.npz")
+            sentry = Sentry(detector, name, said["desks"][name]["threshold"], part.policy, self.rated, self.topology)
+            sentry.restore(said["desks"][name])
+            self.sentries.append(sentry)
+        with np.load(point.folder / "rates.npz", allow_pickle=False) as kept:
+            self.rates._entities = pd.Index([str(name) for name in kept["entities"]], dtype="str")
+            self.rates._last, self.rates._when = kept["last"], kept["when"]
+        if self.alerts is not None:
+            self.alerts.instant.begin(self.moment)
+            self.alerts.restore(said["rules"], self.alerts.instant.entities)
+        self._told_alarms = {one["alarm_id"]: Raised(**one) for one in said["alarms"]}
+        self._begin_predictor(self.ring.panel() if self.told.predictor else _no_rows(self.metrics))
+        if self.predictor is not None:
+            self.predictor.restore(said["predictor"])
+        self.incidents.restore(said["incidents"])
+        for rows in later:
+            self._advance(rows)
+
+    def close(self) -> None:
+        """Write a checkpoint, and close the files."""
+        if self.counts["steps"]:
+            self.checkpoint()
+        self.log.close()
+        self.journal.close()
+
+
+def _stamp(moment: int) -> str:
+    return pd.Timestamp(moment, unit="us", tz="UTC").isoformat()
+
+
+def _no_rows(metrics: Sequence[str]) -> pd.DataFrame:
+    index = pd.MultiIndex.from_arrays(
+        [pd.Index([], dtype="str"), pd.DatetimeIndex([], dtype="datetime64[us, UTC]")], names=["entity", "timestamp"]
+    )
+    return pd.DataFrame(index=index, columns=list(metrics), dtype="float64")

@@ -1,0 +1,297 @@
+"""What a watch is: a small YAML file, checked before anything starts; its errors name what there is."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Declaration",
+    "DetectorPart",
+    "FilesPart",
+    "PredictorPart",
+    "PrometheusPart",
+    "RepairPart",
+    "RulesPart",
+    "read_watch",
+]
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from stability.detection import DETECTORS, AlarmPolicy
+from stability.schema import ContractError, home, load_yaml, nearest
+from stability.telemetry.grid import micros
+
+NAME = re.compile(r"\w[\w.-]{0,99}\Z")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+FOLDER = "runs/watch"
+
+
+def _length(value: Any) -> str:
+    try:
+        micros(value, "length")
+    except ContractError as error:
+        raise ValueError(f"expected {error.expected}, got {error.got}") from None
+    return f"{value}s" if isinstance(value, int | float) else str(value)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PrometheusPart(_Strict):
+    """A server, and what is asked of it, as for `telemetry.read_prometheus`."""
+
+    url: str
+    queries: dict[str, str] | list[str]
+    entity: str = "{job}/{instance}"
+    dimensions: list[str] = Field(default_factory=list)
+    infinite: Literal["missing", "error"] = "missing"
+    timeout: float = Field(10.0, gt=0, le=600, description="seconds for each answer")
+    retries: int = Field(1, ge=0, le=10)
+
+
+class FilesPart(_Strict):
+    """Files that grow, or more and more of them: CSV, JSON lines, Parquet."""
+
+    path: str = Field(min_length=1, description="a file, or a pattern of files")
+    reader: dict[str, Any] = Field(default_factory=dict, description="options of telemetry.read")
+
+
+class SourcePart(_Strict):
+    """Where metrics come from: one of the two."""
+
+    prometheus: PrometheusPart | None = None
+    files: FilesPart | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SourcePart:
+        if (self.prometheus is None) == (self.files is None):
+            raise ValueError("expected one source: prometheus or files")
+        return self
+
+
+class DetectorPart(_Strict):
+    """A fitted detector's file with its threshold, or one that is learnt from the history before the start."""
+
+    file: str | None = None
+    threshold: float | None = None
+    name: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    learn: str | None = None
+    false_alarms_per_day: float = Field(1.0, gt=0, description="of an entity, while nothing is wrong")
+    metrics: list[str] | None = Field(None, description="what is learnt; all that are levels without it")
+    policy: dict[str, Any] = Field(default_factory=dict, description="rules of AlarmPolicy beside the threshold")
+
+    _check_learn = field_validator("learn", mode="before")(lambda cls, v: None if v is None else _length(v))
+
+    @model_validator(mode="after")
+    def _whole(self) -> DetectorPart:
+        if self.file is not None:
+            if self.threshold is None or self.name is not None or self.learn is not None:
+                raise ValueError("expected file and threshold, or name and learn")
+        elif self.name is None or self.learn is None or self.threshold is not None:
+            raise ValueError("expected file and threshold, or name and learn")
+        if self.name is not None and self.name not in DETECTORS:
+            raise ValueError(f"expected the name of a detector, got {self.name!r}; {nearest(self.name, DETECTORS)}")
+        try:
+            AlarmPolicy(1.0, **self.policy)
+        except (ContractError, TypeError) as error:
+            raise ValueError(f"policy: {error}") from None
+        return self
+
+
+class RulesPart(_Strict):
+    """Rule files or folders, and the severities of which a firing is an alarm of its own."""
+
+    files: list[str] = Field(min_length=1)
+    labels: str | None = None
+    lookback: str = "5min"
+    alarm: list[str] = Field(default_factory=lambda: ["page", "critical"])
+
+
+class PredictorPart(_Strict):
+    """A registered predictor, by its alias, with the features that it was fitted on."""
+
+    model: str
+    alias: Literal["champion", "challenger", "previous"] = "champion"
+    features: str = Field(description="folder that Features.save wrote")
+    threshold: float = Field(gt=0, le=1)
+    policy: dict[str, Any] = Field(default_factory=dict)
+
+
+class ServicePart(_Strict):
+    """Which metrics tell what users see: requests and errors, as counters, of whom they ask."""
+
+    entity: str
+    total: str
+    errors: str
+
+
+class RepairPart(_Strict):
+    """How far repair goes; without this part nobody is even asked."""
+
+    mode: Literal["dry-run", "approved", "automatic"] = "dry-run"
+    playbooks: str = "data/playbooks"
+    inventory: str
+    guards: dict[str, Any] = Field(default_factory=dict)
+    impact_minutes: float = Field(10.0, gt=0, description="expected if nobody acts")
+    verification: dict[str, Any] = Field(default_factory=dict)
+
+
+class ServePart(_Strict):
+    """Where /metrics and /healthz are; a machine's own address, unless it is said twice."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(9109, ge=0, le=65535)
+    beyond_loopback: bool = False
+
+    @model_validator(mode="after")
+    def _near(self) -> ServePart:
+        if self.host not in LOOPBACK and not self.beyond_loopback:
+            raise ValueError(f"expected a loopback address ({', '.join(LOOPBACK)}), or beyond_loopback: true with it")
+        return self
+
+
+class Declaration(_Strict):
+    """What a file under `experiments/watch/` may say."""
+
+    question: str = ""
+    source: SourcePart
+    step: str
+    delay: str | None = Field(None, description="how long after a moment it is asked for; one step without it")
+    history: str = Field("6h", description="what rules and diagnoses can look back on")
+    catch_up: str = Field("1d", description="of an outage; what is longer ago is skipped, and said")
+    start: str | None = Field(None, description="the first moment; now, or the files' first, without it")
+    detectors: list[DetectorPart] = Field(default_factory=list)
+    rules: RulesPart | None = None
+    topology: str | None = None
+    predictor: PredictorPart | None = None
+    localizer: str | None = Field(None, description="file that Diagnoser.save wrote")
+    worksheet: str | None = Field(None, description="failure modes with their priority")
+    service: ServicePart | None = None
+    repair: RepairPart | None = None
+    serve: ServePart | None = Field(default_factory=ServePart)
+    checkpoint_every: int = Field(20, ge=1, le=100_000, description="steps")
+    incidents_per_step: int = Field(10, ge=1, le=1000, description="more alarms at once are told, not looked into")
+    name: str = ""
+
+    _lengths = field_validator("step", "history", "catch_up", mode="before")(lambda cls, v: _length(v))
+    _delay = field_validator("delay", mode="before")(
+        lambda cls, v: None if v is None else "0s" if v in (0, "0s") else _length(v)
+    )
+
+    @field_validator("start")
+    @classmethod
+    def _moment(cls, value: str | None) -> str | None:
+        if value is not None and pd.Timestamp(value).tzinfo is None:
+            raise ValueError("expected a moment with its zone, such as 2026-01-01T00:00:00Z")
+        return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Declaration:
+        if not self.detectors and self.rules is None and self.predictor is None:
+            raise ValueError("expected detectors, rules or a predictor: nothing could ever raise an alarm")
+        if self.repair is not None and self.localizer is None:
+            raise ValueError("expected a localizer with repair: without a cause there is nothing to repair")
+        names = [part.name or part.file for part in self.detectors]
+        if len(set(names)) < len(names):
+            raise ValueError("expected each detector once")
+        return self
+
+    @property
+    def step_us(self) -> int:
+        """Microseconds between two moments."""
+        return micros(self.step, "step")
+
+    @property
+    def delay_us(self) -> int:
+        """Microseconds after which a moment is asked for."""
+        if self.delay is None:
+            return self.step_us
+        return 0 if self.delay == "0s" else micros(self.delay, "delay")
+
+    def place(self, path: str) -> Path:
+        """A path of the declaration; a relative one starts at the workbench's folder."""
+        return home() / Path(path).expanduser()
+
+    @property
+    def folder(self) -> Path:
+        """Where its state, records and reports lie."""
+        return home() / FOLDER / self.name
+
+
+def read_watch(path: str | Path) -> Declaration:
+    """Read a declaration, and look whether what it names is there.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML; its stem is the watch's name.
+
+    Raises
+    ------
+    ContractError
+        With the key, what was expected, and what there is.
+    """
+    path = Path(path)
+    if not path.is_file():
+        there = sorted(p.stem for p in (home() / "experiments" / "watch").glob("*.yaml"))
+        raise ContractError(
+            file=path, expected="a declaration of a watch", got="no file", remedy=nearest(path.stem, there)
+        )
+    raw = load_yaml(path)
+    if not isinstance(raw, dict):
+        raise ContractError(file=path, expected="keys and values", got=type(raw).__name__)
+    if not NAME.match(path.stem):
+        raise ContractError(file=path, expected="a name of letters, digits, '.', '-' and '_'", got=path.stem)
+    try:
+        told = Declaration(**{str(key): value for key, value in raw.items() if key != "name"}, name=path.stem)
+    except ValidationError as error:
+        raise _told(error, path, raw) from None
+    _there(told, path)
+    return told
+
+
+def _told(error: ValidationError, path: Path, raw: dict) -> ContractError:
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        kind = Declaration
+        for key in first["loc"][:-1]:
+            kind = _PARTS.get(str(key), kind)
+        remedy = nearest(str(first["loc"][-1]), kind.model_fields)
+        return ContractError(file=path, column=place, expected="a known key", got=repr(first["loc"][-1]), remedy=remedy)
+    if first["type"] == "value_error":
+        return ContractError(str(first["ctx"]["error"]), file=path, column=place or None)
+    return ContractError(file=path, column=place, expected=first["msg"], got=repr(first.get("input"))[:100])
+
+
+def _there(told: Declaration, path: Path) -> None:
+    """Refuse names of files that are not there."""
+    named = [("rules.files", one) for one in (told.rules.files if told.rules else [])]
+    named += [("detectors.file", one.file) for one in told.detectors if one.file]
+    named += [(key, getattr(told, key)) for key in ("topology", "localizer", "worksheet") if getattr(told, key)]
+    named += [("predictor.features", told.predictor.features)] if told.predictor else []
+    named += [(f"repair.{key}", getattr(told.repair, key)) for key in ("playbooks", "inventory")] if told.repair else []
+    for key, name in named:
+        place = told.place(name)
+        if not place.exists():
+            there = [one.name for one in place.parent.iterdir()] if place.parent.is_dir() else []
+            remedy = nearest(place.name, there)
+            raise ContractError(file=path, column=key, expected="a path that is there", got=name, remedy=remedy)
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "source": SourcePart,
+    "prometheus": PrometheusPart,
+    "files": FilesPart,
+    "detectors": DetectorPart,
+    "rules": RulesPart,
+    "predictor": PredictorPart,
+    "service": ServicePart,
+    "repair": RepairPart,
+    "serve": ServePart,
+}

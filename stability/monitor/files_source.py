@@ -1,0 +1,145 @@
+"""Files that grow: what has been added since the last look, laid on the grid; what came too late is counted."""
+
+from __future__ import annotations
+
+__all__ = ["FilesSource"]
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stability.monitor.declaration import Declaration
+from stability.monitor.ring import Rows
+from stability.schema import ContractError
+from stability.telemetry import read
+from stability.telemetry.grid import stamps_of
+
+LINES = {".csv", ".tsv", ".jsonl", ".ndjson"}  # of which new lines are read alone; others are read again as a whole
+
+
+class FilesSource:
+    """Rows of files.
+
+    A row stands at the first multiple of the step that is not before it: the newest value of the step, as a Prometheus
+    tells it. A moment is complete when a row of `delay` later has come.
+
+    Parameters
+    ----------
+    told : Declaration
+    metrics : sequence of str, optional
+        Columns that are known already, of an earlier start.
+    """
+
+    def __init__(self, told: Declaration, metrics: Sequence[str] | None = None):
+        self.told, self.part = told, told.source.files
+        self.metrics = list(metrics) if metrics else []
+        self.ignored: set[str] = set()
+        self.late_rows = 0
+        self._done = np.iinfo(np.int64).min  # moments up to this one have been given
+        self._places: dict[Path, tuple[int, bytes]] = {}  # bytes that were read, and the header
+        self._stats: dict[Path, tuple[int, int]] = {}
+        self._held: dict[int, dict[str, np.ndarray]] = {}
+        self._newest: int | None = None
+
+    def check(self, now: pd.Timestamp) -> None:
+        """Look whether there is a file, and whether it can be read.
+
+        Raises
+        ------
+        ContractError
+        """
+        self.due(now)
+        if self._newest is None:
+            expected, remedy = "a file with rows", "the path starts at the workbench's folder"
+            raise ContractError(file=self.part.path, expected=expected, got="none", remedy=remedy)
+
+    def first(self) -> int | None:
+        """The first moment that there is; None where there is none."""
+        return min(self._held, default=None)
+
+    def due(self, now: pd.Timestamp) -> int:
+        """The newest moment that is complete, in microseconds since 1970."""
+        self._look()
+        if self._newest is None:
+            return self._done
+        return (self._newest - self.told.delay_us) // self.told.step_us * self.told.step_us
+
+    def read(self, after: int, until: int) -> Iterator[Rows]:
+        """Rows of the moments after one, up to another, in time's order; a moment without rows has none."""
+        for moment in range(after + self.told.step_us, until + 1, self.told.step_us):
+            own = self._held.get(moment, {})
+            names = tuple(sorted(own))
+            values = np.array([own[name] for name in names]).reshape(len(names), len(self.metrics))
+            yield Rows(moment, names, values)
+        self.forget(until)
+
+    def forget(self, until: int) -> None:
+        """Let go of what has been given; rows of these moments that come from now on are late."""
+        self._done = max(self._done, until)
+        self._held = {moment: rows for moment, rows in self._held.items() if moment > until}
+
+    # ---- what is new -------------------------------------------------------------------------------------------------
+    def _look(self) -> None:
+        pattern = self.told.place(self.part.path)
+        for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
+            with contextlib.suppress(FileNotFoundError):  # it may be rotated away between the two
+                state = path.stat()
+                if self._stats.get(path) == (state.st_size, state.st_mtime_ns):
+                    continue
+                panel = self._new_lines(path) if path.suffix in LINES else read(path, **self.part.reader)
+                self._stats[path] = (state.st_size, state.st_mtime_ns)
+                if panel is not None:
+                    self._hold(panel, counts=path.suffix in LINES)
+
+    def _new_lines(self, path: Path) -> pd.DataFrame | None:
+        """Read the whole lines that have been added; the last one may be half written."""
+        place, header = self._places.get(path, (0, b""))
+        with path.open("rb") as file:
+            if path.stat().st_size < place:
+                place, header = 0, b""  # it began anew
+            file.seek(place)
+            added = file.read()
+        added = added[: added.rfind(b"\n") + 1]
+        if not added:
+            return None
+        if not header and path.suffix in {".csv", ".tsv"}:
+            header, _, rest = added.partition(b"\n")
+            header += b"\n"
+            if not rest:
+                return None  # nothing but the header yet
+            content = added
+        else:
+            content = header + added
+        with tempfile.TemporaryDirectory() as scratch:
+            part = Path(scratch) / path.name
+            part.write_bytes(content)
+            try:
+                panel = read(part, **self.part.reader)
+            except ContractError as error:
+                raise ContractError(
+                    error.problem, file=path, row=error.row, column=error.column, expected=error.expected,
+                    got=error.got, remedy=error.remedy,
+                ) from None  # fmt: skip
+        self._places[path] = (place + len(added), header)
+        return panel
+
+    def _hold(self, panel: pd.DataFrame, counts: bool) -> None:
+        self.metrics = self.metrics or list(panel.columns)
+        self.ignored |= set(panel.columns) - set(self.metrics)
+        if panel.empty:
+            return
+        stamps, step = stamps_of(panel), self.told.step_us
+        moments = -(-stamps // step) * step
+        values = panel.reindex(columns=self.metrics).to_numpy("float64")
+        names = panel.index.get_level_values("entity").astype(str)
+        late = moments <= self._done
+        if counts:  # a file that was read as a whole holds what was given, too
+            self.late_rows += int(late.sum())
+        for k in np.flatnonzero(~late):
+            self._held.setdefault(int(moments[k]), {})[names[k]] = values[k]
+        newest = int(stamps.max())
+        self._newest = newest if self._newest is None else max(self._newest, newest)

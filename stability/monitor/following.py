@@ -1,0 +1,264 @@
+"""Keeping step with a source: ask for what is due, catch up after an outage, and say what was late or skipped."""
+
+from __future__ import annotations
+
+__all__ = ["Follower"]
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from stability.monitor.chain import Step, Watch
+from stability.monitor.checkpoints import held
+from stability.monitor.declaration import Declaration
+from stability.monitor.files_source import FilesSource
+from stability.monitor.prometheus_source import PrometheusSource
+from stability.rules.files import rule_files
+from stability.schema import ContractError
+from stability.schema.store import written_whole
+from stability.telemetry.grid import micros
+
+METRICS = "metrics.txt"
+BATCH = 240  # steps after which a follower that catches up looks around: at a signal, at changed files
+
+
+class Follower:
+    """A watch and its source, driven by a clock.
+
+    Parameters
+    ----------
+    told : Declaration
+    clock : callable, optional
+        Gives the time, as `pd.Timestamp.now("UTC")` does.
+    folder : Path, optional
+        Of the state.
+
+    Attributes
+    ----------
+    watch : Watch
+    late, skipped, errors : int
+        Steps that were judged more than a step after they were due; moments that were given up after an outage longer
+        than `catch_up`; questions without an answer.
+    trouble : str
+        What the source said last, where it did not answer.
+    """
+
+    def __init__(
+        self, told: Declaration, *, clock: Callable[[], pd.Timestamp] | None = None, folder: Path | None = None
+    ):
+        self.told, self.clock = told, clock or (lambda: pd.Timestamp.now("UTC"))
+        self.folder = folder or told.folder
+        self._held = ExitStack()
+        self._held.enter_context(held(self.folder / "lock"))
+        self.late = self.skipped = self.errors = self.reloads = 0
+        self.trouble = ""
+        self.watch: Watch | None = None
+        self.seconds: list[float] = []
+        known = self.folder / METRICS
+        metrics = known.read_text(encoding="utf-8").split() if known.is_file() else None
+        self.source = (PrometheusSource if told.source.prometheus else FilesSource)(told, metrics)
+        if metrics:
+            watch = Watch(told, metrics, folder=self.folder)
+            if watch.resumed:
+                self._take_up(watch)
+            else:
+                watch.close()
+        self._seen = self._files()
+
+    # ---- the first start ---------------------------------------------------------------------------------------------
+    def begin(self) -> bool:
+        """Begin, or go on from what there is; False while the source gives nothing yet.
+
+        Raises
+        ------
+        ContractError, ConnectionError
+            When the source refuses what it is asked.
+        """
+        if self.watch is not None:
+            return True
+        told, step = self.told, self.told.step_us
+        due = self.source.due(self.clock())
+        before = max([0, *(micros(part.learn, "learn") for part in told.detectors if part.learn)])
+        is_files = told.source.files is not None
+        if is_files and self.source.first() is None:
+            return False
+        if told.start is not None:
+            start = -(-int(pd.Timestamp(told.start).timestamp() * 1e6) // step) * step
+        else:
+            start = self.source.first() + before // step * step if is_files else due
+        if due < start:
+            return False
+        reach = before if is_files else max(before, micros(told.history, "history"))
+        since = start - step - reach // step * step
+        since = max(since, self.source.first() - step) if is_files else since
+        history = list(self.source.read(since, start - step)) if reach else []
+        if is_files:
+            self.source.forget(start - step)
+        if not self.source.metrics:
+            list(self.source.read(due - step, due))  # names of the columns
+        if not self.source.metrics:
+            return False
+        first = next((k for k, rows in enumerate(history) if len(rows.entities)), len(history))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(self.folder / METRICS) as file:
+            file.write("\n".join(self.source.metrics).encode())
+        watch = Watch(told, self.source.metrics, folder=self.folder)
+        watch.begin(history[first:], start - step)
+        self._take_up(watch)
+        return True
+
+    def _take_up(self, watch: Watch) -> None:
+        self.watch = watch
+        if isinstance(self.source, PrometheusSource):
+            self.source.known |= dict.fromkeys(watch.ring.entities)
+        else:
+            self.source.forget(watch.moment)
+        watch.note("start", resumed=watch.resumed, from_=watch.moment, metrics=watch.metrics)
+
+    # ---- a tick ------------------------------------------------------------------------------------------------------
+    def tick(self) -> Iterator[Step]:
+        """Go through every step that is due; a source that does not answer is asked again at the next tick.
+
+        Yields
+        ------
+        Step
+        """
+        try:
+            if not self.begin():
+                return
+            yield from self._due()
+            self.trouble = ""
+        except ConnectionError as error:
+            self._troubled(error)
+        except ContractError as error:
+            if self.watch is None:
+                raise
+            self._troubled(error)
+        except OSError as error:  # such as a full disk: nothing of the step was taken
+            self._troubled(error)
+
+    def _troubled(self, error: Exception) -> None:
+        said = str(error) or type(error).__name__
+        self.errors += 1
+        if said != self.trouble and self.watch is not None:
+            try:
+                self.watch.note("trouble", said=said)
+            except OSError:
+                said = f"{said} (and the journal cannot be written)"
+        self.trouble = said
+
+    def _due(self) -> Iterator[Step]:
+        watch, step = self.watch, self.told.step_us
+        while True:
+            due = self.source.due(self.clock())
+            self._skip(due)
+            if due <= watch.moment:
+                return
+            self.reload()
+            for rows in islice(self.source.read(watch.moment, min(due, watch.moment + BATCH * step)), BATCH):
+                late = self.source.late_rows
+                found = watch.take(rows)
+                self._count(rows.moment)
+                self.seconds = [*self.seconds[-999:], found.seconds]
+                yield found
+                if self.source.late_rows > late:
+                    watch.note("late_rows", rows=self.source.late_rows)
+
+    def _count(self, moment: int) -> None:
+        """Count a step that came too late to keep up; of files that is not known."""
+        if isinstance(self.source, PrometheusSource):
+            behind = self.clock().timestamp() * 1e6 - self.told.delay_us - moment
+            self.late += behind > 2 * self.told.step_us
+
+    def _skip(self, due: int) -> None:
+        """Give up what is longer ago than `catch_up`, and say so."""
+        watch, step = self.watch, self.told.step_us
+        most = max(micros(self.told.catch_up, "catch_up") // step, 1)
+        missed = (due - watch.moment) // step
+        if missed > most and isinstance(self.source, PrometheusSource):
+            until = due - most * step
+            moments = (until - watch.moment) // step
+            self.skipped += moments
+            watch.note("skipped", moments=moments, after=watch.moment, until=until)
+            watch.moment = until
+
+    # ---- changes -----------------------------------------------------------------------------------------------------
+    def reload(self) -> bool:
+        """Read rules and models anew where files have changed; what is wrong with new ones is told, and not used."""
+        now = self._files()
+        if now == self._seen:
+            return False
+        changed = sorted(name for name in now.keys() | self._seen.keys() if now.get(name) != self._seen.get(name))
+        self._seen = now
+        try:
+            self.watch.reload(changed)
+        except ContractError as error:
+            self.watch.note("reload_refused", files=changed, said=str(error))
+            self.trouble = f"not reloaded: {error}"
+            return False
+        self.reloads += 1
+        self.watch.note("reload", files=changed)
+        return True
+
+    def _files(self) -> dict[str, str]:
+        """Names of the files that shape the watch, and what tells one state of them from another."""
+        told = self.told
+        paths = [path for one in (told.rules.files if told.rules else []) for path in rule_files(told.place(one))]
+        paths += [told.place(part.file) for part in told.detectors if part.file]
+        paths += [told.place(one) for one in (told.localizer, told.worksheet, told.topology) if one]
+        if told.repair:
+            place = told.place(told.repair.playbooks)
+            paths += sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+        found = {}
+        for path in paths:
+            try:
+                state = path.stat()
+                found[str(path)] = f"{state.st_size} {state.st_mtime_ns} {state.st_ino}"
+            except OSError:
+                found[str(path)] = "not there"
+        if self.watch is not None and self.watch.predictor is not None:
+            found["predictor"] = self.watch.predictor.newest()
+        return found
+
+    # ---- how it is ----------------------------------------------------------------------------------------------
+    @property
+    def behind(self) -> float:
+        """Seconds between the newest moment that is due and the last step."""
+        if self.watch is None:
+            return 0.0
+        if not isinstance(self.source, PrometheusSource):
+            newest = self.source._newest
+            return 0.0 if newest is None else max(0.0, (newest - self.told.delay_us - self.watch.moment) / 1e6)
+        return max(0.0, self.clock().timestamp() - self.told.delay_us / 1e6 - self.watch.moment / 1e6)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it keeps its step, and its source answers."""
+        return self.watch is not None and not self.trouble and self.behind <= 3 * self.told.step_us / 1e6
+
+    def run(
+        self, *, until: Callable[[], bool] = lambda: False, after: Callable[[Step | None], object] = lambda _: None
+    ) -> None:
+        """Tick at every step until told to stop; `after` is called with each step, and with None after each tick."""
+        pause = self.told.step_us / 1e6
+        while not until():
+            begun = time.monotonic()
+            for step in self.tick():
+                after(step)
+                if until():
+                    break
+            after(None)
+            left = pause - (time.monotonic() - begun)
+            end = time.monotonic() + max(left, 0.05)
+            while not until() and (rest := end - time.monotonic()) > 0:
+                time.sleep(min(rest, 0.25))
+
+    def close(self) -> None:
+        """Write a checkpoint, and let go of the folder."""
+        if self.watch is not None:
+            self.watch.close()
+        self._held.close()

@@ -1,0 +1,103 @@
+"""A Prometheus, asked at each step for what has come since the last one; after an outage, for all that was missed."""
+
+from __future__ import annotations
+
+__all__ = ["PrometheusSource"]
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from stability.monitor.declaration import Declaration
+from stability.monitor.ring import Rows
+from stability.schema import ContractError
+from stability.telemetry import check_prometheus, read_prometheus
+
+CHUNK = 240  # moments of one question: an hour of 15 s steps
+NOTHING = "a series for at least one query"  # what `read_prometheus` expected where no target gives anything
+
+
+class PrometheusSource:
+    """Rows of a server.
+
+    Parameters
+    ----------
+    told : Declaration
+    metrics : sequence of str, optional
+        Columns that are known already, of an earlier start.
+    """
+
+    def __init__(self, told: Declaration, metrics: Sequence[str] | None = None):
+        self.told, self.part = told, told.source.prometheus
+        self.metrics = list(metrics) if metrics else []
+        self.known: dict[str, None] = {}
+        self.ignored: set[str] = set()
+        self.late_rows = 0
+
+    def check(self, now: pd.Timestamp) -> None:
+        """Look whether the server takes the queries.
+
+        Raises
+        ------
+        ContractError, ConnectionError
+        """
+        at = self.due(now)
+        check_prometheus(*self._asked(at, at), **self._options())
+
+    def first(self) -> int | None:
+        """The first moment that there is; a server does not say."""
+        return None
+
+    def due(self, now: pd.Timestamp) -> int:
+        """The newest moment that can be asked for, in microseconds since 1970."""
+        now_us = (now - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1us")
+        return (now_us - self.told.delay_us) // self.told.step_us * self.told.step_us
+
+    def read(self, after: int, until: int) -> Iterator[Rows]:
+        """Rows of the moments after one, up to another, in time's order.
+
+        Every entity that has ever been there has a row at each moment: one that is gone has no values.
+
+        Raises
+        ------
+        ContractError, ConnectionError
+            As `telemetry.read_prometheus`; what came before the error has been given.
+        """
+        step = self.told.step_us
+        for first in range(after + step, until + 1, CHUNK * step):
+            last = min(first + (CHUNK - 1) * step, until)
+            yield from self._rows(first, last)
+
+    def _rows(self, first: int, last: int) -> Iterator[Rows]:
+        step = self.told.step_us
+        moments = np.arange(first, last + 1, step)
+        try:
+            panel = read_prometheus(*self._asked(first, last), **self._options())
+        except ContractError as error:
+            if error.expected != NOTHING:
+                raise
+            panel = None  # the server is there, and nobody gives it anything
+        if panel is None:
+            blocks, entities = np.empty((0, len(moments), len(self.metrics))), []
+        else:
+            self.metrics = self.metrics or list(panel.columns)
+            self.ignored |= set(panel.columns) - set(self.metrics)
+            entities = [str(name) for name in panel.index.unique("entity")]
+            values = panel.reindex(columns=self.metrics).to_numpy("float64")
+            blocks = values.reshape(len(entities), len(moments), len(self.metrics))
+        self.known |= dict.fromkeys(entities)
+        gone = [name for name in self.known if name not in set(entities)]
+        names = (*entities, *gone)
+        absent = np.full((len(gone), len(self.metrics)), np.nan)
+        for k, moment in enumerate(moments.tolist()):
+            yield Rows(moment, names, np.concatenate([blocks[:, k], absent]))
+
+    def _asked(self, first: int, last: int) -> tuple:
+        ends = (pd.Timestamp(moment, unit="us", tz="UTC") for moment in (first, last))
+        return self.part.url, self.part.queries, *ends, self.told.step_us / 1e6
+
+    def _options(self) -> dict:
+        part = self.part
+        names = ("entity", "dimensions", "infinite", "timeout", "retries")
+        return {name: getattr(part, name) for name in names}

@@ -1,0 +1,207 @@
+"""Detectors at their posts: one row of each entity comes in, a score and perhaps an alarm go out."""
+
+from __future__ import annotations
+
+__all__ = ["Raised", "Sentry", "learn"]
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stability.detection import AlarmPolicy, Desk, Detector, choose_threshold, held_back_scores
+from stability.detection.policy import _Alarm, _Desk, _responsible
+from stability.detection.registry import DETECTORS
+from stability.schema import ContractError
+from stability.telemetry import rate
+
+LEVEL = 2  # more distinct values than this make a metric a level, as in the nights' detection
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An alarm at the moment at which it was raised or ended, in the terms of the contract's table.
+
+    Parameters
+    ----------
+    start : int
+        Microseconds since 1970.
+    end : int or None
+        Of its last row; None while it goes on.
+    """
+
+    alarm_id: str
+    entity: str
+    start: int
+    end: int | None
+    detector: str
+    metrics: str
+    score: float
+    threshold: float
+    severity: str
+    reason: str
+    suppressed_by: str
+
+
+class Sentry:
+    """A detector with its desk.
+
+    Parameters
+    ----------
+    detector : Detector or None
+        Fitted; None where scores come from somewhere else, such as a predictor.
+    name : str
+        In scores and alarms.
+    threshold : float
+    policy : mapping
+        Rules of `AlarmPolicy` beside the threshold.
+    metrics : sequence of str
+        Columns of the rows that come: rates in the counters' places.
+    topology : DataFrame, optional
+    """
+
+    def __init__(
+        self,
+        detector: Detector | None,
+        name: str,
+        threshold: float,
+        policy: Mapping[str, Any],
+        metrics: Sequence[str] = (),
+        topology: pd.DataFrame | None = None,
+    ):
+        self.detector, self.name, self.threshold = detector, name, float(threshold)
+        self.policy = AlarmPolicy(threshold, **policy)
+        self.desk = Desk(self.policy, name, topology if self.policy.together else None)
+        self._open: dict[int, _Alarm] = {}
+        if detector is not None:
+            places = [metrics.index(one) if one in metrics else -1 for one in detector.metrics_]
+            if all(place < 0 for place in places):
+                expected = f"at least one metric that {name} knows: {', '.join(detector.metrics_)}"
+                raise ContractError(file="source", expected=expected, got=", ".join(metrics))
+            self._places = np.array(places, dtype=np.int64)
+
+    def judge(self, moment: int, entities: tuple[str, ...], values: np.ndarray) -> tuple[np.ndarray, list[Raised]]:
+        """Judge the rows of a moment.
+
+        Parameters
+        ----------
+        moment : int
+            Microseconds since 1970.
+        entities : tuple of str, length n
+        values : array of float64, shape (n, metrics)
+
+        Returns
+        -------
+        scores : array of float64, shape (n,)
+        changed : list of Raised
+            Alarms that were raised, suppressed ones among them, and those that ended.
+        """
+        own = np.where(self._places >= 0, values[:, self._places], np.nan)
+        said = self.detector.update(own, np.full(len(entities), moment), pd.Index(entities, dtype="str"))
+        warm = np.flatnonzero(said.score > self.policy.clear * self.threshold)
+        parts: list[Mapping[str, float]] = [{}] * len(entities)
+        for k in warm.tolist():
+            row = np.nan_to_num(said.parts[k])
+            parts[k] = {self.detector.metrics_[m]: float(row[m]) for m in np.flatnonzero(row > 0)}
+        return said.score, self.file(moment, entities, said.score, parts)
+
+    def file(
+        self, moment: int, entities: tuple[str, ...], scores: np.ndarray, parts: list | None = None
+    ) -> list[Raised]:
+        """Hand scores to the desk; gives alarms that were raised or ended."""
+        known = len(self.desk.alarms)
+        self.desk.update([moment] * len(entities), entities, scores.tolist(), parts)
+        fresh = self.desk.alarms[known:]
+        self._open |= {id(alarm): alarm for alarm in fresh}
+        over = [alarm for alarm in self._open.values() if not alarm.open]
+        self._open = {key: alarm for key, alarm in self._open.items() if alarm.open}
+        self.desk.alarms = list(self._open.values())  # what is over is in the journal
+        begun = [self._told(alarm, None) for alarm in fresh]
+        return begun + [self._told(alarm, alarm.end) for alarm in over]
+
+    def open_alarms(self) -> list[Raised]:
+        """Alarms that go on."""
+        return [self._told(alarm, None) for alarm in self._open.values()]
+
+    def _told(self, alarm: _Alarm, end: int | None) -> Raised:
+        desk = self.desk
+        return Raised(
+            desk._id(alarm), alarm.entity, alarm.start, end, self.name, _responsible(alarm.parts), alarm.score,
+            alarm.limit, desk._severity(alarm), alarm.reason, alarm.suppressed_by,
+        )  # fmt: skip
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+    def said(self) -> dict[str, Any]:
+        """What the desk knows, as JSON types; `restore` takes it."""
+        alarms: dict[int, _Alarm] = dict(self._open)
+        for desk in self.desk.desks.values():
+            alarms |= {id(one): one for one in (desk.alarm, desk.last, desk.voice) if one is not None}
+        number = {key: k for k, key in enumerate(alarms)}
+        rows = {}
+        for entity, desk in self.desk.desks.items():
+            kept = {name: getattr(desk, name) for name in _PLAIN} | {"flags": list(desk.flags), "parts": desk.parts}
+            kept |= {name: None if (one := getattr(desk, name)) is None else number[id(one)] for name in _LINKS}
+            rows[entity] = kept
+        return {"alarms": [asdict(one) for one in alarms.values()], "desks": rows, "threshold": self.threshold}
+
+    def restore(self, told: Mapping[str, Any]) -> None:
+        """Take what `said` gave."""
+        alarms = [_Alarm(**one) for one in told["alarms"]]
+        self._open = {id(one): one for one in alarms if one.open}
+        self.desk.alarms = list(self._open.values())
+        self.desk.desks = {}
+        for entity, kept in told["desks"].items():
+            desk = _Desk(self.policy.limit(entity))
+            for name in _PLAIN:
+                setattr(desk, name, kept[name])
+            desk.flags, desk.parts = deque(kept["flags"]), dict(kept["parts"])
+            for name in _LINKS:
+                setattr(desk, name, None if kept[name] is None else alarms[kept[name]])
+            self.desk.desks[entity] = desk
+
+
+_PLAIN = ("row", "judged", "warm", "begun", "hot", "hot_row", "on", "peak", "level")
+_LINKS = ("alarm", "last", "voice")
+
+
+def learn(
+    name: str,
+    settings: Mapping[str, Any],
+    history: pd.DataFrame,
+    *,
+    false_alarms_per_day: float,
+    policy: Mapping[str, Any],
+    metrics: Sequence[str] | None = None,
+) -> tuple[Detector, float, str]:
+    """Fit a detector to a history, and choose its threshold as the nights do.
+
+    Parameters
+    ----------
+    name : str
+        In `DETECTORS`.
+    settings : mapping
+    history : DataFrame
+        A panel, counters as they are read.
+    false_alarms_per_day : float
+        Wanted, of an entity, while nothing is wrong.
+    policy : mapping
+        Of the alarms: `merge`, `flagged` and `of` are counted with.
+    metrics : sequence of str, optional
+        Of rates and gauges; those with more than two values without it.
+
+    Returns
+    -------
+    Detector, float, str
+        The threshold, and how it was chosen.
+    """
+    panel = rate(history)
+    levels = list(panel.columns[panel.nunique() > LEVEL]) if metrics is None else list(metrics)
+    if not levels:
+        raise ContractError(file="history", expected="a metric with more than two values", got="none")
+    counted = {rule: policy[rule] for rule in ("merge", "flagged", "of") if rule in policy}
+    scores = held_back_scores(DETECTORS[name](**settings), panel[levels])
+    chosen = choose_threshold(scores, false_alarms_per_day=false_alarms_per_day, **counted)
+    return DETECTORS[name](**settings).fit(panel[levels]), float(chosen.threshold), chosen.method
