@@ -25,12 +25,14 @@ __all__ = [
     "check_expression",
     "children_of",
     "guards_of",
+    "looks_ahead",
     "metric_of",
     "metrics_of",
     "operator_of",
     "parse",
     "selector_key",
     "selectors_of",
+    "tree_of",
     "written",
 ]
 
@@ -114,6 +116,22 @@ def parse(expr: str) -> promql.Expr:
     ContractError
         As `check_expression`.
     """
+    tree = tree_of(expr)
+    _check(tree, 1)
+    if _NEWER.search(_TEXT.sub(lambda found: "" if found[0].startswith("#") else '""', expr)):
+        remedy = "write names without quotes and durations with their units"
+        raise ContractError(expected="PromQL that Prometheus 2 reads, too", got=repr(expr), remedy=remedy)
+    return tree
+
+
+def tree_of(expr: str) -> promql.Expr:
+    """Parse an expression, of the subset or not: for those that a real Prometheus evaluates.
+
+    Raises
+    ------
+    ContractError
+        If it is not PromQL, too long or too deep.
+    """
     if len(expr) > LONGEST:
         raise ContractError(expected=f"an expression of at most {LONGEST:,} characters", got=f"{len(expr):,}")
     try:
@@ -122,11 +140,28 @@ def parse(expr: str) -> promql.Expr:
         raise _too_deep() from None
     except ValueError as error:
         raise ContractError(expected="PromQL", got=f"{expr!r}: {error}", remedy="mend the expression") from None
-    _check(tree, 1)
-    if _NEWER.search(_TEXT.sub(lambda found: "" if found[0].startswith("#") else '""', expr)):
-        remedy = "write names without quotes and durations with their units"
-        raise ContractError(expected="PromQL that Prometheus 2 reads, too", got=repr(expr), remedy=remedy)
+    level, depth = [tree], 0
+    while level:
+        level, depth = [child for node in level for child in children_of(node)], depth + 1
+        if depth > DEEPEST:
+            raise _too_deep()
     return tree
+
+
+def looks_ahead(node: promql.Expr) -> bool:
+    """Whether an expression may read samples later than the moment that it is evaluated at, or is bound to one moment.
+
+    Examples
+    --------
+    >>> looks_ahead(tree_of("up offset -5m")), looks_ahead(tree_of("max_over_time(up[5m:1m] @ end())"))
+    (True, True)
+    >>> looks_ahead(tree_of("topk(1, up offset 5m)"))
+    False
+    """
+    at, offset = getattr(node, "at", None), getattr(node, "offset", None)
+    if at is not None or (offset is not None and offset.total_seconds() < 0):
+        return True
+    return any(looks_ahead(child) for child in children_of(node))
 
 
 def written(node: promql.Expr) -> str:
@@ -232,7 +267,7 @@ def children_of(node: promql.Expr) -> list[promql.Expr]:
         return [node.vector_selector]
     if isinstance(node, promql.AggregateExpr):
         return [node.expr] if node.param is None else [node.param, node.expr]
-    if isinstance(node, promql.ParenExpr | promql.UnaryExpr):
+    if isinstance(node, promql.ParenExpr | promql.UnaryExpr | promql.SubqueryExpr):
         return [node.expr]
     return []
 

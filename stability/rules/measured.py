@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from stability import datasets
+from stability.rules.beyond import PROMETHEUS
 from stability.rules.causes import causes_of
 from stability.rules.counting import split_history
 from stability.rules.display import default_rules
@@ -48,6 +49,11 @@ def print_scores(path: Path | None, dataset: str, late: str) -> None:
     for verdict, own in table.groupby(table["verdict"].str.replace(r"(?<=repeats).*", " another", regex=True)):
         named = ", ".join(own.index[:6]) + (" ..." if len(own) > 6 else "")
         print(f"{verdict}: {len(own)}" + ("" if verdict == "ok" else f" ({named})"))
+    elsewhere = table.index[table["by"] == PROMETHEUS]
+    if len(elsewhere):
+        print(f"Outside of the subset, and evaluated by a Prometheus: {', '.join(elsewhere)}.")
+    for name, why in table.loc[table["why_not"] != "", "why_not"].items():
+        print(f"Not scored, {name}: {why}.")
 
 
 def print_mined(path: Path | None, dataset: str, budget: float, share: float, windows: list[str], late: str,

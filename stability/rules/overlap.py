@@ -105,7 +105,7 @@ def lacking_metrics(node: promql.Expr, present: Collection[str]) -> tuple[str, .
     Parameters
     ----------
     node : promql_parser.Expr
-        From `stability.rules.expressions.parse`.
+        From `stability.rules.expressions.parse` or `tree_of`.
     present : collection of str
         The metrics that there are.
 
@@ -122,7 +122,7 @@ def lacking_metrics(node: promql.Expr, present: Collection[str]) -> tuple[str, .
         return (name,) if name is not None and name not in present else ()
     if isinstance(node, promql.MatrixSelector):
         return lacking_metrics(node.vector_selector, present)
-    if isinstance(node, promql.ParenExpr | promql.UnaryExpr | promql.AggregateExpr):
+    if isinstance(node, promql.ParenExpr | promql.UnaryExpr | promql.AggregateExpr | promql.SubqueryExpr):
         return lacking_metrics(node.expr, present)
     if isinstance(node, promql.Call):
         return _union(*(lacking_metrics(arg, present) for arg in node.args))

@@ -23,15 +23,16 @@ from stability.evaluation.intervals import (
 from stability.evaluation.matching import all_entities, match_events
 from stability.evaluation.resampling import generator
 from stability.evaluation.spans import span_arrays
-from stability.rules.alerts import firings
+from stability.rules.beyond import any_firings
 from stability.rules.causes import ALL_SYSTEM, causes_of, observed_spans_of
-from stability.rules.expressions import parse
+from stability.rules.expressions import tree_of
 from stability.rules.files import Rule
 from stability.rules.overlap import REPEATS, lacking_metrics, redundancy, repeated
 
 ALWAYS = 0.5  # share of the time without a fault from which on a rule tells nothing by firing
 DAY = 86_400.0  # s
 MEASURES = ("recall", "recall_any", "precision", "precision_any", "false_per_day", "warned", "lead_p50")
+GIVEN = "given"  # what evaluated a rule whose episodes the caller brings
 _NOTHING = Estimate(math.nan, math.nan, math.nan)
 _SPAN = ["entity", "start", "end"]
 
@@ -82,8 +83,10 @@ def score(
         in which it fires before anybody was hurt; `lead_p50`: median time in s from firing to impact over those that
         it finds, negative when later. Each with `_lo` and `_hi`; NaN where nothing defines it. `firing_share`: of the
         time without a fault. `nearest`, `jaccard`: the rule that fires most at the same entities and times. `absent`:
-        metrics for want of which it cannot fire. `verdict`: 'absent metric', 'never fires', 'always fires',
-        'only repeats <rule>', 'false alarms only', 'misses its mode' or 'ok'.
+        metrics for want of which it cannot fire. `by`: what evaluated it, 'here', 'Prometheus' for a rule outside of
+        the subset, 'given' with `fired`, '' where nothing did; `why_not`: the reason of that. `verdict`: 'not scored'
+        for these, 'absent metric', 'never fires', 'always fires', 'only repeats <rule>', 'false alarms only',
+        'misses its mode' or 'ok'.
 
     Raises
     ------
@@ -99,8 +102,9 @@ def score(
     nothing.
     """
     causes = causes_of(faults)
+    by, why = {rule.alert: GIVEN for rule in rules}, {}
     if fired is None:
-        fired = firings(rules, telemetry, step=step, labels=labels)
+        fired, by, why = any_firings(rules, telemetry, step=step, labels=labels)
     span = observed_spans_of(telemetry)
     block = 2 * max(causes["end"] - causes["start"]) + pd.Timedelta(late)
     settings = {"late": late, "confidence": confidence}
@@ -118,7 +122,9 @@ def score(
             "component": rule.labels.get("component", ""),
             "episodes": len(episodes),
             **(
-                _silent(own, len(causes), days, confidence)
+                _unknown(own)
+                if rule.alert in why
+                else _silent(own, len(causes), days, confidence)
                 if episodes.empty
                 else _own(episodes, own, **settings, seed=seed, resamples=resamples)
                 | _any(episodes, causes, span, drawn)
@@ -129,8 +135,10 @@ def score(
     alike = redundancy(rules, fired, telemetry)
     table = table.join(repeated(alike, table["recall_any"] - table["firing_share"].fillna(0), repeats))
     present = set(telemetry.columns[telemetry.notna().any()])
-    lacking = [", ".join(lacking_metrics(parse(rule.expr), present)) for rule in rules]
+    lacking = [", ".join(lacking_metrics(tree_of(rule.expr), present)) for rule in rules]
     table["absent"] = pd.Series(lacking, index=table.index, dtype="str")
+    table["by"] = pd.Series(by, dtype="str").reindex(table.index)
+    table["why_not"] = pd.Series(why, dtype="str").reindex(table.index, fill_value="")
     table["verdict"] = [_verdict(row, always) for row in table.itertuples()]
     return table.drop(columns="repeats")
 
@@ -179,6 +187,12 @@ def _silent(own: pd.DataFrame, faults: int, days: float, confidence: float) -> d
     }
     columns = {key: value for name, one in nothing.items() for key, value in _columns(name, one).items()}
     return {"faults": len(own), "firing_share": 0.0} | columns
+
+
+def _unknown(own: pd.DataFrame) -> dict:
+    """What is known of a rule that nothing evaluated: that it has not been judged."""
+    columns = {key: value for name in MEASURES for key, value in _columns(name, _NOTHING).items()}
+    return {"faults": len(own), "firing_share": math.nan} | columns
 
 
 def _own(episodes, own, *, late, confidence, seed, resamples) -> dict:
@@ -248,6 +262,8 @@ def _try(estimate: Callable[[], Estimate]) -> Estimate:
 
 
 def _verdict(row, always: float) -> str:
+    if row.why_not:
+        return "not scored"
     if row.absent:
         return "absent metric"
     if not row.episodes:
