@@ -101,7 +101,7 @@ class Record:
         with self.locked():
             return list(self._follow())
 
-    def append(self, kind: str, now: pd.Timestamp, **facts: object) -> Entry:
+    def append(self, kind: str, now: pd.Timestamp, /, **facts: object) -> Entry:
         """Write a line, and come back when it is on disk.
 
         Parameters
