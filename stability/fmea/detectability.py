@@ -74,11 +74,11 @@ def detectability(
     allowed = (incidents["impact_start"] - incidents["start"]).dt.total_seconds()
     allowed = allowed.fillna(lasted if tolerable is None else tolerable)
     random, rows = generator(seed), {}
-    for mode in sorted({*incidents["failure_mode"], *modes}):
+    for mode in ["", *sorted({*incidents["failure_mode"], *modes})]:  # the first one gives an empty record its columns
         own = incidents.index[incidents["failure_mode"] == mode]
         told = None if answered is None else answered.reindex(own).dropna().astype(bool)
         rows[mode] = _row(took[own].to_numpy(), allowed[own].to_numpy(), told, random, resamples, confidence)
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("failure_mode")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("failure_mode").drop("")
     for end, bound in (("", ""), ("_lo", "_hi"), ("_hi", "_lo")):
         table[f"detection{end}"] = rate("detection", table[f"caught{bound}"])
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["course", "earlier", "moved"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -20,8 +20,8 @@ FILE = "ratings.parquet"
 
 def course(
     worksheet: pd.DataFrame,
-    moments: Sequence[pd.Timestamp],
-    evidence: Callable[[pd.Timestamp], Mapping[str, pd.DataFrame]],
+    moments: Sequence[Hashable],
+    evidence: Callable[[Hashable], Mapping[str, pd.DataFrame]],
 ) -> pd.DataFrame:
     """Rate again and again as the record grows, each time from the ratings that stood before.
 
@@ -29,8 +29,8 @@ def course(
     ----------
     worksheet : DataFrame
         As for `confront`.
-    moments : sequence of Timestamp, rising
-        Ends of the nights.
+    moments : sequence of Timestamp or int, rising
+        Ends of the nights, or their numbers.
     evidence : callable
         From a moment to the evidence that was known then, as `confront` takes it.
 

@@ -15,7 +15,6 @@ from stability.fmea.priority import LEVELS, action_priority
 from stability.fmea.scales import band, rate
 
 MOST = 1000  # further faults that are tried; beyond, nothing that somebody could wait for changes the rating
-NAMES = {"H": "must be acted on", "M": "should be", "L": "could be"}
 
 
 def what_would_change(
@@ -54,7 +53,8 @@ def what_would_change(
         if detections is not None and mode in detections.index and detections.loc[mode, "incidents"]:
             made["found"], made["missed"] = _share_moves(detections.loc[mode], int(row["detection"]), confidence)
         rows[mode] = made | {"said": _said(made)}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("failure_mode")
+    columns = ["quiet_days", "more_faults", "found", "missed", "said"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("failure_mode")
 
 
 def _rate_moves(count: int, days: float, rating: int, confidence: float) -> tuple[float, float]:
@@ -104,66 +104,56 @@ def _said(made: dict[str, float]) -> str:
 def next_steps(rated: pd.DataFrame, detections: pd.DataFrame | None = None) -> pd.DataFrame:
     """Ask of each mode with a priority above L what the least change is that lowers it, and what that needs.
 
-    Severity is not lowered by controls, so a step is a better detection (a new or earlier rule) or a rarer fault (a
-    repair of its cause). The cheaper one, in ratings, comes first; where both cost the same, the detection.
+    Controls do not lower severity, so a step is a better detection (a new or earlier rule), a rarer fault (a repair of
+    its cause), or both. The fewest ratings win; of equal ones that with the least change of occurrence.
 
     Parameters
     ----------
     rated : DataFrame
         From `confront`.
     detections : DataFrame, optional
-        From `detectability`: what is caught now stands beside what is needed.
+        From `detectability`: what is surely caught now stands beside what is needed.
 
     Returns
     -------
     DataFrame, in the order of `rated`
-        One row a mode: `failure_mode`, `action_priority`, `becomes`, `change` ('detection' or 'occurrence'), `rating`,
-        `needed` (ratings), `alone` (False where neither alone lowers it: then both ratings are the ones needed
-        together, `detection 4, occurrence 5`), `said`.
+        One row a mode: `failure_mode`, `action_priority`, `becomes`, `occurrence` and `detection` (the ratings that it
+        needs), `said` (a sentence). A rating of 1 (eliminated by design) is asked for only where nothing else helps.
+
+    Examples
+    --------
+    >>> row = {"severity": [8], "occurrence": [6], "detection": [7], "action_priority": ["H"]}
+    >>> print(next_steps(pd.DataFrame(row, index=["leak"]))["said"].item())
+    leak: at most one in 500 service-days (O 6 to 5) and catch 50% in time (D 7 to 6) makes H M
     """
     rows = []
     for mode, row in rated[rated["action_priority"].isin(["H", "M"])].iterrows():
-        severity, occurrence, detection = (int(row[name]) for name in ("severity", "occurrence", "detection"))
-        now = LEVELS.index(row["action_priority"])
-        grid = action_priority(severity, np.arange(1, occurrence + 1)[:, None], np.arange(1, detection + 1)[None])
-        lower = np.vectorize(LEVELS.index)(grid) < now
-        rarer, found = lower[:, detection - 1], lower[occurrence - 1]
-        options = []
-        if found.any():
-            options.append((detection - 1 - int(np.flatnonzero(found)[-1]), 0, "detection"))
-        if rarer.any():
-            options.append((occurrence - 1 - int(np.flatnonzero(rarer)[-1]), 1, "occurrence"))
-        if options:
-            steps, _, change = min(options)
-            rating = {"detection": detection, "occurrence": occurrence}[change]
-            place = (occurrence - 1, detection - 1 - steps) if change == "detection" else (
-                occurrence - 1 - steps, detection - 1
-            )  # fmt: skip
-        elif lower.any():
-            o, d = min(np.argwhere(lower), key=lambda cell: (occurrence - 1 - cell[0]) + (detection - 1 - cell[1]))
-            change, steps, rating, place = "both", math.nan, math.nan, (int(o), int(d))
-        else:
+        now, severity = LEVELS.index(row["action_priority"]), int(row["severity"])
+        occurrence, detection = int(row["occurrence"]), int(row["detection"])
+        rarer, found = np.meshgrid(np.arange(1, occurrence + 1), np.arange(1, detection + 1), indexing="ij")
+        level = np.vectorize(LEVELS.index)(action_priority(severity, rarer, found))
+        hard = ((rarer == 1) & (occurrence > 1)) | ((found == 1) & (detection > 1))
+        steps = occurrence - rarer + detection - found
+        cost = np.where(level < now, steps + 100 * hard + 0.01 * (occurrence - rarer), np.inf)  # the last to break ties
+        if not np.isfinite(cost).any():
             continue  # nothing that can be controlled lowers it
-        rows.append(_step(mode, row, change, rating, place, str(grid[place]), detections))
-    columns = ["failure_mode", "action_priority", "becomes", "change", "occurrence", "detection", "said"]
+        place = np.unravel_index(np.argmin(cost), cost.shape)
+        needed, becomes = (int(rarer[place]), int(found[place])), LEVELS[level[place]]
+        has = math.nan if detections is None or mode not in detections.index else detections.loc[mode, "caught_lo"]
+        said = f"{mode}: {_needs(occurrence, detection, *needed, has)} makes {row['action_priority']} {becomes}"
+        rows.append((mode, row["action_priority"], becomes, *needed, said))
+    columns = ["failure_mode", "action_priority", "becomes", "occurrence", "detection", "said"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _step(mode, row, change, rating, place, becomes, detections) -> dict:
-    occurrence, detection = place[0] + 1, place[1] + 1
+def _needs(occurrence: int, detection: int, rarer: int, found: int, has: float) -> str:
     parts = []
-    if change in ("detection", "both"):
-        needed = band("detection", detection)[0]
-        has = math.nan if detections is None or mode not in detections.index else detections.loc[mode, "caught_lo"]
-        now = "" if math.isnan(has) else f", now surely {has:.0%}"
-        share = "none may escape" if math.isinf(needed) else f"catch {needed:.0%} in time{now}"
-        parts.append(f"{share} (D {row['detection']:.0f} to {detection})")
-    if change in ("occurrence", "both"):
-        most = band("occurrence", occurrence)[1]
-        rarer = "make it impossible" if most == 0 else f"at most one in {1 / most:,.0f} service-days"
-        parts.append(f"{rarer} (O {row['occurrence']:.0f} to {occurrence})")
-    return {
-        "failure_mode": mode, "action_priority": row["action_priority"], "becomes": becomes, "change": change,
-        "occurrence": occurrence, "detection": detection,
-        "said": f"{mode}: " + " and ".join(parts) + f" makes {row['action_priority']} {becomes}",
-    }  # fmt: skip
+    if rarer < occurrence:
+        most = band("occurrence", rarer)[1]
+        said = f"at most one in {1 / most:,.0f} service-days" if most else "make it impossible"
+        parts.append(f"{said} (O {occurrence} to {rarer})")
+    if found < detection:
+        least, now = band("detection", found)[0], "" if math.isnan(has) else f", now surely {has:.0%}"
+        said = "let none escape" if math.isinf(least) else f"catch {least:.0%} in time{now}"
+        parts.append(f"{said} (D {detection} to {found})")
+    return " and ".join(parts)

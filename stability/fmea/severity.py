@@ -62,15 +62,15 @@ def severity(
     require_share(confidence)
     felt = impacts["users"] > 0
     typical = impacts.loc[felt, list(SHARES)].mean() if felt.any() else pd.Series(1.0, index=list(SHARES))
-    floors, rows = pd.Series(dict(floor or {}), dtype="float64"), {}
-    for mode in sorted({*modes, *every, *floors.index}):
+    floors, rows = pd.Series({} if floor is None else dict(floor), dtype="float64"), {}
+    for mode in ["", *sorted({*modes, *every, *floors.index})]:  # the first one gives an empty record its columns
         own = impacts.loc[modes.index[modes == mode]]
         row = {"incidents": len(own), "felt": int((own["users"] > 0).sum())}
         for name in SHARES:
             row |= _ends(name, _mean(own[name].to_numpy(), row["felt"], typical[name], confidence))
         row |= _ends("complaints", _complaints(own, usual_complaints, confidence))
         rows[mode] = row
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("failure_mode")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("failure_mode").drop("")
     table["floor"] = floors.reindex(table.index)
     for end in ("", "_lo", "_hi"):
         parts = [rate(f"severity_{scale}", table[f"{column}{end}"]) for scale, column in _SCALES.items()]

@@ -4,6 +4,7 @@ from stability.plotting.decomposition import plot_components, plot_residuals, pl
 from stability.plotting.detection import plot_band, plot_budgets, plot_comparison, plot_detection, plot_false_alarm_rate
 from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
+from stability.plotting.fmea import plot_pareto, plot_rating_bounds, plot_rating_course, plot_rating_matrix
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
 from stability.plotting.knowledge import plot_knowledge
 from stability.plotting.localization import plot_evidence, plot_onsets, plot_topology
@@ -42,8 +43,12 @@ __all__ = [
     "plot_log_counts",
     "plot_onsets",
     "plot_panel",
+    "plot_pareto",
     "plot_precision_recall",
     "plot_quality",
+    "plot_rating_bounds",
+    "plot_rating_course",
+    "plot_rating_matrix",
     "plot_redundancy",
     "plot_reliability",
     "plot_residuals",
