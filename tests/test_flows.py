@@ -77,3 +77,28 @@ def test_without_normal_time_or_calls_there_is_still_an_answer():
     assert found.own == pytest.approx(found.total)
     assert excess(panel[["service_requests"]], "seconds", "front", None, USUAL) is None
     assert excess(panel[panel.index.get_level_values(1) == panel.index[0][1]], "seconds", "front", None, USUAL) is None
+
+
+def test_failures_that_a_caller_catches_are_seen_where_they_are():
+    panel = shop(5, seed=7)
+    stamps = panel.loc["cart"].index
+    panel.loc[("cart", stamps[2:4]), AVAILABILITY] = 0.8
+    panel.loc[("front", stamps[0:2]), AVAILABILITY] -= 0.004  # a little trouble of its own, at another time
+    found = excess(panel, "failures", "front", topology(), USUAL)
+    assert found.stretch == (2, 4)
+    z = dict(zip(found.entities, found.total / found.noise, strict=True))
+    assert z["front"] < 2 < z["cart"] == found.clearest
+
+
+def test_what_the_alarm_does_not_depend_on_does_not_tell_when_it_began():
+    panel = shop(5, seed=8)
+    stamps = panel.loc["cart"].index
+    panel.loc[("front", stamps[0:2]), AVAILABILITY] = 0.5
+    panel.loc[("cart", stamps[2:4]), AVAILABILITY] = 0.9
+    found = excess(panel, "failures", "cart", topology(), USUAL)  # nobody calls the front from there
+    assert found.stretch == (2, 4)
+    assert not found.near[list(found.entities).index("front")]
+
+
+def test_calm_failures_are_not_clear_anywhere():
+    assert excess(shop(5, seed=9), "failures", "front", topology(), USUAL).clearest < 3

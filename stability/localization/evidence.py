@@ -129,9 +129,10 @@ def evidence(case: Case, usual: Usual, views: str | None = None) -> pd.DataFrame
     }
     columns = {f"{kind}.{name}": own for kind, part in parts.items() if part for name, own in part.items()}
     columns |= {"none.always": np.zeros(len(index)), "none.calm": np.zeros(len(index))}
+    columns["none.still"] = np.zeros(len(index))
     values = np.zeros((len(index) + 1, len(columns)))
     values[:-1] = np.nan_to_num(np.column_stack(list(columns.values())))
-    values[-1, -2:] = 1.0, -_loudness(case, seen, main)
+    values[-1, -3:] = 1.0, -_loudness(case, seen, main), -np.log1p(0.0 if main is None else main.clearest)
     frame = pd.DataFrame(values, index=index.append(NOBODY_INDEX), columns=list(columns))
     frame.attrs["known"] = tuple(kind for kind, part in parts.items() if part)
     return frame

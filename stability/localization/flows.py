@@ -9,6 +9,10 @@ failures) per request, inside of the alarm's stretch against outside of it, the 
 over the nodes j that it calls, with :math:`\beta_{ij}` the caller's share of the requests of all of j's callers: the
 seconds that are not explained by waiting for others. More requests at the same seconds each are the caller's doing and
 no excess; a node that has requests only since the fault began is called by its caller's doing too.
+
+When it began is read off the alarm's own seconds, since all waiting ends there. Failed requests need not end there: a
+caller may catch them and answer all the same. Their stretch is the one in which they are clearest at any node that the
+alarm's entity depends on.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ __all__ = ["FLOWS", "Excess", "excess", "usual_flows"]
 
 from dataclasses import dataclass
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -45,6 +50,8 @@ class Excess:
         The greatest excess among those it calls, in standard deviations.
     new : array of bool
         Called only since the stretch began.
+    near : array of bool
+        The alarm's entity, and whoever it depends on.
     """
 
     entities: pd.Index
@@ -54,6 +61,12 @@ class Excess:
     noise: np.ndarray
     called: np.ndarray
     new: np.ndarray
+    near: np.ndarray
+
+    @property
+    def clearest(self) -> float:
+        """The largest excess, in standard deviations, among the alarm's entity and those it depends on; 0 at least."""
+        return float(np.max(np.nan_to_num(self.total / self.noise), where=self.near, initial=0.0))
 
 
 def rates(grid: Grid, flow: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -150,7 +163,8 @@ def excess(
         Panel of the case, or its grid.
     flow : {'seconds', 'failures'}
     target : str
-        Entity of the alarm: its flow finds the stretch, where none is given.
+        Entity of the alarm: its seconds find the stretch, where none is given; its failures, or those of whoever it
+        depends on, where they are clearest.
     topology : DataFrame or None
         The calls.
     usual : DataFrame
@@ -174,13 +188,39 @@ def excess(
     parts = stretches(len(requests), least)
     if not len(parts) or (stretch is None and target not in entities):
         return None
+    near = _near(entities, topology, target)
     if stretch is None:
-        i = entities.get_loc(target)
-        difference, error = contrasts(per[:, [i]], parts)
-        score = (difference / error)[:, 0]
+        own = per[:, entities.get_loc(target)]
+        if not np.isfinite(own).any():
+            return None
+        score = _alarmed(own, parts) if flow == "seconds" else _clearest(flow, requests, per, nodes, near, parts)
         if np.isnan(score).all():
             return None
         stretch = tuple(int(x) for x in parts[int(np.nanargmax(score))])
+    total, noise, new = _apart(flow, requests, per, nodes, stretch)
+    own, called = _own(total, noise, entities, topology, requests.mean(axis=0))
+    return Excess(entities, stretch, total, own, noise, called, new, near)
+
+
+def _near(entities: pd.Index, topology: pd.DataFrame | None, target: str) -> np.ndarray:
+    graph = nx.DiGraph() if topology is None else nx.DiGraph(list(topology.index))
+    return entities.isin({target, *(nx.descendants(graph, target) if target in graph else ())})
+
+
+def _alarmed(own: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """How clear the alarm's own change is in each stretch."""
+    difference, error = contrasts(own[:, None], parts)
+    return (difference / error)[:, 0]
+
+
+def _clearest(flow: str, requests, per, nodes: pd.DataFrame, near: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """How clear the change of the node is that shows it best, in each stretch."""
+    each = [_apart(flow, requests, per, nodes, tuple(part)) for part in parts.tolist()]
+    return np.array([np.max(np.nan_to_num(total / noise), where=near, initial=0.0) for total, noise, _ in each])
+
+
+def _apart(flow: str, requests, per, nodes: pd.DataFrame, stretch: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """Excess of each node in a stretch, its noise, and whether the node is called only since then."""
     inside = np.zeros(len(requests), dtype=bool)
     inside[slice(*stretch)] = True
     flowing = np.nan_to_num(per) * requests
@@ -192,9 +232,7 @@ def excess(
     total = np.where(n_in > 0, n_in * (r_in - r_out), 0.0)
     noise = _noise(flow, per, n_in, n_out, r_out, inside, nodes)
     new = (n_in > 0) & (n_out == 0) & ~served
-    total = np.where(new | np.isnan(total), 0.0, total)
-    own, called = _own(total, noise, entities, topology, requests.mean(axis=0))
-    return Excess(entities, stretch, total, own, noise, called, new)
+    return np.where(new | np.isnan(total), 0.0, total), noise, new
 
 
 def _noise(flow, per, n_in, n_out, r_out, inside, nodes) -> np.ndarray:

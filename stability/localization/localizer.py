@@ -32,7 +32,16 @@ SIGNS = {
     **dict.fromkeys(("change.z", "change.rank", "change.first", "topology.own", "topology.share"), 1),
     **dict.fromkeys(("topology.sure", "topology.rank", "detector.share", "detector.score", "prediction.logit"), 1),
     **dict.fromkeys(
-        ("logs.new", "feedback.messages", "topology.felt", "topology.reach", "topology.other", "none.calm"), 1
+        (
+            "logs.new",
+            "feedback.messages",
+            "topology.felt",
+            "topology.reach",
+            "topology.other",
+            "none.calm",
+            "none.still",
+        ),
+        1,
     ),
     **dict.fromkeys(("topology.view", "topology.new", "topology.explained"), -1),
 }
