@@ -27,7 +27,7 @@ TRAFFIC = 10.0  # requests a row from which a node can be told from noise at all
 STRENGTH = {"seconds": (0.06, 0.8), "failures": (0.005, 0.08)}  # at the alarm: of its level, and of its requests
 MOST = {"seconds": 10.0, "failures": 0.7}  # at the root, per request: beyond it the fault would be another one
 # Part of a called node's trouble that a caller feels. It waits for nearly all; failures it may catch: in PetShop's
-# training cases .5 to .7 of them arrive at the front.
+# training cases .5 to .8 of them arrive at the front.
 WAITED = {"seconds": (0.7, 1.0), "failures": (0.4, 1.0)}
 MIRRORED = (0.1, 0.5)  # part of the root's trouble that a leaf beside it shows: the same requests, seen by the caller
 MIRRORS = 0.5  # share of the drills that have such a leaf
