@@ -1,0 +1,91 @@
+"""What tests of repair share: a supervisor that answers as the testbed's does, a service in a state, an aftermath."""
+
+import http.server
+import json
+import threading
+import time
+
+import pandas as pd
+
+from stability.remediation import Guards, Inventory, Record, Repairer, ServiceState, read_playbooks
+
+NOW = pd.Timestamp("2026-03-01 12:00", tz="UTC")
+GROUPS = {"replicas": ("model-a", "model-b")}
+ALL = ("gateway", "model-a", "model-b", "feature-store")
+OPEN = Guards(stop_file="/nonexistent-folder/STOP")
+
+
+def at(seconds):
+    return NOW + pd.Timedelta(seconds=seconds)
+
+
+def state(seconds=0.0, *, down=(), groups=GROUPS, impact=True, of=ALL):
+    return ServiceState(at(seconds), {name: name not in down for name in of}, groups, impact)
+
+
+def alarm(name="a1", entity="users", seconds=-20):
+    return pd.Series({"alarm_id": name, "entity": entity, "start": at(seconds)})
+
+
+def causes(*rows, name="a1"):
+    """Rows of (entity, mode, probability) as the contract's table."""
+    table = pd.DataFrame(rows, columns=["entity", "failure_mode", "probability"])
+    table["alarm_id"], table["rank"] = name, range(1, len(table) + 1)
+    return table.assign(metric=None, evidence=None).set_index(["alarm_id", "rank"])
+
+
+class Supervisor:
+    """A real HTTP server on loopback that keeps what it was asked, and answers as it is told."""
+
+    def __init__(self):
+        self.asked, self.headers, self.bodies = [], [], []
+        self.status, self.delay, self.answer = 200, 0.0, None
+        self.processes = {name: {"port": 0} for name in ALL}
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def _reply(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                outer.asked.append(f"{self.command} {self.path}")
+                outer.headers.append(dict(self.headers))
+                outer.bodies.append(body)
+                time.sleep(outer.delay)
+                asked_status = self.path == "/status"
+                told = {"processes": outer.processes} if asked_status else {"done": True}
+                text = outer.answer if outer.answer is not None else json.dumps(told).encode()
+                self.send_response(200 if asked_status else outer.status)
+                if outer.status in (301, 302, 307):
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = _reply
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.processes["gateway"]["port"] = self.server.server_port
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def done(self):
+        """What it was asked to do."""
+        return [asked for asked in self.asked if asked.startswith("POST")]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def inventory(url, **more):
+    return Inventory.model_validate(
+        {"entities": [{"match": list(ALL), "controls": [{"control": "testbed", "supervisor": url, **more}]}]}
+    )
+
+
+def repairer(folder, url, guards=OPEN, mode="automatic", **more):
+    return Repairer(read_playbooks(), inventory(url), Record(folder / "record.jsonl"), guards, mode=mode, **more)
