@@ -894,7 +894,7 @@ def impact_ratio(slots, arm, other, kinds):
     return mine / theirs if theirs else float("nan")
 
 
-# --- simulate: what a trace of a recovery shows ------------------------------------------------------------------------
+# --- simulate: what a trace of a recovery shows -----------------------------------------------------------------------
 
 
 def longest_proof(trace, objective=0.99, span=10, gap=12, settle=11, hold=30):
@@ -939,7 +939,7 @@ def longest_proof(trace, objective=0.99, span=10, gap=12, settle=11, hold=30):
         for entity in trace.neighbours:
             then, now = ratio(entity, before - 60, before - 1), ratio(entity, max(t - hold, 1), t)
             alarmed = above(entity, max(t - hold, 1), t) - above(entity, before - 60, before - 1)
-            well = well and alarmed <= 0.5 and not now < min(then, objective) - 0.05
+            well = well and alarmed <= 0.5 and not now < min(then, objective) - 0.1
         run = run + 1 if well else 0
         longest = max(longest, run)
     return longest
