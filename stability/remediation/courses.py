@@ -42,6 +42,7 @@ PAIRS = 20  # pairs of samples from which on history says how often a metric mov
 USUAL = 60  # samples from which on history says what is usual
 TAIL = 0.005  # share of the history that may lie beyond what is usual, on each side
 SLACK = 0.05  # of the median: a metric that never moved has no range of its own
+DOUBLE = 1.0  # of the median: what is only used up (memory, descriptors, queues) may stay higher than it was
 
 
 class Steps(NamedTuple):
@@ -258,8 +259,13 @@ def moving(values: np.ndarray, usual: slice, since: int) -> tuple[np.ndarray, np
     return place - at < patience, lively
 
 
-def condition(values: np.ndarray, names: list[str], usual: slice, lasting: int) -> tuple[np.ndarray, list[str]]:
+def condition(
+    values: np.ndarray, names: list[str], usual: slice, lasting: int, used: bool
+) -> tuple[np.ndarray, list[str]]:
     """Find metrics that stay where they hurt, beyond all that was usual before the fault.
+
+    Times, errors, and what is bad when it is low (`up`, qualities) hurt by themselves. What is used up, such as memory,
+    descriptors or processors, need not come back after a fault, and hurts a neighbour only when it is twice as high.
 
     Parameters
     ----------
@@ -270,6 +276,8 @@ def condition(values: np.ndarray, names: list[str], usual: slice, lasting: int) 
         The steps before the fault.
     lasting : int
         Steps over which a median is taken.
+    used : bool
+        Whether what is used up is looked at.
 
     Returns
     -------
@@ -281,7 +289,8 @@ def condition(values: np.ndarray, names: list[str], usual: slice, lasting: int) 
     kept, found = [], []
     for name, column in zip(names, values.T, strict=True):
         about = metric(name)
-        if about.bad not in ("high", "low"):
+        felt = (about.bad == "low" and about.unit == "1") or about.unit == "s" or about.instrument != "gauge"
+        if about.bad not in ("high", "low") or not (felt or used):
             continue
         if about.instrument != "gauge":
             before = _before(column)
@@ -291,7 +300,7 @@ def condition(values: np.ndarray, names: list[str], usual: slice, lasting: int) 
         if len(past) < USUAL:
             continue
         middle, edge = np.median(past), np.quantile(past, 1 - TAIL)
-        limit = edge + max(edge - middle, SLACK * abs(middle))
+        limit = edge + max(edge - middle, (SLACK if felt else DOUBLE) * abs(middle))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             median = pd.Series(sign * column).rolling(lasting, min_periods=(lasting + 1) // 2).median().to_numpy()

@@ -74,7 +74,7 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     fresh = _fresh(own, usual, steps.zero + width.skew)
     service, counts = _service(aftermath, steps, settings, usual)
     detectors, above, crossed, loud = _detectors(aftermath, steps, settings, aftermath.entity, usual)
-    beyond, hurt = _condition(own, usual, width.lasting)
+    beyond, hurt = _condition(own, usual, width.lasting, False)
     before = _fresh(own, usual, 0)
     fresh[: steps.zero] = before[: steps.zero]
     raw = {"samples": fresh, "service": service, "detectors": detectors, "condition": beyond}
@@ -164,9 +164,9 @@ def _detectors(aftermath: Aftermath, steps: Steps, settings: Verification, entit
     return _combined(states, steps.count), crossings, crossed, loud
 
 
-def _condition(own: Own, usual: slice, lasting: int):
+def _condition(own: Own, usual: slice, lasting: int, used: bool):
     values, names = own
-    beyond, judged = courses.condition(values, names, usual, lasting)
+    beyond, judged = courses.condition(values, names, usual, lasting, used)
     state = np.where(beyond.any(axis=1), BAD, GOOD)
     return state, [(name, column) for name, column in zip(judged, beyond.T, strict=True)]
 
@@ -178,7 +178,7 @@ def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usua
     for entity in aftermath.neighbours:
         detectors, _, _, _ = _detectors(aftermath, steps, settings, entity, usual)
         own = courses.laid(aftermath, steps, "telemetry", entity)
-        condition, _ = _condition(own, usual, width.lasting)
+        condition, _ = _condition(own, usual, width.lasting, True)
         fresh = _fresh(own, usual, 0)
         moves = own[1] and courses.moving(own[0], usual, 0)[1].any()
         scored = (detectors != UNKNOWN) & (not moves)

@@ -57,7 +57,7 @@ class Verification:
     window : float
         After the action: what is not back for a hold by then has not recovered. The watch may end later.
     recent : float
-        Over so long, at least three steps, samples say whether something is out of bounds now.
+        Over so long, at least two steps, samples say whether something is out of bounds now.
     lasting : float
         How long a neighbour, a metric or, during the watch, a detector has to stay out of bounds to count.
     gap : float
@@ -115,7 +115,7 @@ class Verification:
         def steps(seconds: float) -> int:
             return math.ceil(seconds / step - 1e-9)
 
-        recent, lasting = max(steps(self.recent), 3), max(steps(self.lasting), 3)
+        recent, lasting = max(steps(self.recent), 2), max(steps(self.lasting), 2)
         return Widths(
             max(steps(self.hold), 1),
             steps(self.watch),
