@@ -67,3 +67,17 @@ def test_bars_of_a_cause_add_up_to_its_sum():
     assert np.isfinite(axes[0].get_xlim()).all()
     with pytest.raises(ContractError, match="a row or more"):
         plot_evidence(causes.iloc[:0].set_index(["alarm_id", "rank"]))
+
+
+def test_names_of_metrics_stand_beside_the_bars_and_never_on_the_alarm():
+    panel = slow(shop(60, seed=3), "cart", 0.2, (40, 60)).rename(columns=lambda name: f"{name}_of_a_very_long_name")
+    at = panel.index[-1][1]
+    ax = plot_onsets(changes(panel), at)
+    ax.figure.canvas.draw()
+    [beside] = ax.child_axes
+    names = [label for label in beside.get_yticklabels() if label.get_text()]
+    assert {label.get_text() for label in names} <= set(panel.columns)
+    assert len(names) == len(ax.get_yticklabels())
+    line = ax.get_window_extent().x1
+    assert all(label.get_window_extent().x0 >= line for label in names)
+    assert max(label.get_window_extent().x1 for label in names) <= ax.figure.bbox.x1 + 1

@@ -34,6 +34,8 @@ def plot_onsets(
 ) -> Axes:
     """Draw when each entity's metrics changed, the earliest first: a bar from onset to end, darker for larger changes.
 
+    On the right stands the metric whose change it is: the largest of the entity.
+
     Parameters
     ----------
     changes : DataFrame, index (entity, metric)
@@ -62,16 +64,22 @@ def plot_onsets(
     strong = Normalize(0.0, float(np.log1p(shown["z"].max())))
     colours = WARM(strong(np.log1p(shown["z"].to_numpy(dtype=float))))
     ax.barh(entities, width, left=shown["onset"], color=colours, height=0.6, edgecolor=PALETTE["grey"], linewidth=0.4)
-    for row, (entity, name) in enumerate(shown.index):
-        ax.annotate(
-            name, (shown["onset"].iloc[row], row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7
-        )
-        if entity == cause:
-            ax.get_yticklabels()[row].set_fontweight("bold")
+    if cause in entities:
+        ax.get_yticklabels()[list(entities).index(cause)].set_fontweight("bold")
+    # Beside the axes and not on the bars: a name is longer than most changes, and would cover the alarm.
+    names = ax.secondary_yaxis("right")
+    names.set_yticks(range(len(shown)), shown.index.get_level_values("metric"), fontsize=7)
+    names.tick_params(length=0)
+    names.spines["right"].set_visible(False)
     if alarm is not None:
         ax.axvline(alarm, color=PALETTE["black"], lw=1, ls="--")
         ax.annotate(
-            "alarm", (alarm, 1), xycoords=("data", "axes fraction"), xytext=(3, -10), textcoords="offset points"
+            "alarm",
+            (alarm, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
         )
     ax.tick_params(axis="y", labelsize=8)
     ax.grid(False, axis="y")
