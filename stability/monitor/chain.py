@@ -85,6 +85,8 @@ class Watch:
         self.log = RowLog(self.folder / "rows", metrics)
         self.reach = micros(told.history, "history")
         self.ring = Ring(metrics, self.reach // told.step_us + 1)
+        self.scored: Ring | None = None  # scores, as long as the rows
+        self.score_log: RowLog | None = None
         self.rated = list(rate(_no_rows(metrics)).columns)
         self.topology = read_table(told.place(told.topology), "topology") if told.topology else None
         self.moment, self.sentries, self.alerts = -1, [], None
@@ -123,6 +125,7 @@ class Watch:
             self.sentries.append(self._sentry(part, panel))
         self._begin_predictor(panel)
         self.moment = moment
+        self._begin_scores()
         self.checkpoint()
 
     def _sentry(self, part: DetectorPart, panel: pd.DataFrame) -> Sentry:
@@ -141,7 +144,28 @@ class Watch:
             taught = {"false_alarms_per_day": part.false_alarms_per_day, "policy": part.policy}
             detector, limit, how = learn(part.name, part.settings, own, metrics=part.metrics, **taught)
         self.note("detector", name=detector.name, threshold=limit, chosen_by=how, metrics=detector.metrics_)
-        return Sentry(detector, detector.name, limit, part.policy, self.rated, self.topology)
+        return self._posted(Sentry(detector, detector.name, limit, part.policy, self.rated, self.topology))
+
+    def _posted(self, sentry: Sentry) -> Sentry:
+        """Write what a detector has learnt into a file of its own, once."""
+        (self.folder / "detectors").mkdir(exist_ok=True)
+        number = len(list((self.folder / "detectors").glob("*.npz")))
+        sentry.base = f"{sentry.name}-{number:04}.npz"
+        sentry.detector.save(self.folder / "detectors" / sentry.base)
+        return sentry
+
+    def _begin_scores(self, until: int | None = None) -> None:
+        """Make room for scores, which a verdict looks back on; those up to a moment are read."""
+        names = [sentry.name for sentry in self.sentries]
+        names += [self.predictor.name] if self.predictor is not None else []
+        self.scored = Ring(names, self.ring.length)
+        self.score_log = RowLog(self.folder / "scores", names)
+        if until is None:
+            self.score_log.clear()
+            return
+        for rows in self.score_log.read(until - self.reach):
+            if rows.moment <= until and (not len(self.scored.times) or rows.moment > self.scored.times[-1]):
+                self.scored.add(rows)
 
     def _begin_predictor(self, panel: pd.DataFrame) -> None:
         if self.told.predictor is not None:
@@ -174,7 +198,7 @@ class Watch:
                 fresh.append(old)
                 continue
             detector = load_detector(self.told.place(part.file))
-            one = Sentry(detector, detector.name, part.threshold, part.policy, self.rated, self.topology)
+            one = self._posted(Sentry(detector, detector.name, part.threshold, part.policy, self.rated, self.topology))
             if one.name == old.name:
                 one.restore(old.said())  # alarms that go on do
             fresh.append(one)
@@ -222,6 +246,10 @@ class Watch:
                 scores, changed = self.predictor.judge(rows)
                 step.scores[self.predictor.name] = scores
                 step.alarms += changed
+            if step.scores:
+                scored = Rows(rows.moment, rows.entities, np.column_stack(list(step.scores.values())))
+                self.scored.add(scored)
+                self.score_log.append(scored, sure=False)
         if self.alerts is not None:
             step.firings = self.alerts.step(rows.moment)
             step.alarms += [self._of_rule(one) for one in step.firings if self._alarms(one)]
@@ -284,18 +312,19 @@ class Watch:
             "alarms": [asdict(one) for one in self._told_alarms.values()],
             "predictor": None if self.predictor is None else self.predictor.said(),
             "incidents": self.incidents.said(),
-            "detectors": [sentry.name for sentry in self.sentries],
+            "detectors": [[sentry.name, sentry.base] for sentry in self.sentries],
         }
 
         def beside(folder: Path) -> None:
             for sentry in self.sentries:
-                sentry.detector.save(folder / f"{sentry.name}.npz")
+                sentry.write(folder / f"{sentry.name}.npz")
             names = np.array(list(rates._entities), dtype="U")
             np.savez(folder / "rates.npz", entities=names, last=rates._last, when=rates._when)
 
         self.checkpoints.write(self.moment, said, beside)
         self.journal.forget(self.moment)
         self.log.forget(self.moment - self.reach)
+        self.score_log.forget(self.moment - self.reach)
 
     def _resume(self, point: Checkpoint) -> None:
         """Take up where the checkpoint was written, and go through what came after it again."""
@@ -309,16 +338,17 @@ class Watch:
             else:
                 later.append(rows)
         self.moment = point.moment
-        parts = dict(zip(said["detectors"], self.told.detectors, strict=False))
         if len(said["detectors"]) != len(self.told.detectors):
             remedy = "a watch with other detectors is another one: give it another name, or move its state away"
             got = f"{len(self.told.detectors)} are declared"
-            raise ContractError(
-                file=point.folder, expected=f"{len(said['detectors'])} detectors", got=got, remedy=remedy
-            )
-        for name, part in parts.items():
-            detector = load_detector(point.folder / f"{name}.npz")
-            sentry = Sentry(detector, name, said["desks"][name]["threshold"], part.policy, self.rated, self.topology)
+            expected = f"{len(said['detectors'])} detectors"
+            raise ContractError(file=point.folder, expected=expected, got=got, remedy=remedy)
+        for (name, base), part in zip(said["detectors"], self.told.detectors, strict=True):
+            detector = load_detector(self.folder / "detectors" / base)
+            limit = part.threshold or said["desks"][name]["threshold"]
+            sentry = Sentry(detector, name, limit, part.policy, self.rated, self.topology)
+            sentry.base = base
+            sentry.read(point.folder / f"{name}.npz")
             sentry.restore(said["desks"][name])
             self.sentries.append(sentry)
         with np.load(point.folder / "rates.npz", allow_pickle=False) as kept:
@@ -331,6 +361,7 @@ class Watch:
         self._begin_predictor(self.ring.panel() if self.told.predictor else _no_rows(self.metrics))
         if self.predictor is not None:
             self.predictor.restore(said["predictor"])
+        self._begin_scores(point.moment)
         self.incidents.restore(said["incidents"])
         for rows in later:
             self._advance(rows)
@@ -340,6 +371,8 @@ class Watch:
         if self.counts["steps"]:
             self.checkpoint()
         self.log.close()
+        if self.score_log is not None:
+            self.score_log.close()
         self.journal.close()
 
 

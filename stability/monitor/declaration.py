@@ -138,7 +138,6 @@ class RepairPart(_Strict):
     inventory: str
     guards: dict[str, Any] = Field(default_factory=dict)
     impact_minutes: float = Field(10.0, gt=0, description="expected if nobody acts")
-    verification: dict[str, Any] = Field(default_factory=dict)
 
 
 class ServePart(_Strict):
@@ -174,7 +173,11 @@ class Declaration(_Strict):
     service: ServicePart | None = None
     repair: RepairPart | None = None
     serve: ServePart | None = Field(default_factory=ServePart)
-    checkpoint_every: int = Field(20, ge=1, le=100_000, description="steps")
+    beside: dict[Literal["states", "logs", "feedback"], str] = Field(
+        default_factory=dict, description="tables that diagnoses look at, read when there is an alarm"
+    )
+    groups: dict[str, list[str]] = Field(default_factory=dict, description="who can stand in for whom")
+    checkpoint_every: int = Field(100, ge=1, le=100_000, description="steps")
     incidents_per_step: int = Field(10, ge=1, le=1000, description="more alarms at once are told, not looked into")
     name: str = ""
 

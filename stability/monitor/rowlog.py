@@ -46,8 +46,8 @@ class RowLog:
         self._file: BinaryIO | None = None
         self._count, self._entities = 0, None
 
-    def append(self, rows: Rows) -> None:
-        """Write the rows of a moment; on the disk when this returns, or not at all."""
+    def append(self, rows: Rows, *, sure: bool = True) -> None:
+        """Write the rows of a moment; `sure` is on the disk when this returns, or not at all."""
         if self._file is None or self._count >= self.moments:
             self._open(self.folder / f"rows-{rows.moment:016}.log")
         told = {"moment": rows.moment, "rows": len(rows.entities)}
@@ -60,7 +60,8 @@ class RowLog:
         try:
             self._file.write(HEAD.pack(MARK, len(content), zlib.crc32(content)) + content)
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if sure:
+                os.fsync(self._file.fileno())
         except OSError:
             with contextlib.suppress(OSError):
                 self._file.truncate(place)

@@ -7,6 +7,7 @@ __all__ = ["Raised", "Sentry", "learn"]
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ class Sentry:
         self.policy = AlarmPolicy(threshold, **policy)
         self.desk = Desk(self.policy, name, topology if self.policy.together else None)
         self._open: dict[int, _Alarm] = {}
+        self.base = ""  # name of the file with what the detector learnt
         if detector is not None:
             places = [metrics.index(one) if one in metrics else -1 for one in detector.metrics_]
             if all(place < 0 for place in places):
@@ -134,6 +136,25 @@ class Sentry:
         )  # fmt: skip
 
     # ---- kept ----------------------------------------------------------------------------------------------------
+    def write(self, path: Path) -> None:
+        """Write what the detector remembers of live rows; what it learnt before is in a file of its own."""
+        live = self.detector._live or {
+            "entities": pd.Index([], dtype="str"),
+            "last": np.empty(0, np.int64),
+            "state": {},
+        }
+        state = {f"state.{key}": kept for key, kept in live["state"].items()}
+        names = np.array(list(live["entities"]), dtype="U")
+        np.savez(path, entities=names, last=live["last"], begun=self.detector._live is not None, **state)
+
+    def read(self, path: Path) -> None:
+        """Take what `write` wrote."""
+        with np.load(path, allow_pickle=False) as kept:
+            if bool(kept["begun"]):
+                state = {name.removeprefix("state."): kept[name] for name in kept.files if name.startswith("state.")}
+                names = pd.Index([str(name) for name in kept["entities"]], dtype="str")
+                self.detector._live = {"entities": names, "last": kept["last"], "state": state}
+
     def said(self) -> dict[str, Any]:
         """What the desk knows, as JSON types; `restore` takes it."""
         alarms: dict[int, _Alarm] = dict(self._open)
