@@ -5,13 +5,12 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 
 import mlflow
 import pytest
-from workbenches import LOGS, PLAIN, RAISES
+from commands import stability
+from workbenches import LOGS, PLAIN, RAISES, TABLE
 
 from stability.schema import ContractError
 from stability.workbench import retention, runner, tracking
@@ -21,14 +20,16 @@ from stability.workbench.retention import prune
 from stability.workbench.spec import load_plan
 
 STEPS = {
-    "first": {"notebook": "logs.ipynb"},
+    "first": {"notebook": "table.ipynb"},
     "second": {"notebook": "plain.ipynb", "parameters": {"k": 2}, "needs": ["first"]},
 }
+LOGGED = {**STEPS, "first": {"notebook": "logs.ipynb"}}  # its tables are in the store, too
 
 
 @pytest.fixture
 def bench(workbench):
     workbench.notebook("logs.ipynb", LOGS)
+    workbench.notebook("table.ipynb", TABLE)
     workbench.notebook("plain.ipynb", PLAIN)
     workbench.notebook("raises.ipynb", RAISES)
     return workbench
@@ -66,10 +67,10 @@ def ids(facts):
 
 
 def test_old_nights_go_for_good_and_what_is_repeated_stays(bench):
-    lone = {"alone": {"notebook": "logs.ipynb", "parameters": {"k": 5}}}
+    lone = {"alone": {"notebook": "table.ipynb", "parameters": {"k": 5}}}
     oldest, went = night(bench, steps=lone, ago=200)
-    repeated, first = night(bench, ago=100)
-    last, again = night(bench)
+    repeated, first = night(bench, steps=LOGGED, ago=100)
+    last, again = night(bench, steps=LOGGED)
     assert [s.status for s in again.steps] == ["skipped", "skipped"]
     store = bench.folder / "mlartifacts" / "exp"
     assert {p.name for p in store.iterdir()} == ids(went) | ids(first) | ids(again)
@@ -94,7 +95,7 @@ def test_old_nights_go_for_good_and_what_is_repeated_stays(bench):
     assert prune(keep_days=90).runs == []
 
     # The next night still repeats, and its page still knows the old ones.
-    _, third = night(bench)
+    _, third = night(bench, steps=LOGGED)
     assert [s.status for s in third.steps] == ["skipped", "skipped"]
     assert len(third.history) == 3
 
@@ -222,12 +223,12 @@ def test_summaries_are_bounded_too(bench, monkeypatch):
 def test_the_command_says_what_would_go(bench):
     night(bench, steps={"alone": {"notebook": "plain.ipynb"}}, ago=200)
     night(bench)
-    command = [sys.executable, "-m", "stability.cli", "prune", "--keep-days", "90"]
-    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
+    command = (bench.folder, "prune", "--keep-days", "90")
+    done = stability(*command, "--dry-run", **os.environ)
     assert done.returncode == 0, done.stderr
     assert "would go" in done.stdout
     assert "run in the store" in done.stdout
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = stability(*command, **os.environ)
     assert "went" in done.stdout, done.stderr
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = stability(*command, **os.environ)
     assert "Nothing to remove" in done.stdout
