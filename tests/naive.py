@@ -950,3 +950,68 @@ def _by_second(frame, begin):
     for (entity, stamp), row in zip(frame.index, frame.to_numpy().tolist(), strict=True):
         table.setdefault(entity, {})[int((stamp - begin).total_seconds())] = row
     return table
+
+
+# --- remediation: courses around a repair, bad times ----------------------------------------------------------------
+
+
+def carried(states, gap):
+    """Each state, or the latest known one (not 0) that is at most `gap` steps old."""
+    return [next((s for s in reversed(states[max(i - gap, 0) : i + 1]) if s), 0) for i in range(len(states))]
+
+
+def runs(flags):
+    """For how many steps on end, up to each, a flag has been up."""
+    return [len(list(itertools.takewhile(bool, reversed(flags[: i + 1])))) for i in range(len(flags))]
+
+
+def asked(counts, objective, recent, hold):
+    """State of each step (1 good, 0 unknown, -1 bad) from its (good, total), judged by a binomial tail of 0.001."""
+    states, last = [], -1
+
+    def short(rows):
+        rows = [row for row in rows if not math.isnan(row[1])]
+        good, total = sum(row[0] for row in rows), sum(row[1] for row in rows)
+        return total > good and stats.binom.sf(total - good - 1, total, 1 - objective) < 1e-3
+
+    for i, (_, total) in enumerate(counts):
+        if math.isnan(total):
+            states.append(0)
+            continue
+        if short(counts[max(i - recent + 1, 0) : i + 1]):
+            last = i
+            states.append(-1)
+        else:
+            states.append(-1 if short(counts[max(i - hold + 1, last + 1, 0) : i + 1]) else 1)
+    return states
+
+
+def moving(values, usual, since):
+    """Whether one series moves as often as in its first `usual` steps: (alive by step, lively)."""
+
+    def moves(first, last):
+        found, before = [], math.nan
+        for i in range(first, last):
+            found.append(not math.isnan(values[i]) and not math.isnan(before) and values[i] != before)
+            before = before if math.isnan(values[i]) else values[i]
+        return found
+
+    known = sum(not math.isnan(x) for x in values[:usual])
+    share = sum(moves(0, usual)) / (known - 1) if known >= 20 else math.nan
+    still = min(max(1 - (0.5 if math.isnan(share) else share), 0.1), 1 - 1e-6)
+    patience = math.ceil(math.log(1e-3) / math.log(still) - 1e-9)
+    later = [False] * min(since, len(values)) + moves(since, len(values))
+    alive = [any(later[max(i - patience + 1, 0) : i + 1]) for i in range(len(values))]
+    return alive, share >= 0.02
+
+
+def bad_times(states, hold, repaired):
+    """Bad times (first, last, healed by itself): each goes on until `hold` steps after a bad one are not bad."""
+    times = []
+    for i, state in enumerate(states):
+        if state == -1:
+            if times and i - times[-1][1] <= hold:
+                times[-1][1] = i
+            else:
+                times.append([i, i])
+    return [(a, b, len(states) - 1 - b >= hold and not any(a <= r <= b + hold for r in repaired)) for a, b in times]

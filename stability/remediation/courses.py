@@ -287,7 +287,9 @@ def condition(
         Of the m metrics that could be judged.
     """
     kept, found = [], []
-    for name, column in zip(names, values.T, strict=True):
+    alive, lively = moving(values, usual, 0)
+    told = alive | ~lively  # a value that stands still while it usually moves is an old one
+    for name, column, says in zip(names, values.T, told.T, strict=True):
         about = metric(name)
         felt = (about.bad == "low" and about.unit == "1") or about.unit == "s" or about.instrument != "gauge"
         if about.bad not in ("high", "low") or not (felt or used):
@@ -304,6 +306,6 @@ def condition(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             median = pd.Series(sign * column).rolling(lasting, min_periods=(lasting + 1) // 2).median().to_numpy()
-        kept.append(np.nan_to_num(median, nan=-math.inf) > limit)
+        kept.append(says & (np.nan_to_num(median, nan=-math.inf) > limit))
         found.append(name)
     return (np.column_stack(kept) if kept else np.zeros((len(values), 0), dtype=bool)), found

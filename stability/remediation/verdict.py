@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from stability.evaluation.intervals import wilson_interval
 from stability.remediation import placebo
@@ -27,6 +28,7 @@ from stability.schema import ContractError
 VERIFIED, NOT_RECOVERED, INCONCLUSIVE = "verified", "not_recovered", "inconclusive"
 LIKELY = 0.5  # chance of healing by itself from which on a recovery is not credited to the action
 HALF = 0.5  # share of the time of the impact
+SURELY = 0.05  # level of the test whether the whole impact fell short: one look, at what was told to be bad
 
 
 class Widths(NamedTuple):
@@ -323,18 +325,20 @@ def _compared(aftermath: Aftermath, seen: Observed, settings: Verification, end:
     acted = steps.zero - 1 + np.ceil(seconds / aftermath.step).astype(int)
     found = placebo.episodes(state, width.hold, acted[acted < steps.zero - 1])
     own = found[-1] if found and found[-1].last >= steps.fault else None
-    if own is None and _ill(seen, settings):
+    if own is None and _ill(seen, settings, aftermath.step):
         own = placebo.Episode(steps.fault, steps.zero - 1, False)
     past = [one for one in found if one.last < (own.first if own else steps.fault)]
     return placebo.compare(past, own, steps.zero, aftermath.step, width.early)
 
 
-def _ill(seen: Observed, settings: Verification) -> bool:
+def _ill(seen: Observed, settings: Verification, step: float) -> bool:
     """Whether the time of the impact as a whole was bad where no single moment of it was so for sure."""
-    first, last = seen.steps.fault, seen.steps.zero - 1
+    last = seen.steps.zero - 1
+    first = max(min(seen.steps.fault, last - settings.widths(step).recent + 1), 0)
     if first > last:
         return False
-    short = [good < settings.objective * total for good, total in (share(c, first, last) for c in seen.counts.values())]
+    asked = [share(counts, first, last) for counts in seen.counts.values()]
+    short = [stats.binom.sf(total - good - 1, total, 1 - settings.objective) < SURELY for good, total in asked]
     part = slice(first, last + 1)
     silent = (seen.states["samples"][part] == UNKNOWN).mean() if seen.seen_before else 0.0
     return any(short) or max(silent, (seen.crossings[part] > 0).mean()) > HALF
