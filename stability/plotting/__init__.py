@@ -13,6 +13,7 @@ from stability.plotting.populations import plot_histograms, plot_kinds
 from stability.plotting.prediction import plot_costs, plot_leads, plot_precision_recall, plot_significance
 from stability.plotting.quality import plot_quality
 from stability.plotting.relations import plot_correlation, plot_distribution
+from stability.plotting.repair import plot_impact, plot_slots
 from stability.plotting.rules import plot_redundancy, plot_rule_leads, plot_rule_scores, plot_tuned
 from stability.plotting.series import plot_fleet, plot_panel, plot_series
 from stability.plotting.style import COLOURS, PALETTE, style
@@ -35,6 +36,7 @@ __all__ = [
     "plot_false_alarm_rate",
     "plot_fleet",
     "plot_histograms",
+    "plot_impact",
     "plot_importance",
     "plot_kinds",
     "plot_knowledge",
@@ -57,6 +59,7 @@ __all__ = [
     "plot_season",
     "plot_series",
     "plot_significance",
+    "plot_slots",
     "plot_strength",
     "plot_topology",
     "plot_tuned",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HELPS", "REMEDIES", "episodes", "measured", "needed"]
+__all__ = ["COLUMNS", "HELPS", "MEASURES", "REMEDIES", "episodes", "measured", "needed"]
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,7 +18,7 @@ _RESTART = frozenset({"restart"})
 REMEDIES: Mapping[str, frozenset[str]] = MappingProxyType(
     dict.fromkeys(FAILURE_MODES, _RESTART)
     | {
-        "disk_full": frozenset({"clean"}),
+        "disk_full": frozenset({"clean_disk"}),
         "bad_configuration": frozenset({"roll_back_configuration", "restore"}),
         "bad_model_version": frozenset({"roll_back_model", "restore"}),
         "stale_features": frozenset({"restore"}),
@@ -30,10 +30,18 @@ REMEDIES: Mapping[str, frozenset[str]] = MappingProxyType(
 
 HELPS = frozenset({"fail_over"})  # ends nothing, and spares users whatever befalls the entity
 COLUMNS = {
-    "slots": ("round", "place", "trial", "arm", "mode", "entity", "kind", "seconds", "cause_start", "cause_end"),
+    "slots": (
+        *("round", "place", "trial", "arm", "mode", "entity", "kind"),
+        *("seconds", "began", "cause_start", "cause_end"),
+    ),
     "seconds": ("round", "place", "second", "failed", "slow", "wrong", "bad"),
-    "notes": ("round", "place", "second", "what", "entity", "failure_mode", "verb", "rank"),
+    "notes": ("round", "place", "second", "what", "entity", "failure_mode", "verb", "rank", "text"),
 }
+MEASURES = [
+    *("round", "place", "trial", "arm", "mode", "entity", "kind", "seconds", "impact_s", "recovery_s", "censored"),
+    *("failed", "slow", "wrong", "detected_s", "ahead_s", "actions", "unneeded", "repaired_s", "rank", "answer"),
+    *("verdict", "verified", "false_verified"),
+]
 
 
 def episodes(bad: np.ndarray, begin: float = 0.0) -> list[tuple[int, int, bool]]:
@@ -138,7 +146,7 @@ def measured(slots: pd.DataFrame, seconds: pd.DataFrame, notes: pd.DataFrame) ->
         if at not in by_second:
             raise ContractError(file="seconds", expected=f"seconds of slot {at[1]} in round {at[0]}", got="none")
         rows.append(_slot(slot, by_second[at].sort_values("second"), by_note.get(at, notes.iloc[:0])))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=MEASURES)
 
 
 def _slot(slot: Mapping, seconds: pd.DataFrame, notes: pd.DataFrame) -> dict:

@@ -12,28 +12,30 @@ import pandas as pd
 from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval, poisson_interval, wilson_interval
 from stability.schema import ContractError, read_table
 from stability.testbed.game_day import TABLES
+from stability.testbed.game_day_measures import COLUMNS
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 TRIAL = ["round", "trial"]
 FELT = ("known", "withheld")
 
 
-def read_rounds(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read the tables of all rounds that were recorded.
+def read_rounds(*folders: Path) -> dict[str, pd.DataFrame]:
+    """Read the tables of all rounds that were recorded; a round that is in two folders counts once.
 
     Parameters
     ----------
-    folder : Path
-        With a folder `round-<number>` each.
+    *folders : Path
+        With a folder `round-<number>` for each round; one that lacks a table has not ended, and is passed over.
 
     Returns
     -------
     dict
         `slots`, `seconds`, `notes` of all rounds; empty frames where there is none.
     """
-    rounds = sorted(Path(folder).glob("round-[0-9]*"))
+    there = {place.name: place for folder in folders for place in Path(folder).glob("round-[0-9]*")}
+    rounds = [there[name] for name in sorted(there) if all((there[name] / f"{t}.parquet").is_file() for t in TABLES)]
     if not rounds:
-        return {name: pd.DataFrame() for name in TABLES}
+        return {name: pd.DataFrame(columns=list(COLUMNS[name])) for name in TABLES}
     return {
         name: pd.concat([read_table(place / f"{name}.parquet") for place in rounds], ignore_index=True)
         for name in TABLES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EDGES", "fault_records", "join", "segment_tables", "shifted"]
+__all__ = ["EDGES", "fault_records", "join", "segment_tables", "shifted", "told_tables"]
 
 import json
 from collections.abc import Mapping, Sequence
@@ -59,15 +59,37 @@ def segment_tables(
     judged = bad_seconds(read_load(home / "load.jsonl"), level)
     judged = judged[judged.index.get_level_values("timestamp") >= first]
     faults = fault_records([e for e in events if e["harmful"]], judged, telemetry, prefix)
-    logs = records.read_logs(sorted((home / "logs").glob("*.jsonl")), form="json", unsorted="sort")
     return {
         "telemetry": telemetry,
+        **told_tables(home, first, last, prefix),
+        "faults": faults,
+        "benign": _benign([e for e in events if not e["harmful"]], prefix),
+    }
+
+
+def told_tables(home: Path, first: pd.Timestamp, last: pd.Timestamp, prefix: str = "") -> dict[str, pd.DataFrame]:
+    """Read what the service and its users say besides metrics.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of the running service.
+    first, last : Timestamp
+        First moment, inclusive, and last, exclusive.
+    prefix : str
+        Begin of the names of messages.
+
+    Returns
+    -------
+    dict
+        states, logs, feedback, topology.
+    """
+    logs = records.read_logs(sorted((home / "logs").glob("*.jsonl")), form="json", unsorted="sort")
+    return {
         "states": _states(home / "states.jsonl", first),
         "logs": logs[(logs["timestamp"] >= first) & (logs["timestamp"] < last)].reset_index(drop=True),
         "feedback": _feedback(home / "feedback.jsonl", first, last, prefix),
         "topology": validate(pd.DataFrame(EDGES, columns=["source", "target", "kind"]), "topology"),
-        "faults": faults,
-        "benign": _benign([e for e in events if not e["harmful"]], prefix),
     }
 
 
