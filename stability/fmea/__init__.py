@@ -4,7 +4,7 @@ from stability.fmea.criticality import criticality, item_criticality, mode_criti
 from stability.fmea.detectability import detectability
 from stability.fmea.files import default_worksheet, read_worksheet, write_worksheet
 from stability.fmea.history import course, earlier, moved
-from stability.fmea.incidents import first_alarms, impacts_of, incidents_of
+from stability.fmea.incidents import answered_by, first_alarms, impacts_of, incidents_of
 from stability.fmea.occurrence import occurrence
 from stability.fmea.outlook import next_steps, what_would_change
 from stability.fmea.priority import action_priority, order, read_priorities, risk_number
@@ -15,6 +15,7 @@ from stability.fmea.worksheet import check_worksheet
 
 __all__ = [
     "action_priority",
+    "answered_by",
     "band",
     "check_worksheet",
     "confront",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["first_alarms", "impacts_of", "incidents_of"]
+__all__ = ["answered_by", "first_alarms", "impacts_of", "incidents_of"]
 
 import numpy as np
 import pandas as pd
@@ -88,6 +88,36 @@ def first_alarms(
     return found
 
 
+def answered_by(incidents: pd.DataFrame, actions: pd.DataFrame, *, within: str | pd.Timedelta) -> pd.Series:
+    """Tell of each incident whether a repair ended it in time, by the verdicts of actions.
+
+    Parameters
+    ----------
+    incidents : DataFrame
+        From `incidents_of`.
+    actions : DataFrame
+        Table `actions` of the contract; dry runs are none.
+    within : Timedelta or text
+        From the cause's begin until the action has ended.
+
+    Returns
+    -------
+    Series of object, index incident
+        True: an action on the incident's entity that began during it, ended in time, with the verdict `verified`.
+        Missing: one whose effect is not known (`inconclusive`, or no verdict yet) and none that was verified. False:
+        nobody acted, or to no avail, or too late.
+    """
+    table = validate(actions, "actions")
+    table, limit = table[table["mode"] != "dry-run"], pd.Timedelta(within)
+    told = pd.Series(False, index=incidents.index, dtype="object", name="answered")
+    for name, one in incidents.iterrows():
+        own = table[(table["entity"] == one["entity"]) & table["start"].between(one["start"], one["end"])]
+        verified = (own["verdict"] == "verified") & (own["end"] <= one["start"] + limit)
+        unclear = own["verdict"].isna() | (own["verdict"] == "inconclusive")
+        told[name] = True if verified.any() else None if unclear.any() else False
+    return told
+
+
 def impacts_of(
     incidents: pd.DataFrame,
     service: pd.DataFrame | None = None,
@@ -103,8 +133,8 @@ def impacts_of(
     incidents : DataFrame
         From `incidents_of`.
     service : DataFrame, index timestamp or (entity, timestamp), optional
-        `good` and `total` requests of each step, as users see them. Without it an incident is an outage of all, from
-        its impact (where that is unknown, from its detection) until it recovered.
+        `good` and `total` requests of each step, as users see them. Without it an incident is an outage, from its
+        impact (where that is unknown, from its detection) until it recovered, and how many it hit is not known.
     objective : float in (0, 1)
         Share of the requests that is promised to be good.
     period : Timedelta or text
@@ -141,11 +171,8 @@ def impacts_of(
     if service is None:
         first = first.fillna(incidents["detected_at"])
         seconds = (last - first).dt.total_seconds().clip(lower=0).fillna(0.0)
-        budget, users = seconds / ((1 - objective) * length), (seconds > 0).astype("float64")
-        return pd.DataFrame(
-            {"budget": budget, "users": users, "requests": np.nan, "bad": np.nan, "complaints": np.nan}
-            | {"seconds": seconds}
-        )
+        unknown = dict.fromkeys(("users", "requests", "bad", "complaints"), np.nan)
+        return pd.DataFrame({"budget": seconds / ((1 - objective) * length), **unknown, "seconds": seconds})
     total, bad, stamps = _by_time(service)
     seconds = (last - first).dt.total_seconds().clip(lower=0).fillna(0.0)
     begins, ends = (_ticks(times.fillna(stamps[0])) for times in (first, last))

@@ -50,22 +50,23 @@ def severity(
         `incidents`, `felt` (counts), `budget`, `users`, `complaints` (per 1,000 requests) and `severity`, each with
         `_lo` and `_hi`, and `floor`. A single incident has an upper bound of everything. Where nobody felt any, the
         upper bound is Wilson's share of those that might be felt, at the mean harm of all that were. NaN where
-        there was no incident.
+        there was no incident, or where a share is not known of each.
 
     Examples
     --------
-    >>> cost = {"budget": [0.3, 0.2, 0.0], "users": [1.0, 0.8, 0.0], "requests": [9.0, 8.0, 0.0], "complaints": np.nan}
-    >>> told = severity(pd.DataFrame(cost), pd.Series(["crash", "crash", "leak"]), floor={"leak": 9})
+    >>> cost = {"budget": [0.3, 0.2, 0.0], "users": [1.0, 0.8, 0.0], "requests": [9.0, 8.0, 0.0], "seconds": [3, 2, 0]}
+    >>> impacts = pd.DataFrame(cost).assign(complaints=np.nan)
+    >>> told = severity(impacts, pd.Series(["crash", "crash", "leak"]), floor={"leak": 9})
     >>> told[["felt", "severity_lo", "severity", "severity_hi"]].to_numpy().tolist()
     [[2.0, 6.0, 8.0, 8.0], [0.0, 9.0, 9.0, 9.0]]
     """
     require_share(confidence)
-    felt = impacts["users"] > 0
+    felt = impacts["seconds"] > 0
     typical = impacts.loc[felt, list(SHARES)].mean() if felt.any() else pd.Series(1.0, index=list(SHARES))
     floors, rows = pd.Series({} if floor is None else dict(floor), dtype="float64"), {}
     for mode in ["", *sorted({*modes, *every, *floors.index})]:  # the first one gives an empty record its columns
         own = impacts.loc[modes.index[modes == mode]]
-        row = {"incidents": len(own), "felt": int((own["users"] > 0).sum())}
+        row = {"incidents": len(own), "felt": int(felt[own.index].sum())}
         for name in SHARES:
             row |= _ends(name, _mean(own[name].to_numpy(), row["felt"], typical[name], confidence))
         row |= _ends("complaints", _complaints(own, usual_complaints, confidence))
@@ -88,7 +89,7 @@ def _ends(name: str, told: tuple[float, float, float]) -> dict[str, float]:
 
 def _mean(values: np.ndarray, felt: int, typical: float, confidence: float) -> tuple[float, float, float]:
     count = len(values)
-    if not count:
+    if not count or np.isnan(values).any():
         return math.nan, math.nan, math.nan
     value = float(values.mean())
     if not felt:

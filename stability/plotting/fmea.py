@@ -171,7 +171,8 @@ def plot_rating_course(course: pd.DataFrame, *, most: int = 20, ax: Axes | None 
     ax.set_yticks(range(len(chosen)), [mode.replace("_", " ") for mode in chosen])
     ax.set_xlim(-0.5, max(len(names), 1) - 0.5)
     ax.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
-    ax.set_xlabel("night (UTC); S/O/D, bold where it moved")
+    clock = " (UTC)" if isinstance(table.columns[0], pd.Timestamp) else ""
+    ax.set_xlabel(f"night{clock}; S/O/D, bold where it moved")
     ax.grid(visible=False)
     there = tint.loc[chosen].stack()  # noqa: PD013
     _priorities(ax, there, PALE, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
