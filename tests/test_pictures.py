@@ -1,5 +1,7 @@
 """What an entity looks like at an alarm: levels of metrics, neighbours, lines, states, messages and rules."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,13 +16,15 @@ from stability.localization.pictures import (
     LOWER,
     MUCH,
     USUAL,
+    Moves,
     album_of,
     harm,
+    log_odds,
     loudness,
     picture,
     usual_moves,
 )
-from stability.schema import validate
+from stability.schema import ContractError, validate
 
 T = pd.Timestamp("2026-01-01", tz="UTC")
 LATENCY, SPACE = "http_server_request_duration_seconds_p99", "system_filesystem_utilization_ratio"
@@ -158,3 +162,50 @@ def test_an_album_holds_every_picture(drawn):
         for k, symptom in enumerate(album.symptoms):
             expected = one[symptom].tolist() if symptom in one else [USUAL, USUAL]
             assert rows[:, k].tolist() == expected
+
+
+def scores_and_chances(climbs: str | None = None) -> dict[str, pd.DataFrame]:
+    """A detector's score of each entity, and its predicted probability; both climb for one of them at the end."""
+    rng = np.random.default_rng(3)
+    made = []
+    for entity in ("gateway", "model-a", "model-b"):
+        own = pd.DataFrame({"novelty": 1 + 0.1 * rng.random(ROWS), "probability": 0.02 + 0.01 * rng.random(ROWS)})
+        if entity == climbs:
+            own.iloc[-8:] = [4.0, 0.8]
+        made.append(own.assign(entity=entity, timestamp=pd.date_range(T, periods=ROWS, freq="1s"), horizon=45))
+    table = pd.concat(made)
+    chances = validate(table.drop(columns="novelty").assign(model="m"), "predictions")
+    return {"detector": table.set_index(["entity", "timestamp"])[["novelty"]], "prediction": chances}
+
+
+def test_scores_and_probabilities_that_climb_are_symptoms():
+    moments = [T + pd.Timedelta(seconds=s) for s in range(150, 390, 6)]
+    usual = usual_moves(panel(), moments, scores_and_chances())
+    late = scores_and_chances("model-a")
+    one = picture(case_of(panel(), scores=late["detector"], predictions=late["prediction"]), usual)
+    for name in ("detector.novelty", "prediction.impact_within_45s"):
+        assert one[name].to_dict() == {"gateway": USUAL, "model-a": MUCH, "model-b": USUAL}
+
+
+def test_where_they_are_not_known_they_say_nothing():
+    moments = [T + pd.Timedelta(seconds=s) for s in range(150, 390, 6)]
+    with_them = usual_moves(panel(), moments, scores_and_chances())
+    pd.testing.assert_frame_equal(
+        picture(case_of(panel()), with_them), picture(case_of(panel()), usual_moves(panel(), moments))
+    )
+    with pytest.raises(ContractError, match="detector"):
+        usual_moves(panel(), moments, {"detectors": scores_and_chances()["detector"]})
+
+
+def test_certain_predictions_have_finite_log_odds():
+    chances = scores_and_chances()["prediction"].assign(probability=lambda own: own["probability"].round())
+    assert np.isfinite(log_odds(chances)).all(axis=None)
+
+
+def test_moves_come_back_from_plain_data():
+    usual = usual_moves(panel(), [T + pd.Timedelta(seconds=s) for s in range(150, 390, 6)], scores_and_chances())
+    again = Moves.from_dict(json.loads(json.dumps(usual.to_dict(), allow_nan=False)))
+    for one, other in ((usual, again), *((usual.beside[k], again.beside[k]) for k in usual.beside)):
+        pd.testing.assert_frame_equal(one.level, other.level, check_names=False)
+        pd.testing.assert_frame_equal(one.unit, other.unit, check_names=False)
+    assert set(again.beside) == {"detector", "prediction"}

@@ -26,7 +26,7 @@ from stability.localization.signatures import SMOOTHING, Signatures
 from stability.schema import ContractError, validate
 from stability.schema.store import written_whole
 
-KINDS = ("change", "topology", "logs", "state", "feedback", "rule")
+KINDS = ("change", "topology", "logs", "state", "feedback", "rule", "detector", "prediction")
 NOBODY = ("", "")
 SIGNS = {**dict.fromkeys(KINDS, 1), "none.calm": 1, "none.harmless": 1, "unknown.strange": 1}
 HIDDEN = 0.5  # weight of a case whose mode was hidden, beside one whose mode is known

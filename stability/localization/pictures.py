@@ -1,16 +1,17 @@
 """What an entity looks like at the moment of an alarm: a level for each symptom, few enough that few cases teach them.
 
 A symptom is a metric that moved, the same of its neighbours, a kind of log line, a state that changed, a kind of
-message of users, a rule that fires. Its name is `<kind>.<what>`, its level one of `LEVELS`.
+message of users, a rule that fires, a detector's score or a predicted probability that moved. Its name is
+`<kind>.<what>`, its level one of `LEVELS`.
 """
 
 from __future__ import annotations
 
-__all__ = ["LEVELS", "Album", "Moves", "album_of", "harm", "loudness", "picture", "usual_moves"]
+__all__ = ["LEVELS", "Album", "Moves", "album_of", "harm", "log_odds", "loudness", "picture", "usual_moves"]
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import pandas as pd
 from stability.localization.cases import Case
 from stability.localization.onset import Grid, grid_of
 from stability.records.templates import MASKS
+from stability.schema import one_of
 
 LEVELS = ("not there", "gone", "lower", "usual", "higher", "much higher")
 ABSENT, GONE, LOWER, USUAL, HIGHER, MUCH = range(len(LEVELS))
@@ -29,6 +31,7 @@ LATELY = 75.0  # s: within it a change of state may be the cause
 BEFORE = (100.0, 60.0)  # s before the alarm: what was before it; a fault of less than 60 s has not begun there
 QUANTILE = 0.98  # of the moves of quiet time: the unit of a metric's moves
 CLEAR, LARGE = 1.25, 4.0  # units from which a move is seen, and is large
+CERTAIN = 1e-3  # probabilities are held within [CERTAIN, 1 - CERTAIN]
 FLOOR = 0.02  # of the level: less than that is no move
 SHARED = (  # metrics that are looked at in neighbours
     "http_server_request_duration_seconds_p99",
@@ -52,10 +55,13 @@ class Moves:
     ----------
     level, unit : DataFrame, index entity, columns metrics
         NaN where an entity has no such metric.
+    beside : mapping of {'detector', 'prediction'} to Moves
+        The same of detectors' scores, and of predicted probabilities as log odds, where these are evidence.
     """
 
     level: pd.DataFrame
     unit: pd.DataFrame
+    beside: Mapping[str, Moves] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """Plain numbers and names, for JSON; what an entity does not have is null."""
@@ -63,13 +69,15 @@ class Moves:
         said = {
             name: table.astype(object).where(table.notna(), None).to_numpy().tolist() for name, table in tables.items()
         }
-        return said | {"entities": list(self.level.index), "metrics": list(self.level.columns)}
+        said |= {"entities": list(self.level.index), "metrics": list(self.level.columns)}
+        return said | {"beside": {kind: own.to_dict() for kind, own in self.beside.items()}}
 
     @classmethod
     def from_dict(cls, said: Mapping) -> Moves:
         """The moves that `to_dict` wrote."""
         frame = {"index": pd.Index(said["entities"], name="entity"), "columns": pd.Index(said["metrics"])}
-        return cls(*(pd.DataFrame(said[name], **frame, dtype="float64") for name in ("level", "unit")))
+        tables = (pd.DataFrame(said[name], **frame, dtype="float64") for name in ("level", "unit"))
+        return cls(*tables, {kind: cls.from_dict(own) for kind, own in said["beside"].items()})
 
 
 def _seconds(grid: Grid, at: pd.Timestamp) -> np.ndarray:
@@ -103,7 +111,38 @@ def _median(values: np.ndarray) -> np.ndarray:
     return np.where(empty, np.nan, np.nanmedian(np.where(empty, 0.0, values), axis=0))
 
 
-def usual_moves(telemetry: pd.DataFrame, moments: Iterable[pd.Timestamp]) -> Moves:
+def log_odds(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Turn predicted probabilities into a panel: a column a horizon, in log odds.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Of the contract: index (entity, timestamp, horizon), column `probability`.
+
+    Returns
+    -------
+    DataFrame of float64, index (entity, timestamp)
+
+    Examples
+    --------
+    >>> at = pd.Timestamp("2026-01-01", tz="UTC")
+    >>> index = pd.MultiIndex.from_tuples([("a", at, 30)], names=["entity", "timestamp", "horizon"])
+    >>> log_odds(pd.DataFrame({"probability": [0.9]}, index=index)).round(3).to_dict("list")
+    {'impact_within_30s': [2.197]}
+    """
+    p = predictions["probability"].clip(CERTAIN, 1 - CERTAIN)
+    return np.log(p / (1 - p)).unstack("horizon").rename(columns=lambda horizon: f"impact_within_{horizon}s")  # noqa: PD010
+
+
+PANELS = {  # kind of evidence beside the metrics -> table of the case, and the panel that is made of it
+    "detector": ("scores", lambda scores: scores),
+    "prediction": ("predictions", log_odds),
+}
+
+
+def usual_moves(
+    telemetry: pd.DataFrame, moments: Iterable[pd.Timestamp], beside: Mapping[str, pd.DataFrame] | None = None
+) -> Moves:
     """Learn how far metrics move when nothing is wrong.
 
     Parameters
@@ -112,11 +151,15 @@ def usual_moves(telemetry: pd.DataFrame, moments: Iterable[pd.Timestamp]) -> Mov
         Panel with rates in the place of counters, as `telemetry.rate` gives it.
     moments : iterable of Timestamp
         At which nothing was wrong.
+    beside : mapping of {'detector', 'prediction'} to DataFrame, optional
+        Tables `scores` and `predictions` of the same time: they become evidence.
 
     Returns
     -------
     Moves
     """
+    moments = list(moments)
+    also = {one_of(k, PANELS, "kind of evidence"): PANELS[k][1](table) for k, table in (beside or {}).items()}
     grid = grid_of(telemetry)
     windows, level = [], np.full(grid.values.shape[1:], np.nan)
     for at in moments:
@@ -130,7 +173,8 @@ def usual_moves(telemetry: pd.DataFrame, moments: Iterable[pd.Timestamp]) -> Mov
         empty = np.isnan(size).all(axis=0)
         unit = np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, size), QUANTILE, axis=0))
     unit = np.fmax(unit, np.maximum(FLOOR * np.abs(level), 1e-9))
-    return Moves(pd.DataFrame(level, **frame), pd.DataFrame(np.where(np.isnan(level), np.nan, unit), **frame))
+    tables = pd.DataFrame(level, **frame), pd.DataFrame(np.where(np.isnan(level), np.nan, unit), **frame)
+    return Moves(*tables, {kind: usual_moves(panel, moments) for kind, panel in also.items()})
 
 
 def picture(case: Case, usual: Moves, alarmed: pd.Timestamp | None = None) -> pd.DataFrame:
@@ -154,6 +198,7 @@ def picture(case: Case, usual: Moves, alarmed: pd.Timestamp | None = None) -> pd
     own = _metrics(case, usual, entities, alarmed)
     parts = [own.add_prefix("change."), _neighbours(case, own)]
     parts += [look(case, entities, alarmed) for look in (_logs, _states, _said, _rules)]
+    parts += [_beside(case, kind, own, entities, alarmed) for kind, own in usual.beside.items()]
     return pd.concat([part for part in parts if part is not None], axis=1).astype("int8")
 
 
@@ -236,6 +281,15 @@ def _metrics(case: Case, usual: Moves, entities: pd.Index, alarmed: pd.Timestamp
     levels = np.where(np.isnan(level), ABSENT, np.where(np.isnan(now), GONE, levels))
     each = pd.DataFrame(levels, index=grid.entities, columns=columns)
     return each.reindex(entities, fill_value=ABSENT)
+
+
+def _beside(case: Case, kind: str, usual: Moves, entities: pd.Index, alarmed: pd.Timestamp) -> pd.DataFrame | None:
+    """How detectors' scores, or predicted probabilities, differ from what was before and is usual."""
+    name, panel = PANELS[kind]
+    table = case.get(name)
+    return (
+        None if table is None else _metrics(case.seeing(panel(table)), usual, entities, alarmed).add_prefix(f"{kind}.")
+    )
 
 
 def _neighbours(case: Case, own: pd.DataFrame) -> pd.DataFrame | None:
