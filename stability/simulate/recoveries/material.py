@@ -28,6 +28,7 @@ TOTAL, BAD = AT["~total"], AT["~bad"]  # requests of the second, and the share o
 SLOW = 0.25  # s: an answer that comes later is no good answer, as the testbed's service level has it
 GAP = 8  # s around whatever befell the service that are not health: its way in and its way out
 BLOCK = (20, 60)  # s of health that are kept together
+SHOWS = 0.03  # share of bad requests of users in a fault that is used: what hardly shows proves nothing
 CLEARLY = 0.05  # share of bad answers in a second of a neighbour that has fallen ill
 LEAST = 10  # s of them
 LONGEST = 300  # s of the true past that may stand before a recorded fault
@@ -54,6 +55,10 @@ class World:
         The seconds in health, in this fault, and (of the first neighbour at least) in a fault of its own.
     calm : ndarray of bool, shape (steps,)
         Whether nothing had befallen the service in that second of `quiet`.
+    past : {'drawn', 'health', 'lived'}
+        What stands before the fault: drawn health, spliced health, or the true past with the faults in it.
+    ended : tuple of int
+        Steps at which earlier faults of that past were ended, by whoever injected them.
     """
 
     entity: str
@@ -63,6 +68,8 @@ class World:
     faulty: Mapping[str, np.ndarray]
     ill: Mapping[str, np.ndarray]
     calm: np.ndarray
+    past: str = "drawn"
+    ended: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,11 +83,14 @@ class Material:
         First and last but one second of each stretch of health.
     faults : DataFrame
         Columns mode, entity, cause, start, stop: seconds at which the cause began, users felt it, and it ended.
+    ends : ndarray of int
+        Seconds at which the cause of any fault was taken away.
     """
 
     rows: Mapping[str, np.ndarray]
     runs: list[tuple[int, int]]
     faults: pd.DataFrame
+    ends: np.ndarray
 
 
 def slow_share(p50: np.ndarray, p99: np.ndarray) -> np.ndarray:
@@ -147,7 +157,8 @@ def recorded(tables: Mapping[str, pd.DataFrame]) -> Material:
         np.nanmean(rows["gateway"][a:b, BAD]) if b - a >= 8 else 0.0
         for a, b in zip(told["start"], told["stop"], strict=True)
     ]
-    return Material(rows, runs, told[np.array(hurt) >= 0.03].reset_index(drop=True))  # what hardly shows proves nothing
+    shows = np.array(hurt) >= SHOWS
+    return Material(rows, runs, told[shows].reset_index(drop=True), np.unique(seconds(faults["cause_end"]).astype(int)))
 
 
 def _rows(panel: pd.DataFrame, entity: str, stamps: pd.DatetimeIndex) -> np.ndarray:
@@ -211,7 +222,11 @@ def cut(material: Material, rng: np.random.Generator, steps: int, impact: int, *
     calm = np.zeros(len(material.rows["gateway"]), dtype=bool)
     for begin, end in material.runs:
         calm[begin:end] = True
-    return World(entity, NEIGHBOURS[entity], mode, take(health), take(at), own, calm[health])
+    over = impact - begun + material.ends[(material.ends >= past[0]) & (material.ends < begun)] if lived else ()
+    kind = "lived" if lived else "health"
+    return World(
+        entity, NEIGHBOURS[entity], mode, take(health), take(at), own, calm[health], kind, tuple(map(int, over))
+    )
 
 
 def _ill(material: Material, rng: np.random.Generator, entity: str, steps: int) -> np.ndarray:

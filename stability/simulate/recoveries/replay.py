@@ -20,8 +20,9 @@ def play(trace: Trace, judge: Callable[[dict[str, object]], object], *, every: i
     ----------
     trace : Trace
     judge : callable
-        Given what is known at a moment (:meth:`Trace.known`), a verdict with the fields verdict and final; or a rule
-        that says whether all is well, whose first yes is final.
+        Given what is known at a moment (:meth:`Trace.known`), a verdict with the fields verdict, final and checks (of
+        each its name, whether it passed, and a sentence); or a rule that says whether all is well, whose first yes is
+        final.
     every : int
         Seconds between two questions.
 
@@ -29,8 +30,8 @@ def play(trace: Trace, judge: Callable[[dict[str, object]], object], *, every: i
     -------
     dict
         verdict, final, seconds (from the action to the last question), credited (the verdict's own, where it has it),
-        why (its checks in words), false_verified, missed, right; and the truth: trace, family, variant, source, mode,
-        entity, expected, provable, required, effect.
+        why (its checks in words), false_verified, missed, right; and the truth: trace, family, variant, source, past,
+        mode, entity, expected, provable, required, effect.
     """
     now, last = trace.acted_at, trace.acted_at + pd.Timedelta(seconds=trace.window) + BEYOND
     while True:
@@ -44,7 +45,7 @@ def play(trace: Trace, judge: Callable[[dict[str, object]], object], *, every: i
         now += pd.Timedelta(seconds=every)
     open_checks = [check for check in getattr(answer, "checks", ()) if check.passed is not True]
     said = verdict == "verified"
-    truth = ("family", "variant", "source", "mode", "entity", "expected", "provable", "required", "effect")
+    truth = ("family", "variant", "source", "past", "mode", "entity", "expected", "provable", "required", "effect")
     return (
         {"trace": trace.name}
         | {name: getattr(trace, name) for name in truth}
@@ -53,17 +54,12 @@ def play(trace: Trace, judge: Callable[[dict[str, object]], object], *, every: i
             "final": final,
             "seconds": (now - trace.acted_at).total_seconds(),
             "credited": getattr(answer, "credited", None),
-            "why": "; ".join(f"{check.name}: {_words(check)}" for check in open_checks),
+            "why": "; ".join(f"{check.name}: {check.sentence}" for check in open_checks),
             "false_verified": said and not trace.provable,
             "missed": trace.required and not said,
             "right": verdict == trace.expected,
         }
     )
-
-
-def _words(check: object) -> str:
-    """The text of a check beside its name, whatever the field is called."""
-    return next((v for k, v in vars(check).items() if isinstance(v, str) and k != "name"), "")
 
 
 def rates(played: Iterable[Mapping[str, object]]) -> pd.DataFrame:

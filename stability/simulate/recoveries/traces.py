@@ -45,8 +45,12 @@ class Trace:
         What was repaired.
     neighbours : tuple of str
         What the repair may hurt.
+    past : str
+        `drawn`, `health` (spliced) or `lived` (the true past, with earlier faults).
     impact_start, acted_at : Timestamp
         Begin of the impact, end of the action.
+    earlier : tuple of Timestamp
+        When earlier faults of a lived past were ended, by whoever had injected them: repairs that a record may know.
     recovered_at : Timestamp or NaT
         From when on everything that the fault had hurt is well for good; NaT = not before the window's end.
     harmed : bool
@@ -77,8 +81,10 @@ class Trace:
     mode: str
     entity: str
     neighbours: tuple[str, ...]
+    past: str
     impact_start: pd.Timestamp
     acted_at: pd.Timestamp
+    earlier: tuple[pd.Timestamp, ...]
     recovered_at: pd.Timestamp
     harmed: bool
     seen: bool
@@ -193,7 +199,8 @@ def _trace(name: str, family: str, source: str, draw: Draw, story: Story, world:
     return Trace(
         name=name, family=family, variant=story.variant, source=source, mode=world.mode, entity=world.entity,
         neighbours=world.neighbours, impact_start=BEGIN + draw.impact * SECOND, acted_at=BEGIN + draw.acted * SECOND,
-        seen=story.seen, effect=story.effect, hold=draw.hold, watch=draw.watch, window=draw.window,
+        past=world.past, earlier=tuple(BEGIN + step * SECOND for step in world.ended), seen=story.seen,
+        effect=story.effect, hold=draw.hold, watch=draw.watch, window=draw.window,
         **truth, **{table: frame for table, (frame, _) in frames.items()},
         arrivals={table: at for table, (_, at) in frames.items()}, thresholds=told.thresholds,
     )  # fmt: skip
