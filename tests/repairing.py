@@ -5,9 +5,10 @@ import json
 import threading
 import time
 
+import numpy as np
 import pandas as pd
 
-from stability.remediation import Guards, Inventory, Record, Repairer, ServiceState, read_playbooks
+from stability.remediation import Aftermath, Guards, Inventory, Record, Repairer, ServiceState, read_playbooks
 
 NOW = pd.Timestamp("2026-03-01 12:00", tz="UTC")
 GROUPS = {"replicas": ("model-a", "model-b")}
@@ -89,3 +90,39 @@ def inventory(url, **more):
 
 def repairer(folder, url, guards=OPEN, mode="automatic", **more):
     return Repairer(read_playbooks(), inventory(url), Record(folder / "record.jsonl"), guards, mode=mode, **more)
+
+
+def aftermath(case, seconds, *, well=True, seen=True):
+    """What telemetry says until so many s after a repair: nine quiet minutes, the fault, then well or still ill."""
+    rng = np.random.default_rng(7)
+    stamps = pd.date_range(case.acted_at - pd.Timedelta(minutes=10), periods=601 + int(seconds), freq="s")
+    ill = (stamps > case.impact_start) & (stamps <= case.acted_at)
+    if not well:
+        ill |= stamps > case.acted_at
+    known = np.full(len(stamps), True) if seen else np.asarray(stamps <= case.acted_at)
+
+    def framed(**columns):
+        return pd.DataFrame(columns, index=stamps)[known]
+
+    panel, scores = {}, {}
+    for name in ALL:
+        hurt = np.asarray(ill) & (name == case.entity)
+        noise = rng.normal(1, 0.05, len(stamps))
+        panel[name] = framed(
+            http_server_requests_total=np.cumsum(30 + rng.integers(0, 5, len(stamps))).astype(float),
+            http_server_request_duration_seconds_p99=np.where(hurt, 0.9, 0.02) * noise,
+        )
+        scores[name] = framed(season=np.where(hurt, 20.0, 1.0) * noise)
+    asked = framed(good=np.where(ill, 30.0, 60.0), total=60.0)
+    keyed = {"names": ["entity", "timestamp"]}
+    return Aftermath(
+        entity=case.entity,
+        acted_at=case.acted_at,
+        impact_start=case.impact_start,
+        now=stamps[-1],
+        telemetry=pd.concat(panel, **keyed).sort_index(),
+        service=pd.concat({"gateway": asked}, **keyed),
+        scores=pd.concat(scores, **keyed).sort_index(),
+        thresholds={"season": 5.0},
+        neighbours=case.neighbours,
+    )

@@ -122,7 +122,13 @@ def _guarded(
         elif used_up:
             more += (Refusal("tries", f"{guards.tries} playbooks were tried for this alarm"),)
         judged.append(dataclasses.replace(option, refusals=option.refusals + more))
-    return tuple(sorted(judged, key=lambda one: (bool(one.refusals), -one.gain, one.playbook)))
+    return tuple(sorted(judged, key=_order))
+
+
+def _order(option: Option) -> tuple:
+    """What may be done first, then what a guard forbids for now, then what is not made for this entity."""
+    made_for_others = any(refusal.guard in ("alone", "entities", "inventory") for refusal in option.refusals)
+    return bool(option.refusals), made_for_others, -option.gain, option.playbook
 
 
 def next_step(

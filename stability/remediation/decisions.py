@@ -46,7 +46,7 @@ class ServiceState:
     at : Timestamp
         When it was looked at (UTC); what is old counts as not known.
     healthy : mapping of str to bool
-        Entity -> whether it answers its health check; who is not named is not known to be healthy.
+        Entity -> whether it answers its health check and gets requests; who is not named is not known to be healthy.
     groups : mapping of str to sequence of str
         Group -> its members, which can stand in for each other; who is in none stands alone.
     impact : bool or None

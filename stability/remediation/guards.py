@@ -197,7 +197,7 @@ def _last_healthy(
 def _is_away(history: History, action) -> bool:
     """Whether an entity was failed over and has not been taken back: it may answer, and serves nobody."""
     facts = action.facts
-    if facts["action"] != "fail_over" or facts["kind"] != "step" or action.status == "failed":
+    if facts["action"] != "fail_over" or facts["kind"] != "step" or action.status == "failed" or action.taken_back:
         return False
     key = (facts["alarm_id"], facts["entity"], facts["playbook"], facts["step"])
     backs = (a.facts for _, a in history.real() if a.facts["kind"] == "rollback" and a.status == "done")

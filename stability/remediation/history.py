@@ -34,6 +34,8 @@ class Action:
         Once it is final.
     credited : bool
         Whether the recovery is the action's own.
+    taken_back : bool
+        Whether a person said that it no longer holds.
     left : bool
         Whether nobody waits for its verdict any longer.
     """
@@ -46,6 +48,7 @@ class Action:
     undo: dict | None = None
     verdict: str | None = None
     credited: bool = False
+    taken_back: bool = False
     left: bool = False
 
     @property
@@ -109,6 +112,8 @@ class History:
                 action.verdict, action.credited = facts["verdict"], facts.get("credited", False)
             case "left":
                 self.actions[facts["action_id"]].left = True
+            case "taken_back":
+                self.actions[facts["action_id"]].taken_back = True
             case "dropped":
                 self.pending.pop(facts["decision_id"], None)
             case "escalated":

@@ -155,7 +155,7 @@ class Playbook(_Strict):
     prior : Prior
         Of its effect.
     cool_down : float
-        s for which it is not used again on the same entity.
+        s for which it is not used again on the same entity; the guards' own where that is longer.
     sources : list of str
         Where this is known from.
     """
@@ -170,7 +170,7 @@ class Playbook(_Strict):
     risk: Risk
     cost: float = Field(ge=0)
     prior: Prior
-    cool_down: float = Field(600.0, ge=0)
+    cool_down: float = Field(0.0, ge=0)
     sources: list[str] = []
 
 

@@ -336,6 +336,18 @@ class Repairer:
             self.record.append("dropped", now, decision_id=decision.decision_id)
         self._look()
 
+    def taken_back(self, action_id: str, now: pd.Timestamp, *, by: str) -> None:
+        """Write down that a person has taken an action back, such as given requests again to what was failed over.
+
+        Raises
+        ------
+        ContractError
+            There is no such action.
+        """
+        one_of(action_id, self._look().actions, "action")
+        self.record.append("taken_back", moment(now), action_id=action_id, by=by)
+        self._look()
+
     # ---- people -----------------------------------------------------------------------------------------------------
     def _call(
         self, alarm_id: str, why: str, now: pd.Timestamp, evidence: dict | None = None, give_up: bool = True

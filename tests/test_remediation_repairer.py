@@ -1,0 +1,347 @@
+"""The repairer: from an alarm to a verdict and what follows it, to people where it ends, and again after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import mlflow
+import pytest
+from repairing import OPEN, Supervisor, aftermath, alarm, at, causes, inventory, repairer, state
+
+from stability.remediation import Record, Repairer, log_record, read_playbooks
+from stability.schema import ContractError, home, validate
+
+LEAK = ("model-a", "memory_leak", 0.9)
+OVERLOAD = ("model-a", "overload", 0.9)
+FREE = OPEN.model_copy(update={"cool_down": 0.0, "touched": 0.0})
+
+
+@pytest.fixture
+def supervisor():
+    made = Supervisor()
+    yield made
+    made.close()
+
+
+class Post:
+    """Takes messages, or does not."""
+
+    def __init__(self):
+        self.taken, self.works = [], True
+
+    def __call__(self, title, text, *, bad=False):
+        if self.works == "raises":
+            raise RuntimeError("json://user:s3cret@host")
+        if self.works:
+            self.taken.append((title, text, bad))
+        return self.works
+
+
+def begin(made, row=LEAK, name="a1", seconds=0.0):
+    decision = made.decide(alarm(name, seconds=seconds - 20), causes(row, name=name), at(seconds), state(seconds))
+    assert decision.acts, decision.because
+    assert made.act(decision, at(seconds), state(seconds)).status == "done"
+    return made.open_cases()[-1]
+
+
+def see(made, case, seconds, **more):
+    return made.observe(case, aftermath(case, seconds, **more), case.acted_at + (at(seconds) - at(0)))
+
+
+# ---- what follows a verdict ---------------------------------------------------------------------------------------
+def test_a_repair_that_helps_is_verified_once_and_learnt_from(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, send=post)
+    playbook = made.playbooks["restart-replica"]
+    case = begin(made)
+    assert made.history.effect(playbook) == (4, 1)
+    early = see(made, case, 20)
+    assert (early.verdict, early.final, early.next) == ("inconclusive", False, ())
+    assert len(made.open_cases()) == 1
+    late = see(made, case, 150)
+    assert (late.verdict, late.final, late.next, late.escalated) == ("verified", True, (), False)
+    assert made.open_cases() == []
+    assert see(made, case, 160).verdict == "verified"  # asked again, nothing is written
+    assert made.actions()["verdict"].tolist() == ["verified"]
+    assert made.history.effect(playbook) == (5, 1)
+    assert [title for title, _, _ in post.taken] == ["restart-replica on model-a: verified"]
+    validate(made.actions(), "actions")
+
+
+def test_what_has_not_helped_is_taken_back_then_comes_the_next_step_then_people(tmp_path, supervisor):
+    post = Post()
+    made = Repairer(
+        [*read_playbooks()],
+        _with_shedding(supervisor),
+        Record(tmp_path / "r.jsonl"),
+        OPEN.model_copy(update={"tries": 1}),
+        mode="automatic",
+        send=post,
+    )
+    case = begin(made, OVERLOAD)
+    assert supervisor.done == ["POST /scale/3"]
+    progress = see(made, case, 185, well=False)
+    assert (progress.verdict, progress.final) == ("not_recovered", True)
+    assert [(decision.kind, decision.step) for decision in progress.next] == [("rollback", 0), ("step", 1)]
+    assert made.pending() == list(progress.next)
+    assert made.decide(alarm(), causes(OVERLOAD), at(190), state(190)) == progress.next[0]
+    supervisor.processes["model-c"] = {"port": 1}
+    for k, decision in enumerate(progress.next):
+        assert made.act(decision, at(190 + 5 * k), state(190 + 5 * k)).status == "done"
+    assert supervisor.done == ["POST /scale/3", "POST /scale/2", "POST /shed"]
+    assert made.pending() == []
+    [case] = made.open_cases()
+    assert case.step == 1
+    assert case.impact_start == at(-20)
+    progress = see(made, case, 185, well=False)
+    assert progress.escalated
+    assert [decision.kind for decision in progress.next] == ["rollback"]
+    assert made.act(progress.next[0], at(400), state(400)).status == "done"
+    assert supervisor.done[-1] == "POST /unshed"
+    table = made.actions().sort_values("start")
+    assert table["step"].tolist() == ["1 scale_out", "1 scale_out back", "2 shed_load", "2 shed_load back"]
+    assert table["verdict"].isna().tolist() == [False, True, False, True]
+    assert [bad for _, _, bad in post.taken] == [True, True]
+    again = made.decide(alarm(), causes(OVERLOAD), at(401), state(401))
+    assert (again.kind, again.because) == ("nothing", "the alarm was handed to people")
+
+
+def _with_shedding(supervisor):
+    shedding = {"control": "http", "shed": f"{supervisor.url}/shed", "unshed": f"{supervisor.url}/unshed"}
+    testbed = {"control": "testbed", "supervisor": supervisor.url}
+    return inventory(supervisor.url).model_validate({"entities": [{"match": ["*"], "controls": [testbed, shedding]}]})
+
+
+def test_after_a_playbook_that_did_not_help_another_one_is_tried_and_none_twice(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url, FREE)
+    rows = (("model-a", "memory_leak", 0.5), ("model-a", "bad_configuration", 0.45))
+    first = made.decide(alarm(), causes(*rows), at(0), state())
+    assert made.act(first, at(0), state()).status == "done"
+    [case] = made.open_cases()
+    progress = see(made, case, 185, well=False)
+    assert (progress.next, progress.escalated) == ((), False)
+    second = made.decide(alarm(), causes(*rows), at(190), state(190))
+    assert {first.playbook, second.playbook} == {"restart-replica", "roll-back-configuration"}
+    assert made.act(second, at(190), state(190)).status == "done"
+    [case] = made.open_cases()
+    assert see(made, case, 185, well=False).escalated
+    assert made.decide(alarm(), causes(*rows), at(400), state(400)).kind == "nothing"
+    # Failures count by the probability that the cause was right.
+    helped, failed = made.history.effect(made.playbooks["restart-replica"])
+    assert (helped, failed) == (4, pytest.approx(1 + 0.5 * 0.2 / (1 - 0.5 * 0.8)))
+
+
+def test_nothing_seen_is_no_success_and_calls_people(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, send=post)
+    case = begin(made)
+    progress = see(made, case, 400, seen=False)
+    assert (progress.verdict, progress.final, progress.escalated, progress.next) == ("inconclusive", True, True, ())
+    assert made.history.effect(made.playbooks["restart-replica"]) == (4, 1)
+    assert post.taken[0][2] is True
+    assert "no data" in post.taken[0][1]
+
+
+def test_an_action_that_failed_is_not_waited_for(tmp_path, supervisor):
+    supervisor.status = 500
+    made = repairer(tmp_path, supervisor.url, FREE)
+    decision = made.decide(alarm(), causes(("model-a", "replica_crash", 0.9)), at(0), state())
+    assert made.act(decision, at(0), state()).status == "failed"
+    [case] = made.open_cases()
+    progress = see(made, case, 2, well=False)
+    assert (progress.verdict, progress.final) == ("not_recovered", True)
+    assert "the action failed: answered 500" in progress.checks[0]
+    assert [(decision.kind, decision.step) for decision in progress.next] == [("step", 1)]
+    assert made.actions()["verdict"].isna().all()  # nobody has seen whether it helped: it was not done
+
+
+def test_a_way_back_that_fails_ends_the_repair_and_calls_people(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, FREE, send=post)
+    case = begin(made, OVERLOAD)
+    progress = see(made, case, 185, well=False)
+    supervisor.status = 503
+    assert made.act(progress.next[0], at(190), state(190)).status == "failed"
+    assert made.pending() == []  # the next step is not taken
+    assert "could not be taken back" in post.taken[-1][0]
+
+
+def test_a_step_that_nobody_takes_in_time_is_dropped_and_people_are_called(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, FREE, send=post)
+    see(made, begin(made, OVERLOAD), 185, well=False)
+    assert len(made.pending()) == 2
+    made.resume(at(1200))
+    assert made.pending() == []
+    assert any("not done in time" in title for title, _, _ in post.taken)
+
+
+def test_a_repair_that_nobody_judges_is_inconclusive_in_the_end(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, FREE, send=post)
+    begin(made)
+    made.resume(at(3700))
+    assert made.actions()["verdict"].tolist() == ["inconclusive"]
+    assert "nobody judged" in post.taken[0][0]
+
+
+def test_an_aftermath_of_another_repair_is_an_error(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url)
+    case = begin(made)
+    other = aftermath(case, 150)
+    object.__setattr__(other, "entity", "model-b")
+    with pytest.raises(ContractError, match="the aftermath of model-a"):
+        made.observe(case, other, at(150))
+
+
+# ---- when nothing is done -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("rows", "kind", "words"),
+    [
+        ([], "escalate", "nobody said"),
+        ([(None, None, 0.6), LEAK], "nothing", "no fault"),
+        ([("model-a", "unknown", 0.6), ("model-a", "memory_leak", 0.39)], "escalate", "not known"),
+        ([("model-a", None, 0.6)], "escalate", "not known"),
+        ([("gateway", "traffic_loss", 0.9)], "escalate", "no playbook for traffic_loss"),
+        ([("model-a", "memory_leak", 0.3)], "nothing", "probability: P 0.30"),
+        ([("somebody", "disk_full", 0.9)], "nothing", "nobody can clean_disk somebody"),
+    ],
+)
+def test_nothing_is_done_with_a_reason_that_is_written_down(tmp_path, supervisor, rows, kind, words):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, send=post)
+    decision = made.decide(alarm(), causes(*rows), at(0), state())
+    assert (decision.kind, made.act(decision, at(0), state()).status) == (kind, "nothing")
+    assert words in decision.because
+    told = [entry.facts["decision"] for entry in made.record.entries() if entry.kind == "decision"]
+    assert [one["because"] for one in told] == [decision.because]
+    assert len(post.taken) == (kind == "escalate")
+    assert supervisor.asked == []
+
+
+def test_what_costs_more_than_it_saves_is_not_done(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url)
+    decision = made.decide(alarm(), causes(LEAK), at(0), state(), impact=0.2)
+    assert decision.kind == "nothing"
+    assert "more than it saves" in decision.because
+
+
+def test_the_same_answer_is_written_once_and_said_once_and_a_new_one_again(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, send=post)
+    strange = causes(("model-a", "unknown", 0.9))
+    answers = [made.decide(alarm(), strange, at(k), state(k)) for k in range(5)]
+    assert {answer.decision_id for answer in answers} == {answers[0].decision_id}
+    assert len(post.taken) == 1
+    assert '"entity": "model-a"' in post.taken[0][1]  # the evidence goes with it
+    known = [made.decide(alarm(), causes(LEAK), at(k), state(k)) for k in (6, 7)]
+    assert known[0].acts
+    assert known[0] == known[1]
+    assert sum(entry.kind == "decision" for entry in made.record.entries()) == 2
+    assert made.decide(alarm(), causes(LEAK), at(800), state(800)).decision_id != known[0].decision_id
+
+
+def test_a_message_that_nobody_took_is_said_again_and_holds_nothing_up(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, send=post)
+    for k, works in enumerate(["raises", False, True, True]):
+        post.works = works
+        made.decide(alarm(), causes(("model-a", "unknown", 0.9)), at(100 * k), state(100 * k))
+    assert len(post.taken) == 1
+    assert "s3cret" not in made.record.path.read_text()
+    other = repairer(tmp_path, supervisor.url, send=post)  # nor after a restart
+    other.decide(alarm(), causes(("model-a", "unknown", 0.9)), at(500), state(500))
+    assert len(post.taken) == 1
+
+
+# ---- kill -9 ----------------------------------------------------------------------------------------------------
+ACTOR = """
+import pathlib, sys
+sys.path.insert(0, {tests!r})
+from repairing import *
+made = repairer(pathlib.Path(sys.argv[1]), sys.argv[2], OPEN.model_copy(update=dict(cool_down=0.0, touched=0.0)))
+made.resume(at(0))
+print("ready", flush=True)
+for line in sys.stdin:
+    k = int(line)
+    decision = made.decide(alarm(), causes(("model-a", "memory_leak", 0.9)), at(k), state(k))
+    print("decided", decision.kind, flush=True)
+    print("acted", made.act(decision, at(k), state(k)).status, flush=True)
+"""
+
+
+def actor(folder, url):
+    command = [sys.executable, "-c", ACTOR.format(tests=str(home() / "tests")), str(folder), url]
+    more = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(home())}, **more)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def tell(process, k):
+    process.stdin.write(f"{k}\n")
+    process.stdin.flush()
+
+
+@pytest.mark.parametrize("moment", ["after the decision", "within the action", "after the action"])
+def test_killed_at_any_moment_nothing_is_done_twice(tmp_path, supervisor, moment):
+    supervisor.delay = 0.5 if moment == "within the action" else 0.0
+    process = actor(tmp_path, supervisor.url)
+    tell(process, 1)
+    assert process.stdout.readline() == "decided step\n"
+    if moment == "within the action":
+        while not supervisor.asked:
+            pass
+    elif moment == "after the action":
+        assert process.stdout.readline() == "acted done\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    supervisor.delay = 0.0
+
+    made = repairer(tmp_path, supervisor.url, FREE)
+    cases = made.resume(at(30))
+    if moment == "within the action":
+        assert [(case.status, case.acted_at) for case in cases] == [("perhaps", at(30))]
+    decision = made.decide(alarm(), causes(LEAK), at(31), state(31))
+    made.act(decision, at(31), state(31))
+    # Killed between the word and the deed, it counts as perhaps done: judged, and left undone rather than done twice.
+    assert len(supervisor.done) == 1 or (moment == "after the decision" and not supervisor.done)
+    [case] = made.open_cases()
+    assert see(made, case, 150).verdict == "verified"
+    assert made.actions()["verdict"].tolist() == ["verified"]
+
+
+def test_what_another_process_is_doing_is_not_taken_for_lost(tmp_path, supervisor):
+    supervisor.delay = 2.0
+    process = actor(tmp_path, supervisor.url)
+    tell(process, 1)
+    while not supervisor.asked:
+        pass
+    made = repairer(tmp_path, supervisor.url, FREE)
+    assert made.resume(at(5)) == []
+    assert made.decide(alarm(), causes(LEAK), at(5), state(5)).kind == "nothing"
+    assert process.communicate()[0].splitlines()[-1] == "acted done"
+    assert [case.status for case in made.open_cases()] == ["done"]
+    assert len(supervisor.done) == 1
+
+
+def test_a_next_step_that_was_decided_on_outlives_a_kill(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url, FREE)
+    progress = see(made, begin(made, OVERLOAD), 185, well=False)
+    again = repairer(tmp_path, supervisor.url, FREE)
+    again.resume(at(190))
+    assert again.pending() == list(progress.next)
+
+
+# ---- what it leaves -----------------------------------------------------------------------------------------------
+def test_the_record_is_an_artifact_of_a_run(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url)
+    begin(made)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'store.db'}")
+    experiment = mlflow.create_experiment("repairs", artifact_location=(tmp_path / "artifacts").as_uri())
+    with mlflow.start_run(experiment_id=experiment):
+        log_record(made.record)
+    [copy] = (tmp_path / "artifacts").rglob("record.jsonl")
+    assert copy.read_bytes() == made.record.path.read_bytes()
+    assert [entry.kind for entry in Record(copy).entries()] == ["decision", "intent", "outcome"]
