@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stability.monitor.verbs import watch
 from stability.rules.verbs import app as rules
 from stability.testbed.verbs import app as testbed
 
@@ -24,6 +25,7 @@ data = typer.Typer(help="Which data there are, where they come from, whether the
 app.add_typer(data, name="data")
 app.add_typer(rules, name="rules")
 app.add_typer(testbed, name="testbed")
+app.command("watch")(watch)
 
 
 @app.command()

@@ -1,0 +1,122 @@
+"""A watch's own /metrics and /healthz: whoever watches must be watched."""
+
+from __future__ import annotations
+
+__all__ = ["Exposition"]
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from stability.monitor.declaration import ServePart
+from stability.schema import ContractError
+
+if TYPE_CHECKING:
+    from stability.monitor.chain import Step
+    from stability.monitor.following import Follower
+
+PREFIX = "stability_watch"
+BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+
+
+class Exposition:
+    """A small server beside the watch.
+
+    Parameters
+    ----------
+    follower : Follower
+    part : ServePart
+        Where it listens; port 0 takes any.
+
+    Attributes
+    ----------
+    address : tuple of (str, int)
+    """
+
+    def __init__(self, follower: Follower, part: ServePart):
+        self.follower, self.registry = follower, CollectorRegistry()
+        self.health: dict = {"healthy": False, "why": "begins"}
+        made = {"registry": self.registry, "namespace": PREFIX}
+        self.steps = Counter("steps", "Steps that were judged", **made)
+        self.late = Gauge("late_steps", "Steps that were judged more than a step after they were due", **made)
+        self.skipped = Gauge("skipped_steps", "Moments that were given up after a long outage", **made)
+        self.late_rows = Gauge("late_rows", "Rows that came after their moment had been judged", **made)
+        self.errors = Gauge("source_errors", "Questions that the source did not answer", **made)
+        self.reloads = Gauge("reloads", "Times that rules or models were read anew", **made)
+        self.behind = Gauge("behind_seconds", "Time between what is due and the last step", **made)
+        self.moment = Gauge("last_moment_seconds", "Moment of the last step, Unix time", **made)
+        self.open = Gauge("open_alarms", "Alarms that go on", ["severity"], **made)
+        self.firing = Gauge("firing_rules", "Alerts of rules that fire", **made)
+        self.counted = Gauge("total", "What has happened since the watch began", ["what"], **made)
+        self.cost = Histogram("step_cpu_seconds", "Processor time of a step", buckets=BUCKETS, **made)
+        try:
+            self.server = _Server((part.host, part.port), _Handler)
+        except OSError as error:
+            where, remedy = f"{part.host}:{part.port}", "serve: {port: ...}, or 0 for any"
+            got = error.strerror or str(error)
+            raise ContractError(column="serve", expected=f"that {where} is free", got=got, remedy=remedy) from None
+        self.server.exposition = self
+        self.address = self.server.server_address[:2]
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.2,), daemon=True)
+        self._thread.start()
+
+    def after(self, step: Step | None) -> None:
+        """Take a step, or the end of a tick (None), into account."""
+        follower, watch = self.follower, self.follower.watch
+        if step is not None:
+            self.steps.inc()
+            self.cost.observe(step.seconds)
+            self.moment.set(step.moment / 1e6)
+            return
+        behind = follower.behind
+        self.late.set(follower.late)
+        self.skipped.set(follower.skipped)
+        self.late_rows.set(follower.source.late_rows)
+        self.errors.set(follower.errors)
+        self.reloads.set(follower.reloads)
+        self.behind.set(behind)
+        if watch is not None:
+            for severity in ("critical", "warning", "info"):
+                self.open.labels(severity).set(sum(one.severity == severity for one in watch.open_alarms))
+            self.firing.set(len(watch.alerts.firing) if watch.alerts is not None else 0)
+            for what, count in watch.counts.items():
+                self.counted.labels(what).set(count)
+        why = follower.trouble or ("" if follower.healthy else "begins" if watch is None else f"{behind:.0f} s behind")
+        self.health = {"healthy": follower.healthy, "why": why, "behind_seconds": round(behind, 1)}
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.server.shutdown()
+        self.server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    exposition: Exposition
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 10  # s: who asks and says nothing more holds a thread no longer
+
+    def do_GET(self) -> None:
+        own = self.server.exposition
+        if self.path == "/metrics":
+            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(own.registry))
+        elif self.path == "/healthz":
+            self._answer(200 if own.health["healthy"] else 503, "application/json", json.dumps(own.health).encode())
+        else:
+            self._answer(404, "text/plain", b"There are /metrics and /healthz.\n")
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the terminal belongs to the table."""

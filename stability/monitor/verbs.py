@@ -1,0 +1,97 @@
+"""`stability watch`: the chain on live metrics, from a terminal. Nothing heavy is imported before it is needed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["watch"]
+
+
+def watch(
+    declaration: Annotated[Path, typer.Argument(help="Such as experiments/watch/testbed.yaml.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Look whether everything is there and answers; watch nothing.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Go through what is due and stop.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="A line for each alarm instead of the table.")] = False,
+) -> None:
+    """Follow a Prometheus, or files that grow: alarms, causes, priority, and repair as far as the declaration lets it.
+
+    Everything is kept in runs/watch/<name>: state, journal (JSON lines), a page for each incident. Killed and started
+    again it goes on where it was. Exit 1 with --once when the source did not answer.
+    """
+    import sys
+
+    from stability.monitor.declaration import read_watch
+    from stability.monitor.following import Follower
+
+    told = read_watch(declaration)
+    if check:
+        _check(told)
+        return
+    follower = Follower(told)
+    show = not plain and sys.stdout.isatty()
+    try:
+        _follow(follower, once=once, show=show)
+    finally:
+        follower.close()
+    if once and follower.trouble:
+        print(f"stability: {follower.trouble}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _check(told) -> None:
+    import pandas as pd
+
+    from stability.monitor.files_source import FilesSource
+    from stability.monitor.prometheus_source import PrometheusSource
+    from stability.rules import read_rules
+
+    source = (PrometheusSource if told.source.prometheus else FilesSource)(told)
+    source.check(pd.Timestamp.now("UTC"))
+    count = sum(len(read_rules(told.place(one))) for one in told.rules.files) if told.rules else 0
+    print(f"{told.name}: the source answers; {len(told.detectors)} detectors, {count} rules; state in {told.folder}")
+
+
+def _follow(follower, *, once: bool, show: bool) -> None:
+    import contextlib
+    import signal
+
+    from rich.live import Live
+
+    from stability.monitor.exposition import Exposition
+    from stability.monitor.screen import screen
+
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    with contextlib.ExitStack() as stack:
+        served = None
+        if follower.told.serve is not None:
+            served = Exposition(follower, follower.told.serve)
+            stack.callback(served.close)
+            print(f"http://{served.address[0]}:{served.address[1]}/metrics and /healthz", flush=True)
+        live = stack.enter_context(Live(screen(follower), auto_refresh=False)) if show else None
+
+        def after(step) -> None:
+            if served is not None:
+                served.after(step)
+            if live is not None and step is None:
+                live.update(screen(follower), refresh=True)
+            if live is None and step is not None:
+                _lines(step)
+            if once and step is None:
+                stopped.append(True)
+
+        with contextlib.suppress(KeyboardInterrupt):
+            follower.run(until=lambda: bool(stopped), after=after)
+
+
+def _lines(step) -> None:
+    import pandas as pd
+
+    at = pd.Timestamp(step.moment, unit="us", tz="UTC").isoformat()
+    for one in step.alarms:
+        if not one.suppressed_by:
+            what = "over" if one.end is not None else one.severity
+            print(f"{at} {what} {one.entity} {one.detector}: {one.reason}", flush=True)

@@ -1,0 +1,268 @@
+"""Keeping step: a real Prometheus, an outage, files that grow, rows that come late, rules that change; pages and doors."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import START, STEP, free_port
+from rich.console import Console
+from watching import declaration, fleet, follow, journal, told_once
+
+from stability import detection, rules
+from stability.monitor.declaration import Declaration, read_watch
+from stability.monitor.exposition import Exposition
+from stability.monitor.following import Follower
+from stability.monitor.screen import screen
+from stability.schema import ContractError, home
+from stability.telemetry import rate, read_prometheus
+
+CPU = """
+groups:
+- name: cpu
+  rules:
+  - {alert: Hot, expr: 'cpu_ratio > 0.58', for: 30s, labels: {severity: page}}
+  - {alert: Gone, expr: 'absent(cpu_ratio{instance="b:9100"})', labels: {severity: page}}
+  - {alert: Long, expr: 'avg_over_time(cpu_ratio[1d]) > 9', labels: {severity: page}}
+  - {alert: Other, expr: 'queue_depth > 9', labels: {severity: page}}
+"""
+
+
+def at(sample):
+    return pd.Timestamp(START + sample * STEP, unit="s", tz="UTC")
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self, now):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+def of_server(url, folder, **more):
+    (folder / "rules.yaml").write_text(CPU)
+    source = {"url": url, "queries": {"cpu_ratio": "cpu_ratio"}, "retries": 0, "timeout": 5}
+    detector = {"name": "mean_shift_recursive", "learn": "1h", "false_alarms_per_day": 20, "policy": {"merge": 60}}
+    told = {
+        "name": "server", "source": {"prometheus": source}, "step": f"{STEP}s", "delay": "0s", "history": "30min",
+        "start": at(3_900).isoformat(), "detectors": [detector],
+        "rules": {"files": [str(folder / "rules.yaml")], "labels": "{job}/{instance}"},
+    }  # fmt: skip
+    return Declaration(**(told | more))
+
+
+def test_a_real_server_is_followed_with_the_numbers_of_the_batch(prometheus_server, tmp_path):
+    told, clock = of_server(prometheus_server.url, tmp_path), Clock(at(3_900))
+    follower = Follower(told, clock=clock, folder=tmp_path / "state")
+    steps = list(follower.tick())
+    for sample in (*range(3_901, 3_930), 4_100, 4_101, 4_260):  # after 3,930 nobody looked for a while
+        clock.now = at(sample)
+        steps += list(follower.tick())
+    assert [step.moment for step in steps] == [at(sample).value // 1000 for sample in range(3_900, 4_261)]
+    assert not follower.trouble
+    panel = read_prometheus(prometheus_server.url, {"cpu_ratio": "cpu_ratio"}, at(3_900 - 240), at(4_260), STEP)
+    rated = rate(panel)
+    before = rated.index.get_level_values("timestamp") < at(3_900)
+    expected = detection.MeanShift(variant="recursive").fit(rated[before]).score(rated[~before])
+    live = {
+        (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): score
+        for step in steps
+        for entity, score in zip(step.entities, step.scores["mean_shift_recursive"], strict=True)
+    }
+    np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
+    read = rules.read_rules(tmp_path / "rules.yaml")[:2]
+    fired = rules.firings(read, panel, step=STEP, labels="{job}/{instance}")
+    fired = fired[fired["start"] >= at(3_900) + timedelta(seconds=30)]
+    mine = {(f.rule.alert, f.entity, f.start) for step in steps for f in step.firings if f.end is None}
+    assert {(row.rule, row.entity, row.start.value // 1000) for row in fired.itertuples()} == mine
+    assert {"Hot", "Gone"} == {name for name, _, _ in mine}
+    assert "1 days" in follower.watch.alerts.left_out["Long"]
+    assert "queue_depth" in follower.watch.alerts.left_out["Other"]
+    assert follower.late > 100  # what was caught up
+    follower.close()
+
+
+def test_a_server_that_is_away_is_caught_up_with_and_too_long_an_outage_is_told(prometheus_server, tmp_path):
+    url = f"http://127.0.0.1:{free_port()}"
+    told, clock = of_server(prometheus_server.url, tmp_path, catch_up="10min"), Clock(at(3_901))
+    follower = Follower(told, clock=clock, folder=tmp_path / "state")
+    assert len(list(follower.tick())) == 2
+    there, follower.source.part = follower.source.part, follower.source.part.model_copy(update={"url": url})
+    clock.now = at(3_911)
+    assert list(follower.tick()) == []
+    assert "answer" in follower.trouble or "refused" in follower.trouble
+    assert not follower.healthy
+    assert follower.errors == 1
+    follower.source.part = there
+    steps = list(follower.tick())
+    assert [step.moment for step in steps] == [at(sample).value // 1000 for sample in range(3_902, 3_912)]
+    assert follower.healthy
+    clock.now = at(4_000)
+    assert len(list(follower.tick())) == 40
+    assert follower.skipped == 49
+    (line,) = journal(tmp_path / "state", "skipped")
+    assert line["moments"] == 49
+    follower.close()
+
+
+def test_a_server_that_is_not_there_at_the_start_is_waited_for(tmp_path):
+    told = of_server(f"http://127.0.0.1:{free_port()}", tmp_path)
+    follower = Follower(told, clock=Clock(at(3_901)), folder=tmp_path / "state")
+    assert list(follower.tick()) == []
+    assert follower.trouble
+    assert not follower.healthy
+    follower.close()
+
+
+def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
+    panel = fleet(steps=260)
+    lines = panel.reset_index().sort_values("timestamp", kind="stable").to_csv(index=False).splitlines(keepends=True)
+    whole, grown = tmp_path / "whole", tmp_path / "grown"
+    whole.mkdir()
+    grown.mkdir()
+    expected, _ = follow(declaration(whole, panel), whole / "state")
+    told = declaration(grown, delay="15s")
+    follower, steps = Follower(told, folder=grown / "state"), []
+    with (grown / "metrics.csv").open("w") as file:
+        for k in range(0, len(lines), 97):
+            text = "".join(lines[k : k + 97])
+            file.write(text[: len(text) // 2])
+            file.flush()
+            steps += list(follower.tick())  # in the middle of a line
+            file.write(text[len(text) // 2 :])
+            file.flush()
+            steps += list(follower.tick())
+    assert not follower.trouble
+    assert follower.source.late_rows == 0
+    assert len(steps) == len(expected) - 1  # the last moment may not be complete
+    for a, b in zip(steps, expected[:-1], strict=True):
+        assert (a.moment, a.entities) == (b.moment, b.entities)
+        assert [one.key for one in a.firings] == [one.key for one in b.firings]
+    with (grown / "metrics.csv").open("a") as file:
+        file.write(lines[1])  # of the first moment
+    assert list(follower.tick()) == []
+    assert follower.source.late_rows == 1
+    follower.close()
+
+
+def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):
+    panel = fleet(steps=300)
+    rows = panel.reset_index().sort_values("timestamp", kind="stable")
+    cut = rows["timestamp"] < rows["timestamp"].iloc[len(rows) * 2 // 3]
+    told = declaration(tmp_path)
+    rows[cut].to_csv(tmp_path / "metrics.csv", index=False)
+    follower = Follower(told, folder=tmp_path / "state")
+    list(follower.tick())
+    text = (tmp_path / "rules.yaml").read_text()
+    (tmp_path / "rules.yaml").write_text(text + "  - {alert: Any, expr: 'queue_depth > 0', labels: {severity: page}}\n")
+    rows[~cut].to_csv(tmp_path / "metrics.csv", mode="a", header=False, index=False)
+    steps = list(follower.tick())
+    assert follower.reloads == 1
+    assert "Any" in {firing.rule.alert for step in steps for firing in step.firings}
+    (tmp_path / "rules.yaml").write_text("groups: 3\n")
+    assert not follower.reload()
+    assert "not reloaded" in follower.trouble
+    assert "Any" in {rule.alert for rule in follower.watch.alerts.rules}
+    follower.close()
+
+
+def test_two_do_not_watch_in_one_folder(tmp_path):
+    told = declaration(tmp_path, fleet(steps=200))
+    follower = Follower(told, folder=tmp_path / "state")
+    with pytest.raises(ContractError, match="nobody else runs"):
+        Follower(told, folder=tmp_path / "state")
+    follower.close()
+
+
+def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
+    told = declaration(tmp_path, fleet(steps=330), incidents_per_step=2)
+    follower = Follower(told, folder=tmp_path / "state")
+    served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
+    url = f"http://{served.address[0]}:{served.address[1]}"
+    assert httpx.get(f"{url}/healthz").status_code == 503
+    for step in follower.tick():
+        served.after(step)
+    served.after(None)
+    assert httpx.get(f"{url}/healthz").json()["healthy"]
+    metrics = httpx.get(f"{url}/metrics").text
+    assert f"stability_watch_steps_total {follower.watch.counts['steps']:.1f}" in metrics
+    assert 'stability_watch_total{what="alarms"}' in metrics
+    assert httpx.get(f"{url}/other").status_code == 404
+    served.close()
+    pages = list((tmp_path / "state" / "reports").glob("*.html"))
+    assert len(pages) == len(told_once(tmp_path / "state", "incident")) == follower.watch.counts["incidents"] > 0
+    for page in pages:
+        text = page.read_text()
+        assert "<script" not in text
+        assert "http://" not in text
+        assert "https://" not in text
+        assert "data:image/png;base64," in text
+        assert "Timeline" in text
+    console = Console(width=160, record=True)
+    console.print(screen(follower))
+    assert "fleet: healthy" in console.export_text()
+    follower.close()
+
+
+def test_what_a_page_shows_is_text_and_no_markup(tmp_path):
+    panel = fleet(steps=330).rename({"web-0": "<script>alert(1)</script>"}, level="entity").sort_index()
+    _, follower = follow(declaration(tmp_path, panel), tmp_path / "state")
+    pages = [page.read_text() for page in (tmp_path / "state" / "reports").glob("*.html")]
+    assert any("&lt;script&gt;" in page for page in pages)
+    assert not any("<script" in page for page in pages)
+
+
+def test_the_command_goes_through_what_is_due(tmp_path):
+    declaration(tmp_path, fleet(steps=330))
+    spec = {
+        "source": {"files": {"path": str(tmp_path / "metrics.csv")}}, "step": "15s", "delay": "0s",
+        "rules": {"files": [str(tmp_path / "rules.yaml")]}, "serve": {"port": 0},
+    }  # fmt: skip
+    (tmp_path / "one.yaml").write_text(json.dumps(spec))
+    command = [sys.executable, "-m", "stability.cli", "watch", str(tmp_path / "one.yaml")]
+    (tmp_path / "data").mkdir()
+    shutil.copy(home() / "data" / "metrics.yaml", tmp_path / "data")
+    environment = os.environ | {"STABILITY_HOME": str(tmp_path)}
+    done = subprocess.run([*command, "--once"], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "critical web-" in done.stdout
+    assert "/metrics and /healthz" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stepp": "15s"}, r"'stepp'.*did you mean 'step'"),
+        ({"source": {}}, "one source: prometheus or files"),
+        ({"source": {"files": {"path": "x", "pth": 1}}}, "'pth'.*did you mean 'path'"),
+        ({"step": "often"}, "a length of time"),
+        ({"detectors": [{"name": "novelti", "learn": "1h"}]}, "did you mean 'novelty'"),
+        ({"detectors": [{"name": "novelty", "learn": "1h", "policy": {"merg": 1}}]}, "merg"),
+        ({"rules": {"files": ["data/rules/servise.yaml"]}}, "did you mean 'service.yaml'"),
+        ({"rules": None}, "nothing could ever raise an alarm"),
+        ({"serve": {"host": "0.0.0.0"}}, "loopback"),
+        ({"start": "2026-01-01"}, "with its zone"),
+        ({"repair": {"inventory": "x"}}, "a localizer with repair"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_refused_by_name(tmp_path, change, said):
+    spec = {"source": {"files": {"path": "x.csv"}}, "step": "15s", "rules": {"files": ["data/rules/service.yaml"]}}
+    (tmp_path / "one.yaml").write_text(json.dumps(spec | change))
+    with pytest.raises(ContractError, match=said):
+        read_watch(tmp_path / "one.yaml")
+
+
+def test_the_declaration_that_ships_is_one():
+    for path in (home() / "experiments" / "watch").glob("*.yaml"):
+        assert read_watch(path).name == path.stem
+    with pytest.raises(ContractError, match="There are: service|there are: service"):
+        read_watch("experiments/watch/none.yaml")
