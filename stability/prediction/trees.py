@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from skops import io
 
 from stability.prediction.manner import Predictor
 from stability.schema import ContractError
@@ -41,9 +40,13 @@ class _Kept(Predictor):
         return self.model_.predict_proba(values)[:, 1]
 
     def _write(self, folder: Path) -> None:
+        from skops import io  # imports PyTorch: seconds that who saves nothing need not wait
+
         io.dump(self.model_, folder / MODEL)
 
     def _read(self, folder: Path) -> None:
+        from skops import io
+
         unknown = sorted(set(io.get_untrusted_types(file=folder / MODEL)) - set(TRUSTED))
         if unknown:
             remedy = "train the model anew; a file is never trusted beyond a fixed list"
