@@ -905,7 +905,7 @@ def longest_proof(trace, objective=0.99, span=10, gap=12, settle=11, hold=30):
     clearly worse than in the minute before the impact. What is not known for longer than `gap` is not well.
     """
     begin = trace.acted_at
-    rows = {name: _by_second(getattr(trace, name), begin) for name in ("telemetry", "service", "scores")}
+    rows = {name: _by_second(getattr(trace, name), begin, -150) for name in ("telemetry", "service", "scores")}
     totals = [k for k, name in enumerate(trace.telemetry.columns) if name == "http_server_requests_total"]
     before = int((trace.impact_start - begin).total_seconds())
     asked = {"gateway", trace.entity} if rows["service"].get(trace.entity) else {"gateway"}
@@ -945,10 +945,12 @@ def longest_proof(trace, objective=0.99, span=10, gap=12, settle=11, hold=30):
     return longest
 
 
-def _by_second(frame, begin):
-    table = {}
-    for (entity, stamp), row in zip(frame.index, frame.to_numpy().tolist(), strict=True):
-        table.setdefault(entity, {})[int((stamp - begin).total_seconds())] = row
+def _by_second(frame, begin, since):
+    table, stamps = {}, frame.index.get_level_values("timestamp")
+    seconds = [round(x) for x in (stamps - begin).total_seconds()]
+    for entity, t, row in zip(frame.index.get_level_values("entity"), seconds, frame.to_numpy().tolist(), strict=True):
+        if t >= since:
+            table.setdefault(entity, {})[t] = row
     return table
 
 
@@ -1015,3 +1017,46 @@ def bad_times(states, hold, repaired):
             else:
                 times.append([i, i])
     return [(a, b, len(states) - 1 - b >= hold and not any(a <= r <= b + hold for r in repaired)) for a, b in times]
+
+
+# --- fmea ----------------------------------------------------------------------------------------------------------
+
+PRIORITIES = {  # AIAG & VDA FMEA Handbook (2019): rows O 8-10, 6-7, 4-5, 2-3, 1; letters D 7-10, 5-6, 2-4, 1
+    (9, 10): "HHHH HHHH HHHM HMLL LLLL",
+    (7, 8): "HHHH HHHM HMMM MMLL LLLL",
+    (4, 6): "HHMM MMML MLLL LLLL LLLL",
+    (2, 3): "MMLL LLLL LLLL LLLL LLLL",
+    (1, 1): "LLLL LLLL LLLL LLLL LLLL",
+}
+
+
+def action_priority(severity, occurrence, detection):
+    """Look the action priority up with a finger on the page."""
+    for (low, high), cells in PRIORITIES.items():
+        if low <= severity <= high:
+            row = next(n for n, least in enumerate((8, 6, 4, 2, 1)) if occurrence >= least)
+            column = next(n for n, least in enumerate((7, 5, 2, 1)) if detection >= least)
+            return cells.split()[row][column]
+    raise AssertionError
+
+
+def fewest_nodes(rows, cpu, apart):
+    """Smallest number of nodes that hold (replicas, needed, cpu) of each service, of all plans; None without a plan."""
+    options = []
+    for replicas, needed, _ in rows:
+        ways = [w for w in itertools.product(range(replicas + 1), repeat=len(cpu)) if sum(w) == replicas]
+        needed = min(needed, replicas)
+        spare = replicas - needed if 0 < needed < replicas else replicas
+        options.append([w for w in ways if max(w) <= spare])
+    best = None
+    for plan in itertools.product(*options):
+        fits = all(
+            sum(way[j] * size for way, (*_, size) in zip(plan, rows, strict=True)) <= cpu[j] + 1e-9
+            and sum(way[j] for way in plan) <= 8
+            for j in range(len(cpu))
+        )
+        met = apart and any(plan[0][j] and plan[1][j] for j in range(len(cpu)))
+        if fits and not met:
+            used = sum(any(way[j] for way in plan) for j in range(len(cpu)))
+            best = used if best is None else min(best, used)
+    return best
