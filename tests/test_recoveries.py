@@ -125,6 +125,14 @@ def test_equal_seeds_give_equal_traces_and_a_trace_does_not_depend_on_the_others
     assert len(other.telemetry) != len(alone.telemetry) or not other.telemetry.equals(alone.telemetry)
 
 
+def test_a_lived_past_knows_when_earlier_faults_were_ended(traces):
+    assert {trace.past for trace in traces} == {"drawn", "health", "lived"}
+    for trace in traces:
+        assert all(moment < trace.impact_start for moment in trace.earlier)
+        assert trace.past == "lived" or not trace.earlier
+    assert any(trace.earlier for trace in traces)
+
+
 def test_noise_is_correlated_and_has_heavy_tails():
     rows = one("recover", 0).telemetry.loc["gateway"]
     requests = rows["http_server_requests_total"].diff().dropna()
