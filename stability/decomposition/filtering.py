@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["NEVER", "STATE", "advance"]
+__all__ = ["NEVER", "STATE", "advance", "compiled"]
 
+import functools
 import math
+from collections.abc import Callable
 
 import numba
 
@@ -25,13 +27,19 @@ STATE = {  # the state's arrays in the order that `advance` takes them
 
 
 # One signature: a notebook must not compile the kernel again for arrays of another layout.
-@numba.njit(
+SIGNATURE = (
     "void(int64[::1], float64[:,::1], int64[::1], float64[::1], float64[::1], int64[::1], int64[::1], float64[::1],"
     "float64[:,:,::1], float64[:,::1], int64[:,::1], int64[:,::1], float64[:,::1], float64,"
-    "float64[:,::1], float64[:,:,::1], float64[:,::1])",
-    cache=True,
-    nogil=True,
+    "float64[:,::1], float64[:,:,::1], float64[:,::1])"
 )
+
+
+@functools.cache
+def compiled() -> Callable[..., None]:
+    """Give `advance` in machine code, compiled at the first call: who only imports the package need not wait for it."""
+    return numba.njit(SIGNATURE, cache=True, nogil=True)(advance)
+
+
 def advance(times, values, which, level, scale, last, origin, memory, knots, offset, periods, points, rates, clip,
             trend, seasons, spread):  # fmt: skip
     """Predict each value, then learn from it; the state arrays are changed in place, the last three are the answer.

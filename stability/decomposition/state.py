@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stability.decomposition.filtering import STATE, advance
+from stability.decomposition.filtering import STATE, compiled
 from stability.decomposition.profile import Learnt
 from stability.decomposition.table import season_column
 
@@ -55,6 +55,7 @@ def run(
     trend, spread = np.empty(values.shape), np.empty(values.shape)
     seasons = np.empty((*values.shape, state["periods"].shape[1]))
     arrays = [state[name] for name in STATE]
+    advance = compiled()
     advance(np.ascontiguousarray(times), np.array(values, order="C"), which, *arrays, clip, trend, seasons, spread)
     return trend, seasons, spread
 
