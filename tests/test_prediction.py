@@ -1,5 +1,6 @@
 """What every predictor does alike, walked over the registry."""
 
+import functools
 import json
 import pickle
 
@@ -34,10 +35,16 @@ def made(name, **settings):
     return PREDICTORS[name](**QUICK.get(name, {}) | settings)
 
 
+@functools.cache
+def learnt(name):
+    """One that has learnt from `rows()`, for tests that only ask it."""
+    return made(name).fit(*rows())
+
+
 @every_predictor
 def test_probabilities_are_probabilities_and_their_mean_is_about_the_base_rate(name):
     features, happened = rows()
-    found = made(name).fit(features, happened).predict(features)
+    found = learnt(name).predict(features)
     assert found.index.equals(features.index)
     assert found.dtype == "float64"
     assert found.between(0, 1).all()
@@ -46,9 +53,8 @@ def test_probabilities_are_probabilities_and_their_mean_is_about_the_base_rate(n
 
 @pytest.mark.parametrize("name", [name for name in PREDICTORS if name not in ("base_rate", "time_since")])
 def test_what_matters_is_found(name):
-    features, happened = rows()
     later, then = rows(seed=1)
-    found = made(name).fit(features, happened).predict(later)
+    found = learnt(name).predict(later)
     assert found[then].mean() > found[~then].mean() + 0.15
 
 
@@ -72,8 +78,8 @@ def test_a_feature_without_any_value_in_the_training_part_is_no_obstacle(name):
 
 @every_predictor
 def test_columns_may_come_in_another_order_and_others_beside_them(name):
-    features, happened = rows()
-    model = made(name).fit(features, happened)
+    features, _ = rows()
+    model = learnt(name)
     turned = features[features.columns[::-1]].assign(another=1.0)
     pd.testing.assert_series_equal(model.predict(turned), model.predict(features))
     taken = np.arange(len(features)) == 25
