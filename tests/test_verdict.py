@@ -169,6 +169,15 @@ def test_a_short_gap_is_no_harm_and_a_long_one_begins_the_hold_anew(name):
     assert hole.at >= after(70 + HOLD + WATCH)
 
 
+def test_a_sample_that_is_late_is_waited_for():
+    at = judge(RECOVERED).at
+    late = without(RECOVERED, "service", (at - ACTED).total_seconds() - 1, "gateway")
+    assert not judge(late.until(at)).final
+    bad = RECOVERED.service.copy()
+    bad.loc[since(bad, "gateway", (at - ACTED).total_seconds() - 1), "good"] = 0.0
+    assert judge(with_rows(RECOVERED, "service", lambda _: bad)).verdict == "not_recovered"
+
+
 def test_lifetime_counts_do_not_matter():
     """kubernaut 246: restarts were counted over the lifetime of a thing."""
     counted = RECOVERED.telemetry.assign(http_server_errors_total=5000.0)

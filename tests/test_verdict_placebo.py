@@ -63,5 +63,7 @@ def test_the_sentence_has_the_numbers():
     told = compare(PAST, OWN, 1000, 2.0, 15)
     assert "of 5 comparable bad times of the history 5 were over as soon" in told.sentence
     assert "bad for 50 s, 40 s of it before the action" in told.sentence
-    assert told.chance == pytest.approx(self_healing(5, 2.0 * (5 * 30 + 20), 10.0))
+    assert told.chance == 1.0
+    alone = compare([], OWN, 1000, 2.0, 15)
+    assert alone.chance == pytest.approx(self_healing(0, 40.0, 10.0))
     assert math.isnan(compare([], None, 10, 1.0, 5).chance)

@@ -6,7 +6,6 @@ __all__ = ["Observed", "observe", "share"]
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -14,10 +13,8 @@ from scipy import stats
 from stability.remediation import courses
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.courses import BAD, GOOD, UNKNOWN, Steps
+from stability.remediation.verification import Verification
 from stability.schema import metric
-
-if TYPE_CHECKING:
-    from stability.remediation.verdict import Verification
 
 Own = tuple[np.ndarray, list[str]]  # an entity's telemetry on the steps, and its metrics
 QUIET = 0.01  # smallest rate that a detector's crossings in quiet time are taken for
@@ -35,8 +32,10 @@ class Observed:
     states : dict of str to ndarray of int, shape (steps,)
         `samples` (of the thing itself: GOOD or UNKNOWN), `service`, `detectors`, `condition`, `neighbours`; each holds
         through a gap that may be.
-    known : dict of str to ndarray of bool, shape (steps,)
-        Where each of them was measured and not only carried on.
+    fresh : ndarray of bool, shape (steps,)
+        Where the thing's own samples are new ones.
+    latest : ndarray of int, shape (steps,)
+        The step up to which samples, service and detectors were all measured and not only carried on; -1 for none.
     counts : dict of str to ndarray of shape (steps, 2)
         Good and all requests by the entity that was asked.
     crossings : ndarray of shape (steps,)
@@ -51,7 +50,8 @@ class Observed:
 
     steps: Steps
     states: dict[str, np.ndarray]
-    known: dict[str, np.ndarray]
+    fresh: np.ndarray
+    latest: np.ndarray
     counts: dict[str, np.ndarray]
     crossings: np.ndarray
     crossed: np.ndarray
@@ -69,21 +69,25 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     steps = courses.steps_of(aftermath, settings.history)
     width = settings.widths(aftermath.step)
     usual = slice(0, steps.fault)
-    gap = width.gap
     own = courses.laid(aftermath, steps, "telemetry", aftermath.entity)
     fresh = _fresh(own, usual, steps.zero + width.skew)
-    service, counts = _service(aftermath, steps, settings, usual)
-    detectors, above, crossed, loud = _detectors(aftermath, steps, settings, aftermath.entity, usual)
+    service, asked, counts = _service(aftermath, steps, settings, usual)
+    detectors, scored, above, crossed, loud = _detectors(aftermath, steps, settings, aftermath.entity, usual)
     beyond, hurt = _condition(own, usual, width.lasting, False)
     before = _fresh(own, usual, 0)
     fresh[: steps.zero] = before[: steps.zero]
-    raw = {"samples": fresh, "service": service, "detectors": detectors, "condition": beyond}
     neighbours, hurting = _neighbours(aftermath, steps, settings, usual)
-    states = {name: courses.carried(state, gap) for name, state in raw.items()} | {"neighbours": neighbours}
-    known = {name: state != UNKNOWN for name, state in raw.items()}
+    states = {
+        "samples": courses.carried(fresh, width.gap),
+        "service": service,
+        "detectors": detectors,
+        "condition": beyond,
+        "neighbours": neighbours,
+    }
+    latest = np.vstack([_latest([fresh], steps.count), asked, scored]).min(axis=0)
     names = {"detectors": loud, "condition": hurt, "neighbours": hurting}
     seen = bool((before[usual] == GOOD).any())
-    return Observed(steps, states, known, counts, above, crossed, names, seen)
+    return Observed(steps, states, fresh == GOOD, latest, counts, above, crossed, names, seen)
 
 
 def _fresh(own: Own, usual: slice, since: int) -> np.ndarray:
@@ -109,7 +113,7 @@ def _fresh(own: Own, usual: slice, since: int) -> np.ndarray:
     return state
 
 
-def _service(aftermath: Aftermath, steps: Steps, settings: Verification, usual: slice) -> tuple[np.ndarray, dict]:
+def _service(aftermath: Aftermath, steps: Steps, settings: Verification, usual: slice):
     width = settings.widths(aftermath.step)
     counts, states, regular = {}, [], []
     for entity in aftermath.service.index.get_level_values(0).unique():
@@ -122,9 +126,22 @@ def _service(aftermath: Aftermath, steps: Steps, settings: Verification, usual: 
         if lively.any():
             state[~alive[:, lively].any(axis=1)] = UNKNOWN  # the same counts again and again are old ones
         counts[str(entity)] = of
-        states.append(courses.carried(state, width.gap))
+        states.append(state)
         regular.append(known[usual].mean() >= REGULAR if known[usual].any() else False)
-    return _combined(states, steps.count, np.array(regular)), counts
+    needed = np.array(regular, dtype=bool)
+    combined = _combined([courses.carried(state, width.gap) for state in states], steps.count, needed)
+    return combined, _latest(states, steps.count, needed), counts
+
+
+def _latest(states: list[np.ndarray], count: int, needed: np.ndarray | None = None) -> np.ndarray:
+    """Give, for each step, the one up to which all that has begun was measured; -1 where nothing has."""
+    if not states:
+        return np.full(count, -1)
+    place = np.arange(count)
+    at = np.maximum.accumulate(np.where(np.vstack(states) != UNKNOWN, place, -1), axis=1)
+    if needed is not None and needed.any():
+        at = at[needed]
+    return np.where((at >= 0).any(axis=0), np.where(at >= 0, at, place).min(axis=0), -1)
 
 
 def _combined(states: list[np.ndarray], count: int, needed: np.ndarray | None = None) -> np.ndarray:
@@ -160,8 +177,9 @@ def _detectors(aftermath: Aftermath, steps: Steps, settings: Verification, entit
         crossed |= courses.rolled(above, width.hold) > stats.binom.ppf(SURE, width.hold, rate)
         crossings += above
         loud.append((names[k], state == BAD))
-        states.append(courses.carried(state, width.gap))
-    return _combined(states, steps.count), crossings, crossed, loud
+        states.append(state)
+    combined = _combined([courses.carried(state, width.gap) for state in states], steps.count)
+    return combined, _latest(states, steps.count), crossings, crossed, loud
 
 
 def _condition(own: Own, usual: slice, lasting: int, used: bool):
@@ -176,7 +194,7 @@ def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usua
     width = settings.widths(aftermath.step)
     total, hurting = np.full(steps.count, GOOD), []
     for entity in aftermath.neighbours:
-        detectors, _, _, _ = _detectors(aftermath, steps, settings, entity, usual)
+        detectors, *_ = _detectors(aftermath, steps, settings, entity, usual)
         own = courses.laid(aftermath, steps, "telemetry", entity)
         condition, _ = _condition(own, usual, width.lasting, True)
         fresh = _fresh(own, usual, 0)

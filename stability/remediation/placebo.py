@@ -15,7 +15,7 @@ import numpy as np
 from stability.remediation.courses import BAD
 
 PACE = 1.5  # what lasted up to so many times as long, or no less than that part of it, went at the same pace
-SHARE = 0.1  # largest share of placebo windows that may do as well
+SHARE = 0.25  # largest share of placebo windows that may do as well: one oddity in four is no rule
 
 
 class Episode(NamedTuple):
@@ -151,8 +151,8 @@ def compare(
     Notes
     -----
     An earlier bad time is comparable when it lasted as long as this one had lasted at the action, or nearly so (within
-    `pace`): one that was over long before says nothing about it, but that this fault is of another kind. Of n such, m
-    were over as soon; (m + 1) / (n + 1) is the level of a permutation test of "this one healed by itself, too".
+    `pace`): one that was over long before says nothing about it, but that this fault is of another kind. It was over as
+    soon when it lasted no longer than this one, or hardly (within `pace`, or twice the time from action to recovery).
     """
     if own is None:
         return Placebo(None, float("nan"), "nothing was out of bounds when the action ended: there was nothing to heal")
@@ -164,11 +164,10 @@ def compare(
     alike = [one for one in past if one.length * pace >= max(age, 1) and (one.healed or one.length > length)]
     soon = sum(one.healed and one.length <= max(length * pace, length + (length - age)) for one in alike)
     exposure = (sum(one.length for one in past) + age) * step
-    chance = self_healing(len(healed), exposure, max(length - age, 0) * step)
+    chance = max(self_healing(len(healed), exposure, max(length - age, 0) * step), soon / max(len(alike), 1))
     if not past:
         said = f"no bad time in the history; this one went on for {age * step:g} s until it was repaired"
         return Placebo(True, chance, f"{said} and {max(length - age, 0) * step:g} s after it")
-    level = (soon + 1) / (len(alike) + 1) if alike else 0.0
-    passed = not alike or soon == 0 or level <= SHARE
+    passed = soon <= SHARE * len(alike)
     said = f"of {len(alike)} comparable bad times of the history {soon} were over as soon by themselves"
     return Placebo(passed, chance, f"{said} (bad for {length * step:g} s, {age * step:g} s of it before the action)")

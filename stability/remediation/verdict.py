@@ -11,7 +11,7 @@ __all__ = ["Check", "Verdict", "Verification", "judge"]
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,116 +23,12 @@ from stability.remediation import placebo
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.courses import BAD, GOOD, UNKNOWN, runs
 from stability.remediation.observed import Observed, observe, share
-from stability.schema import ContractError
+from stability.remediation.verification import Verification
 
 VERIFIED, NOT_RECOVERED, INCONCLUSIVE = "verified", "not_recovered", "inconclusive"
 LIKELY = 0.5  # chance of healing by itself from which on a recovery is not credited to the action
 HALF = 0.5  # share of the time of the impact
 SURELY = 0.05  # level of the test whether the whole impact fell short: one look, at what was told to be bad
-
-
-class Widths(NamedTuple):
-    """Settings in steps."""
-
-    hold: int
-    watch: int
-    window: int
-    recent: int
-    lasting: int
-    gap: int
-    skew: int
-    early: int
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What a repair has to prove, and until when. Times are in s.
-
-    Parameters
-    ----------
-    objective : float
-        Share of good requests that users were promised.
-    hold : float
-        How long everything has to be inside its bounds to count as back.
-    watch : float
-        How long after the hold nothing may relapse.
-    window : float
-        After the action: what is not back for a hold by then has not recovered. The watch may end later.
-    recent : float
-        Over so long, at least two steps, samples say whether something is out of bounds now.
-    lasting : float
-        How long a neighbour, a metric or, during the watch, a detector has to stay out of bounds to count.
-    gap : float
-        Longest gap of samples through which what was known still holds, at least two steps.
-    skew : float
-        By how much clocks may differ: only samples stamped so long after the action are from after it.
-    action : float
-        Longest time that the action itself takes: it may have had its effect so long before it ended.
-    budget : float
-        Error budgets that the requests since the recovery have to rule out, in multiples of what the objective allows:
-        few requests are no evidence.
-    confidence : float
-        Of Wilson's interval for that.
-    history : float
-        How far back history is looked at.
-
-    Raises
-    ------
-    ContractError
-        For a value out of its range, or a window shorter than the hold.
-    """
-
-    objective: float = 0.99
-    hold: float = 30.0
-    watch: float = 60.0
-    window: float = 180.0
-    recent: float = 5.0
-    lasting: float = 10.0
-    gap: float = 5.0
-    skew: float = 1.0
-    action: float = 10.0
-    budget: float = 2.0
-    confidence: float = 0.95
-    history: float = 3600.0
-
-    def __post_init__(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            share = one.name in ("objective", "confidence")
-            zero = one.name in ("skew", "action", "watch", "gap", "history")
-            if not number or value < 0 or (value == 0 and not zero) or (share and value >= 1):
-                said = "a share between 0 and 1" if share else f"a number {'from' if zero else 'above'} 0"
-                raise ContractError(column=one.name, expected=said, got=value)
-        if self.window < self.hold:
-            raise ContractError(
-                column="window", expected=f"at least the hold of {self.hold:g} s", got=f"{self.window:g} s"
-            )
-        if self.budget < 1:
-            raise ContractError(column="budget", expected="1 or more error budgets", got=self.budget)
-
-    def widths(self, step: float) -> Widths:
-        """Give the times in steps."""
-
-        def steps(seconds: float) -> int:
-            return math.ceil(seconds / step - 1e-9)
-
-        recent, lasting = max(steps(self.recent), 2), max(steps(self.lasting), 2)
-        return Widths(
-            max(steps(self.hold), 1),
-            steps(self.watch),
-            max(steps(self.window), 1),
-            recent,
-            lasting,
-            max(steps(self.gap), 2),
-            steps(self.skew),
-            steps(self.action) + recent,
-        )
-
-    @property
-    def least(self) -> float:
-        """Level of service below which the requests have to exclude it."""
-        return max(1 - self.budget * (1 - self.objective), 0.0)
 
 
 class Check(NamedTuple):
@@ -251,7 +147,6 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
     width, zero = settings.widths(step), seen.steps.zero
     worst, hurt = seen.worst(), seen.worst("service", "condition", "neighbours") == BAD
     lasting = _lasting(seen, width.lasting)
-    last_known = np.vstack([_latest(known) for known in seen.known.values()]).min(axis=0)
     deadline, start, held, broken = zero + width.window - 1, None, None, UNKNOWN
     for i in range(zero + width.skew, seen.steps.count):
         if held is not None and (hurt[i] or lasting[i]):
@@ -262,7 +157,9 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
             start = i
         if start is not None and held is None and i - start + 1 >= width.hold and _calm(seen, settings, i, width.hold):
             held = i
-        watched = held is not None and last_known[i] >= held + width.watch and worst[i] == GOOD
+        watched = held is not None and seen.latest[i] >= held + width.watch and worst[i] == GOOD
+        due = held is not None and seen.latest[i] < i < held + width.watch + width.gap  # a late sample is waited for
+        watched = watched and not due
         if watched and _calm(seen, settings, i, width.hold) and _enough(seen, settings, start, i):
             return _End(VERIFIED, i, True, start, held, f"in bounds for {(i - start + 1) * step:g} s")
         if held is None and max((i + 1 if start is None else start) + width.hold - 1, i) > deadline:
@@ -272,10 +169,6 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
         if held is not None and i >= max(deadline, held + width.watch + width.hold):
             return _End(INCONCLUSIVE, i, True, start, held, "too little is known since the hold, or it comes and goes")
     return _End(INCONCLUSIVE, seen.steps.count - 1, False, start, held, "not decided yet")
-
-
-def _latest(known: np.ndarray) -> np.ndarray:
-    return np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
 
 
 def _lasting(seen: Observed, lasting: int) -> np.ndarray:
@@ -358,7 +251,7 @@ def _checks(
     if service and (end.start is None or not _enough(seen, settings, end.start, i)):
         service = None
     thresholds = ", ".join(name for name, _ in seen.names["detectors"]) or "no detector"
-    moved = int(seen.known["samples"][zero : i + 1].sum())
+    moved = int(seen.fresh[zero : i + 1].sum())
     relapsed = {VERIFIED: True, NOT_RECOVERED: None if end.held is None else False}.get(end.verdict)
     return (
         Check("samples", state["samples"], f"{aftermath.entity}: fresh in {moved} of {i - zero + 1} steps since"),
