@@ -156,12 +156,12 @@ class RestartAlways:
     def __init__(self, alarms: Alarms, restart: Callable[[str], object], cool_down: float = COOL_DOWN) -> None:
         self.alarms, self.restart = alarms, restart
         self.cool_down = pd.Timedelta(seconds=cool_down)
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix="restart")
+        self.worker = ThreadPoolExecutor(len(RESTARTABLE), thread_name_prefix="restart")
         self.under_way: dict[str, tuple[pd.Timestamp, str, str, Future]] = {}
         self.last: dict[str, pd.Timestamp] = {}
 
     def step(self, now: pd.Timestamp, panel: pd.DataFrame) -> list[Note]:
-        """Restart what alarms now, one after the other; an alarm that lasts is met again after the cool-down."""
+        """Restart what alarms now; an alarm that lasts is met again after the cool-down."""
         firing = self.alarms.firing(now, panel)
         notes = self.alarms.told(now, firing) + self._ended(now)
         for row in firing.sort_values("start").itertuples():

@@ -121,7 +121,7 @@ def _once(slot: Slot, day: GameDay, home: Path, arm_of, others: float, say) -> d
 
 
 def _follow(arm: Arm, window: Window, until: float, machine: Machine | None = None) -> list[Note]:
-    """Let an arm see each second up to a moment; a look that comes too late for its second is left out."""
+    """Let an arm see each second up to a moment; a look that comes too late, or is not answered, is left out."""
     notes, looked = [], time.time()
     while True:
         due = int(time.time() - SCRAPED) + 1 + SCRAPED
@@ -130,7 +130,11 @@ def _follow(arm: Arm, window: Window, until: float, machine: Machine | None = No
             return notes
         time.sleep(max(due - time.time(), 0.0))
         now = pd.Timestamp(int(due), unit="s", tz="UTC").as_unit("us")
-        notes += arm.step(now, window.read(now))
+        try:
+            panel = window.read(now)
+        except (ConnectionError, ContractError):  # a scraper that is busy is asked again in the next second
+            continue
+        notes += arm.step(now, panel)
         if machine and time.time() - looked >= LOOK:
             machine.look()
             looked = time.time()

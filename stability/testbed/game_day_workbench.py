@@ -19,6 +19,7 @@ from stability.remediation.decisions import Acted, Decision, ServiceState
 from stability.remediation.inventory import Inventory
 from stability.remediation.repairer import Repairer
 from stability.rules import Rule, firings
+from stability.schema import ContractError
 from stability.telemetry import read_prometheus
 from stability.testbed.game_day_arms import Alarms, Note
 from stability.testbed.game_day_learning import CLEAR, SERVICE
@@ -135,11 +136,14 @@ class Workbench:
         return [Note(begun, "action" if acted.touched else "refused", decision.entity, mode, verb, **told)]
 
     def _observe(self, now: pd.Timestamp, panel: pd.DataFrame) -> list[Note]:
-        notes, cases = [], self.repairer.open_cases()
+        notes, cases = [], [case for case in self.repairer.open_cases() if case.acted_at <= now]
         if not cases:
             return notes
         first = panel.index.get_level_values("timestamp").min()
-        served = self.served(first, now)
+        try:
+            served = self.served(first, now)
+        except (ConnectionError, ContractError):  # asked again in the next second: without it nothing is known
+            return notes
         fired = firings(self.alarms.rules, panel, step="1s")
         for case in cases:
             aftermath = Aftermath(
@@ -153,8 +157,6 @@ class Workbench:
                 thresholds={"rules": 0.5},
                 neighbours=[one for one in case.neighbours if one in ASKED],
             )
-            if case.acted_at > now:
-                continue
             progress = self.repairer.observe(case, aftermath, now)
             if progress.final:
                 told = {"alarm_id": case.alarm_id, "text": "; ".join(progress.checks)}
