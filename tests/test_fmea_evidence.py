@@ -1,0 +1,208 @@
+"""Ratings from evidence: occurrence, detection and severity, each with bounds that tell how much was seen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from stability.evaluation import wilson_interval
+from stability.fmea import detectability, occurrence, rate, severity
+from stability.schema import ContractError
+
+START = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+def record(*modes):
+    return pd.DataFrame({"failure_mode": list(modes)})
+
+
+# --- occurrence ---
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 40), st.floats(0.01, 1e5), st.sampled_from([0.8, 0.9, 0.95]))
+def test_rate_is_the_posterior_of_jeffreys(count, days, confidence):
+    told = occurrence(record(*["leak"] * count), days, modes=["leak"], confidence=confidence).loc["leak"]
+    tail = (1 - confidence) / 2
+    assert told["rate_hi"] == pytest.approx(stats.gamma.ppf(1 - tail, count + 0.5) / days)
+    assert told["rate_lo"] == pytest.approx(stats.gamma.ppf(tail, count + 0.5) / days if count else 0)
+    assert told["rate_lo"] <= told["rate"] <= told["rate_hi"]
+    assert told["occurrence_lo"] <= told["occurrence"] <= told["occurrence_hi"]
+
+
+def test_more_time_without_a_fault_proves_less_and_less_and_never_none():
+    bounds = [occurrence(record(), days, modes=["x"]).loc["x", "occurrence_hi"] for days in (1, 100, 1e4, 1e6, 1e9)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] == 10
+    assert bounds[-1] == 2
+
+
+def test_bounds_hold_the_true_rate_as_often_as_they_promise():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(3.0, 4000)
+    held = [(stats.gamma.ppf(0.05, n + 0.5) if n else 0) <= 3.0 <= stats.gamma.ppf(0.95, n + 0.5) for n in range(30)]
+    assert np.mean(np.array(held)[counts]) > 0.87
+
+
+@pytest.mark.parametrize("days", [0, -1, np.nan, np.inf])
+def test_no_time_no_rate(days):
+    with pytest.raises(ContractError, match="service-days above 0"):
+        occurrence(record("leak"), days)
+
+
+# --- detection ---
+
+
+def seen(took, impact, *, mode="leak", lasted=100.0):
+    """Incidents found after so many s (None = not), felt after so many (None = not)."""
+    n = len(took)
+    starts = pd.date_range(START, periods=n, freq="1h")
+    offset = [pd.NaT if one is None else pd.Timedelta(one, unit="s") for one in impact]
+    incidents = pd.DataFrame(
+        {"failure_mode": mode, "entity": "a", "start": starts, "impact_start": starts + pd.TimedeltaIndex(offset)}
+        | {"cause_end": starts + pd.Timedelta(lasted, unit="s"), "end": starts + pd.Timedelta(lasted, unit="s")},
+        index=[f"f{i}" for i in range(n)],
+    )
+    late = pd.TimedeltaIndex([pd.NaT if one is None else pd.Timedelta(one, unit="s") for one in took])
+    return incidents, pd.Series(starts + late, index=incidents.index)
+
+
+def test_all_found_early_is_as_good_as_the_number_of_cases_proves():
+    told = detectability(*seen([5] * 10, [30] * 10)).loc["leak"]
+    assert tuple(told[["recall", "recall_lo", "recall_hi"]]) == pytest.approx(wilson_interval(10, 10, 0.9))
+    assert (told["margin"], told["margin_lo"], told["margin_hi"]) == (1, 1, 1)
+    assert told["caught"] == 1
+    assert (told["detection"], told["detection_lo"]) == (2, 2)
+    assert told["detection_hi"] == rate("detection", [wilson_interval(10, 10, 0.9).lo])[0]
+    more = detectability(*seen([5] * 200, [30] * 200)).loc["leak"]
+    assert more["detection_hi"] < told["detection_hi"]
+
+
+def test_found_too_late_counts_in_part():
+    told = detectability(*seen([60] * 10, [15] * 10)).loc["leak"]
+    assert told["margin"] == pytest.approx(0.25)
+    assert told["caught"] == pytest.approx(0.25)
+    assert told["find_seconds"] == 60
+    assert told["impact_seconds"] == 15
+
+
+def test_immediate_impact_cannot_be_caught():
+    told = detectability(*seen([2] * 10, [0] * 10)).loc["leak"]
+    assert (told["caught"], told["detection"], told["detection_hi"]) == (0, 10, 10)
+
+
+def test_nothing_found_is_the_worst():
+    told = detectability(*seen([None] * 20, [30] * 20)).loc["leak"]
+    assert (told["found"], told["caught"], told["detection"], told["detection_hi"]) == (0, 0, 10, 10)
+    assert told["detection_lo"] <= 10
+
+
+def test_what_nobody_felt_allowed_as_long_as_it_lasted_or_as_was_said():
+    cases = seen([50] * 5, [None] * 5, lasted=40.0)
+    assert detectability(*cases).loc["leak", "margin"] == pytest.approx(0.8)
+    assert detectability(*cases, tolerable=10.0).loc["leak", "margin"] == pytest.approx(0.2)
+
+
+def test_a_single_case_bounds_nothing_but_its_recall():
+    told = detectability(*seen([5], [30])).loc["leak"]
+    assert (told["margin_lo"], told["margin"], told["margin_hi"]) == (0, 1, 1)
+    assert told["detection_hi"] == 10
+
+
+def test_answers_multiply_and_unknown_ones_are_left_out():
+    incidents, found = seen([5] * 10, [30] * 10)
+    half = pd.Series([True] * 4 + [False] * 4 + [None] * 2, index=incidents.index, dtype=object)
+    told = detectability(incidents, found, answered=half).loc["leak"]
+    assert tuple(told[["answered", "answered_lo", "answered_hi"]]) == pytest.approx(wilson_interval(4, 8, 0.9))
+    assert told["caught"] == pytest.approx(0.5)
+    assert told["caught_lo"] == pytest.approx(told["recall_lo"] * told["answered_lo"])
+    none = detectability(incidents, found, answered=half * np.nan).loc["leak"]
+    assert (none["caught_lo"], none["detection_hi"]) == (0, 10)  # missing data is never success
+    assert np.isnan(none["caught"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.one_of(st.none(), st.floats(0, 200)), st.one_of(st.none(), st.floats(0, 200))), max_size=12),
+    st.integers(0, 3),
+)
+def test_bounds_are_in_order_and_repeatable(cases, seed):
+    took, impact = ([one[place] for one in cases] for place in (0, 1))
+    told = detectability(*seen(took, impact), modes=["leak"], resamples=50, seed=seed)
+    again = detectability(*seen(took, impact), modes=["leak"], resamples=50, seed=seed)
+    pd.testing.assert_frame_equal(told, again)
+    row = told.loc["leak"]
+    if cases:
+        for name in ("recall", "margin", "caught", "detection"):
+            low, middle, high = row[f"{name}_lo"], row[name], row[f"{name}_hi"]
+            assert np.isnan(middle) or low <= middle <= high or middle == pytest.approx(low), name
+    else:
+        assert row.drop(["incidents", "found"]).isna().all()
+
+
+def test_an_incident_without_an_answer_whether_it_was_found():
+    incidents, found = seen([5, 5], [30, 30])
+    with pytest.raises(ContractError, match="none for f1"):
+        detectability(incidents, found.iloc[:1])
+
+
+# --- severity ---
+
+
+def costs(budget, users=None, complaints=np.nan):
+    table = {"budget": budget, "users": budget if users is None else users, "requests": 1000.0, "bad": 0.0}
+    frame = pd.DataFrame(table | {"complaints": complaints, "seconds": np.asarray(budget) * 100.0})
+    return frame, pd.Series(["crash"] * len(frame))
+
+
+def test_severity_is_the_worst_of_what_was_measured():
+    assert severity(*costs([0.03] * 5, [0.0] * 5)).loc["crash", "severity"] == 5
+    assert severity(*costs([0.03] * 5, [0.95] * 5)).loc["crash", "severity"] == 8
+    assert severity(*costs([0.03] * 5, [0.0] * 5, complaints=8.0)).loc["crash", "severity"] == 6
+
+
+def test_means_have_students_bounds():
+    values = np.array([0.01, 0.02, 0.06])
+    told = severity(*costs(values)).loc["crash"]
+    low, high = stats.t.interval(0.9, 2, values.mean(), stats.sem(values))
+    assert told["budget_lo"] == pytest.approx(max(0, low))
+    assert told["budget_hi"] == pytest.approx(high)
+
+
+def test_a_floor_is_never_lowered_and_stands_without_incidents():
+    told = severity(*costs([0.0001] * 5), floor={"crash": 9, "fire": 10})
+    assert told.loc["crash", ["severity", "severity_lo", "severity_hi"]].tolist() == [9, 9, 9]
+    assert told.loc["fire", "floor"] == 10
+
+
+def test_no_record_alone_is_danger():
+    assert severity(*costs([1e6] * 9)).loc["crash", "severity_hi"] == 8
+
+
+def test_one_incident_bounds_nothing_above():
+    told = severity(*costs([0.03])).loc["crash"]
+    assert (told["severity_lo"], told["severity_hi"]) == (1, 8)
+
+
+def test_unfelt_so_far_is_not_harmless_for_sure():
+    frame, _ = costs([0.0, 0.0, 0.4, 0.4])
+    told = severity(frame, pd.Series(["slow", "slow", "crash", "crash"])).loc["slow"]
+    assert (told["felt"], told["severity_lo"], told["severity"]) == (0, 1, 1)
+    assert told["budget_hi"] == pytest.approx(wilson_interval(0, 2, 0.9).hi * 0.4)
+    assert told["severity_hi"] > 1
+
+
+def test_usual_complaints_are_nobodys_fault():
+    frame, modes = costs([0.0] * 3, complaints=2.0)
+    told = severity(frame, modes, usual_complaints=2.0).loc["crash"]
+    assert told["complaints"] == 0
+    assert told["complaints_hi"] > 0
+
+
+def test_unknown_shares_leave_the_known_ones():
+    frame, modes = costs([0.03] * 5, [np.nan] * 5)
+    assert severity(frame, modes).loc["crash", ["severity_lo", "severity_hi"]].tolist() == [5, 5]
+    none = severity(frame.iloc[:0], modes.iloc[:0], every=["x"])
+    assert none.loc["x", ["severity", "severity_lo", "severity_hi"]].isna().all()
