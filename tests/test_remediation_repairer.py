@@ -205,7 +205,8 @@ def test_an_aftermath_of_another_repair_is_an_error(tmp_path, supervisor):
         ([("model-a", None, 0.6)], "escalate", "not known"),
         ([("gateway", "traffic_loss", 0.9)], "escalate", "no playbook for traffic_loss"),
         ([("model-a", "memory_leak", 0.3)], "nothing", "probability: P 0.30"),
-        ([("somebody", "disk_full", 0.9)], "nothing", "nobody can clean_disk somebody"),
+        ([("somebody", "disk_full", 0.9)], "escalate", "nobody can clean_disk somebody"),
+        ([("feature-store", "network_loss", 0.9)], "escalate", "no playbook for network_loss on feature-store: alone"),
     ],
 )
 def test_nothing_is_done_with_a_reason_that_is_written_down(tmp_path, supervisor, rows, kind, words):

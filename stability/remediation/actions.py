@@ -97,7 +97,7 @@ def perform(inventory: Inventory, task: Task, undo: dict | None = None) -> tuple
 def _doing(control: Control, task: Task, undo: dict | None) -> Outcome:
     match control:
         case Testbed():
-            return addresses.testbed(control, task, undo)
+            return addresses.supervised(control, task, undo)
         case Command(control="systemd"):
             return commands.systemd(control, task)
         case Command():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ask", "http", "sign", "testbed", "webhook"]
+__all__ = ["ask", "http", "sign", "supervised", "webhook"]
 
 import hashlib
 import hmac
@@ -70,7 +70,7 @@ def ask(
 
 
 # ---- the testbed ----------------------------------------------------------------------------------------------------
-def testbed(control: Testbed, task: Task, undo: dict | None) -> Outcome:
+def supervised(control: Testbed, task: Task, undo: dict | None = None) -> Outcome:
     """Ask the supervisor of the testbed, or have taken back what it was asked for."""
     if not PROCESS.fullmatch(task.entity):
         return failed(f"{task.entity!r} is no name of a process")
@@ -133,7 +133,7 @@ def sign(key: bytes, body: bytes) -> str:
     Examples
     --------
     >>> sign(b"k" * 16, b"{}")[:23]
-    'sha256=a7aac8ddc17763b7'
+    'sha256=4bde3c95375d8d2a'
     """
     return f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}"
 

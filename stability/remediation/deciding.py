@@ -83,9 +83,10 @@ def choose(
     if not found:
         return say("escalate", f"no playbook for {mode} on {entity}", entity)
     best = found[0]
+    if _not_made_for(best):
+        return say("escalate", f"no playbook for {mode} on {entity}: {_said(best)}", entity, options=found)
     if best.refusals:
-        said = "; ".join(f"{refusal.guard}: {refusal.why}" for refusal in best.refusals)
-        because = f"{mode} on {entity}: {best.playbook} on {best.entity} is not allowed: {said}"
+        because = f"{mode} on {entity}: {best.playbook} on {best.entity} is not allowed: {_said(best)}"
         return say("nothing", because, best.entity, options=found)
     if best.gain <= 0:
         because = f"{best.playbook} on {best.entity} would cost {-best.gain:.1f} minutes more than it saves"
@@ -127,8 +128,16 @@ def _guarded(
 
 def _order(option: Option) -> tuple:
     """What may be done first, then what a guard forbids for now, then what is not made for this entity."""
-    made_for_others = any(refusal.guard in ("alone", "entities", "inventory") for refusal in option.refusals)
-    return bool(option.refusals), made_for_others, -option.gain, option.playbook
+    return bool(option.refusals), _not_made_for(option), -option.gain, option.playbook
+
+
+def _not_made_for(option: Option) -> bool:
+    """Whether waiting would change nothing: the playbook is for others, or nobody can do it."""
+    return any(refusal.guard in ("alone", "entities", "inventory") for refusal in option.refusals)
+
+
+def _said(option: Option) -> str:
+    return "; ".join(f"{refusal.guard}: {refusal.why}" for refusal in option.refusals)
 
 
 def next_step(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Action", "History"]
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -126,9 +126,9 @@ class History:
             case "not_told":
                 self.untold[facts["key"]] = entry.at, facts
 
-    def real(self) -> Iterable[tuple[str, Action]]:
+    def real(self) -> list[tuple[str, Action]]:
         """Actions that touched the service, or perhaps did, in their order."""
-        return ((name, action) for name, action in self.actions.items() if not action.rehearsed)
+        return [(name, action) for name, action in list(self.actions.items()) if not action.rehearsed]
 
     def of_alarm(self, alarm_id: str) -> list[tuple[str, Action]]:
         """Real actions of an alarm."""

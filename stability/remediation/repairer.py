@@ -32,7 +32,8 @@ class Repairer:
     """Repair by playbooks, behind guards, with everything in an append-only record that outlives a kill -9.
 
     Nothing in here sleeps and nobody asks for the time: every method takes `now`. Only an action takes as long as it
-    takes, up to its timeout. Several processes may share a record: what one of them begins, no other begins again.
+    takes, up to its timeout; it may be done in a thread of its own. Several processes may share a record: what one of
+    them begins, no other begins again.
 
     Parameters
     ----------
@@ -78,7 +79,8 @@ class Repairer:
         self._look()
 
     def _look(self) -> History:
-        return self.history.read(self.record.entries())
+        with self.record.locked():  # an action may be under way in another thread of ours
+            return self.history.read(self.record.entries())
 
     # ---- decide -----------------------------------------------------------------------------------------------------
     def decide(

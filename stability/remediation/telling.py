@@ -72,9 +72,10 @@ def tell(
     except Exception as error:  # noqa: BLE001  its text may hold an address, and nobody is repaired by a traceback
         LOG.warning("a message was not sent: %s", type(error).__name__)
         taken = False
-    if taken:
-        record.append("told", now, key=key, title=title)
-    else:
-        record.append("not_told", now, key=key, title=title, text=text, bad=bad)
-    history.read(record.entries())
+    with record.locked():
+        if taken:
+            record.append("told", now, key=key, title=title)
+        else:
+            record.append("not_told", now, key=key, title=title, text=text, bad=bad)
+        history.read(record.entries())
     return taken

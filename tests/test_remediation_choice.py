@@ -1,0 +1,97 @@
+"""Choice by expected cost: the arithmetic by hand, and what a record of verdicts does to it."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from repairing import at, causes, inventory, state
+
+from stability.remediation import read_playbooks
+from stability.remediation.choice import options, suspects
+from stability.remediation.history import Action, History
+
+PLAYBOOKS = {playbook.name: playbook for playbook in read_playbooks()}
+HERE = inventory("http://127.0.0.1:1", backup="/b")
+VERDICTS = st.tuples(
+    st.sampled_from(["verified", "not_recovered", "inconclusive", None]), st.booleans(), st.floats(0.05, 1.0)
+)
+
+
+def acted(playbook, verdicts):
+    history = History()
+    for k, (verdict, credited, probability) in enumerate(verdicts):
+        facts = {"playbook": playbook, "step": 0, "kind": "step", "mode": "automatic", "probability": probability}
+        action = Action(at(k), facts | {"entity": "model-a", "alarm_id": f"a{k}"}, end=at(k), status="done")
+        action.verdict, action.credited = verdict, credited
+        history.actions[str(k)] = action
+    return history
+
+
+def listed(*rows, history=None, impact=10.0, users=True, **more):
+    rows = suspects(causes(*rows), "a1")
+    return options(rows, list(PLAYBOOKS.values()), HERE, state(impact=users, **more), history or History(), impact)
+
+
+def test_what_is_saved_and_spent_by_hand():
+    # restart-replica: prior 4 to 1, cost 0.1, risk 0.02 x 5; it ends two of the three, of which one is elsewhere.
+    rows = (("model-a", "memory_leak", 0.5), ("model-a", "cpu_saturation", 0.2), ("model-b", "memory_leak", 0.1))
+    found = {(one.playbook, one.entity): one for one in listed(*rows)}
+    best = found["restart-replica", "model-a"]
+    assert (best.probability, best.effect) == (pytest.approx(0.7), 0.8)
+    assert (best.saved, best.spent) == (pytest.approx(0.7 * 0.8 * 10), pytest.approx(0.2))
+    assert best.gain == pytest.approx(5.4)
+    assert listed(*rows)[0] == best
+    assert [refusal.guard for refusal in found["restart-replica", "model-b"].refusals] == ["probability"]
+
+
+def test_a_dear_repair_of_a_likely_cause_can_be_worth_less_than_a_cheap_one_of_another():
+    rows = (("feature-store", "stale_features", 0.6), ("model-a", "disk_full", 0.4))
+    assert [one.playbook for one in listed(*rows, impact=30)] == ["restore-features", "clean-disk"]
+    assert [one.playbook for one in listed(*rows, impact=1)] == ["clean-disk", "restore-features"]
+
+
+def test_a_repair_that_never_helped_gives_way_to_one_that_does():
+    rows = (("feature-store", "stale_features", 0.6), ("model-a", "disk_full", 0.4))
+    history = acted("restore-features", [("not_recovered", False, 1.0)] * 6)
+    assert listed(*rows, history=history, impact=30)[0].playbook == "clean-disk"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(VERDICTS, max_size=12))
+def test_the_posterior_follows_from_the_verdicts_and_stays_one(verdicts):
+    playbook = PLAYBOOKS["clean-disk"]
+    helped, failed = acted("clean-disk", verdicts).effect(playbook)
+    mine, theirs = 4.0, 1.0
+    for verdict, credited, probability in verdicts:
+        if verdict == "verified" and credited:
+            mine += 1
+        if verdict == "not_recovered":  # Bayes: it was the cause and did not help, given that it did not help
+            e = mine / (mine + theirs)
+            theirs += probability * (1 - e) / (probability * (1 - e) + (1 - probability))
+    assert (helped, failed) == (pytest.approx(mine), pytest.approx(theirs))
+    assert 0 < helped / (helped + failed) < 1
+    assert acted("other", verdicts).effect(playbook) == (4, 1)
+
+
+def test_causes_of_other_alarms_and_without_probability_count_for_nothing():
+    table = pd.concat(
+        [causes(("model-b", "disk_full", 1.0), name="a2"), causes(("model-a", "disk_full", None)), causes(name="a3")]
+    )
+    rows = suspects(table, "a1")
+    assert rows.to_dict("records") == [{"entity": "model-a", "failure_mode": "disk_full", "probability": 0.0}]
+    assert suspects(table, "a9").empty
+    unsorted = causes(("model-a", "x", 0.6), ("model-b", "y", 0.4)).iloc[::-1]
+    assert suspects(unsorted, "a1")["entity"].tolist() == ["model-a", "model-b"]
+
+
+@pytest.mark.parametrize(
+    ("row", "more", "guard"),
+    [
+        (("gateway", "memory_leak", 0.9), {}, "alone"),
+        (("model-a", "memory_leak", 0.9), {"down": ("model-b",)}, "healthy_peers"),
+        (("model-a", "kv_cache_exhaustion", 0.9), {"users": None}, "impact"),
+        (("nobody", "disk_full", 0.9), {}, "inventory"),
+    ],
+)
+def test_conditions_that_are_not_met_are_told(row, more, guard):
+    assert guard in {refusal.guard for one in listed(row, **more) for refusal in one.refusals}
