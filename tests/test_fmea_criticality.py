@@ -28,6 +28,13 @@ def test_factors_come_from_the_record():
     assert told["criticality"].sum() == pytest.approx(felt * 30 / 10)  # all impacts of the record, for as long ahead
 
 
+def test_a_record_without_impacts_is_told_who_felt_it():
+    unknown = RECORD.assign(impact_start=pd.NaT)
+    assert mode_criticality(unknown, 10.0)["criticality"].sum() == 0
+    told = mode_criticality(unknown, 10.0, felt=pd.Series([True, False, True, True]))
+    pd.testing.assert_frame_equal(told, mode_criticality(RECORD, 10.0))
+
+
 def test_items_add_up_by_severity():
     told = item_criticality(mode_criticality(RECORD, 10.0), pd.Series({"leak": 6.0, "crash": 8.0}))
     assert told.columns.tolist() == [6, 8]

@@ -54,7 +54,9 @@ def criticality(rate: ArrayLike, share: ArrayLike, hurts: ArrayLike, time: Array
     return numbers["rate"] * numbers["share"] * numbers["hurts"] * numbers["time"]
 
 
-def mode_criticality(incidents: pd.DataFrame, days: float, *, ahead: float = 30.0) -> pd.DataFrame:
+def mode_criticality(
+    incidents: pd.DataFrame, days: float, *, ahead: float = 30.0, felt: pd.Series | None = None
+) -> pd.DataFrame:
     """Take the four factors from a record.
 
     Parameters
@@ -65,6 +67,8 @@ def mode_criticality(incidents: pd.DataFrame, days: float, *, ahead: float = 30.
         Service-days of the record.
     ahead : float
         Service-days that are asked about.
+    felt : Series of bool, index incident, optional
+        Whether somebody felt it; without, whether the record has an impact. A record that never knows one needs this.
 
     Returns
     -------
@@ -74,8 +78,8 @@ def mode_criticality(incidents: pd.DataFrame, days: float, *, ahead: float = 30.
     """
     if not days > 0 or not ahead > 0:
         raise ContractError(column="days", expected="service-days above 0", got=f"{days}, {ahead}")
-    felt = incidents.assign(felt=incidents["impact_start"].notna())
-    table = felt.groupby(["entity", "failure_mode"])["felt"].agg(["size", "mean"])
+    felt = incidents["impact_start"].notna() if felt is None else felt.reindex(incidents.index).astype(bool)
+    table = incidents.assign(felt=felt).groupby(["entity", "failure_mode"])["felt"].agg(["size", "mean"])
     of_item = table["size"].groupby(level="entity").transform("sum")
     made = pd.DataFrame({"rate": of_item / days, "share": table["size"] / of_item, "hurts": table["mean"]})
     return made.assign(criticality=criticality(made["rate"], made["share"], made["hurts"], ahead))
