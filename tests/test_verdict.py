@@ -247,6 +247,17 @@ def test_what_heals_by_itself_at_the_same_pace_proves_nothing():
     assert judge(aftermath(history=often, ill=30, heals=10), repaired=ended).verdict == "verified"
 
 
+def test_what_was_mending_at_the_same_pace_proves_nothing():
+    known = aftermath(ill=60, heals=12)
+    service = known.service.copy()
+    seconds = (service.index.get_level_values(1) - ACTED).total_seconds()
+    part = np.clip((14 - seconds) / 100, 0.0, 1.0) * (seconds > -60)
+    service["good"] = (service["total"] * (1 - part)).round()
+    verdict = judge(with_rows(known, "service", lambda _: service))
+    assert (verdict.verdict, verdict.credited) == ("inconclusive", False)
+    assert "mending" in verdict.sentence
+
+
 def test_what_outlasted_all_that_healed_by_itself_is_proof():
     assert judge(aftermath(history=[(-500, 10), (-400, 12)], ill=60)).credited
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.remediation.placebo import Episode, compare, episodes, self_healing
+from stability.remediation.placebo import Episode, compare, episodes, mending, self_healing
 
 STATES = st.lists(st.sampled_from([1, 1, 1, 0, -1]), max_size=60)
 
@@ -67,3 +67,37 @@ def test_the_sentence_has_the_numbers():
     alone = compare([], OWN, 1000, 2.0, 15)
     assert alone.chance == pytest.approx(self_healing(0, 40.0, 10.0))
     assert math.isnan(compare([], None, 10, 1.0, 5).chance)
+
+
+@given(st.integers(3, 60), st.integers(1, 40))
+def test_a_straight_course_is_continued(before, after):
+    """Failures that fall by a straight line reach 0 where the line does."""
+    failing = 1e4 * (before + after - 1 - np.arange(before)) / 100
+    counts = np.column_stack([1e5 - failing, np.full(before, 1e5)])
+    third = before // 3
+    drawn = mending(counts, 0, before)
+    if third * 3 == before and failing[0] - failing[-1] > 3000:
+        assert drawn == pytest.approx(after, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        [50] * 30,
+        [90] * 10 + [20] * 20,  # fell at once, and stays
+        list(range(10, 40)),  # worse and worse
+        [52, 50, 51] * 4,
+        [50],
+    ],
+)
+def test_what_does_not_mend_steadily_is_not_mending(failing):
+    counts = np.column_stack([100.0 - np.array(failing), np.full(len(failing), 100.0)])
+    assert mending(counts, 0, len(failing)) == math.inf
+    assert mending(counts * 0, 0, len(failing)) == math.inf
+
+
+def test_what_was_mending_before_the_action_proves_nothing():
+    told = compare([], OWN, 1000, 1.0, 15, mends=6.0)
+    assert (told.passed, told.chance) == (False, 1.0)
+    assert "mending" in told.sentence
+    assert compare([], OWN, 1000, 1.0, 15, mends=60.0).passed

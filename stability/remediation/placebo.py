@@ -6,8 +6,9 @@ soon as this did is no evidence for the repair, however well the service is now 
 
 from __future__ import annotations
 
-__all__ = ["Episode", "Placebo", "compare", "episodes", "self_healing"]
+__all__ = ["Episode", "Placebo", "compare", "episodes", "mending", "self_healing"]
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from stability.remediation.courses import BAD
 
 PACE = 1.5  # what lasted up to so many times as long, or no less than that part of it, went at the same pace
+STEADY = 0.5  # of the earlier fall of failures, that the later one has to be, to be the same course
+SURE = 3.3  # standard errors: once in a thousand by chance
 SHARE = 0.25  # largest share of placebo windows that may do as well: one oddity in four is no rule
 
 
@@ -122,8 +125,55 @@ def self_healing(ended: int, seconds: float, within: float) -> float:
     return 1.0 - (seconds / (seconds + within)) ** (ended + 0.5)
 
 
+def mending(counts: np.ndarray, first: int, zero: int) -> float:
+    """Estimate when requests that fail less and less before an action would all be good.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (steps, 2)
+        Good and all requests of each step.
+    first, zero : int
+        First bad step, and first step after the action.
+
+    Returns
+    -------
+    float
+        Steps after the action; infinite where failures do not go down steadily: the last third of the time before the
+        action has to be better than the first one beyond chance, and to go on as the second one did. What fell at once
+        and stays (a replica that nobody asks any more) is not mending.
+
+    Examples
+    --------
+    >>> failed = np.array([60, 55, 50, 45, 40, 35, 30, 25, 20])
+    >>> float(round(mending(np.column_stack([100 - failed, np.full(9, 100)]), 0, 9), 6))
+    4.0
+    """
+    third = (zero - first) // 3
+    if third < 1:
+        return math.inf
+    edges = [(zero - 3 * third, zero - 2 * third), (zero - 2 * third, zero - third), (zero - third, zero)]
+    good, total = np.array([np.nansum(counts[a:b], axis=0) for a, b in edges]).T
+    if (total == 0).any():
+        return math.inf
+    failing = 1 - good / total
+    fell, falls = failing[0] - failing[1], failing[1] - failing[2]
+    pooled = 1 - (good[0] + good[2]) / (total[0] + total[2])
+    noise = math.sqrt(pooled * (1 - pooled) * (1 / total[0] + 1 / total[2]))
+    if not (falls > 0 and falls >= STEADY * fell and fell + falls > SURE * noise):
+        return math.inf
+    slope = (fell + falls) / (2 * third)
+    return float(failing[2] / slope - (third - 1) / 2)
+
+
 def compare(
-    past: list[Episode], own: Episode | None, zero: int, step: float, early: int, *, pace: float = PACE
+    past: list[Episode],
+    own: Episode | None,
+    zero: int,
+    step: float,
+    early: int,
+    *,
+    mends: float = math.inf,
+    pace: float = PACE,
 ) -> Placebo:
     """Compare a recovery with what healed by itself.
 
@@ -139,6 +189,8 @@ def compare(
         Seconds.
     early : int
         Steps before the action's end in which it may already have had its effect.
+    mends : float
+        Steps after the action in which it would have been good at the pace of before, as `mending` gives it.
     pace : float
         What lasted up to so many times as long went at the same pace.
 
@@ -160,6 +212,8 @@ def compare(
     if own.last < zero - early:
         return Placebo(False, 1.0, f"back in bounds {over:g} s before the action ended: it healed by itself")
     age, length = max(zero - own.first, 0), own.length
+    if mends <= pace * max(length - age, 1):
+        return Placebo(False, 1.0, f"it was mending before the action, and due in {max(mends, 0) * step:g} s by itself")
     healed = [one.length for one in past if one.healed]
     alike = [one for one in past if one.length * pace >= max(age, 1) and (one.healed or one.length > length)]
     soon = sum(one.healed and one.length <= max(length * pace, length + (length - age)) for one in alike)

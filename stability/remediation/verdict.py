@@ -165,7 +165,7 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
         if held is None and max((i + 1 if start is None else start) + width.hold - 1, i) > deadline:
             if broken == BAD and start is None:
                 return _End(NOT_RECOVERED, i, True, None, None, _said_bad(seen, i))
-            return _End(INCONCLUSIVE, i, True, None, None, "what is known does not make a hold within the window")
+            return _End(INCONCLUSIVE, i, True, None, None, _said_unknown(seen, i))
         if held is not None and i >= max(deadline, held + width.watch + width.hold):
             return _End(INCONCLUSIVE, i, True, start, held, "too little is known since the hold, or it comes and goes")
     return _End(INCONCLUSIVE, seen.steps.count - 1, False, start, held, "not decided yet")
@@ -178,6 +178,11 @@ def _lasting(seen: Observed, lasting: int) -> np.ndarray:
 def _said_bad(seen: Observed, i: int) -> str:
     bad = [name for name, state in seen.states.items() if state[i] == BAD]
     return f"still out of bounds: {', '.join(bad)}"
+
+
+def _said_unknown(seen: Observed, i: int) -> str:
+    unknown = [name for name, state in seen.states.items() if state[i] == UNKNOWN]
+    return f"no hold within the window; not known at the last: {', '.join(unknown) or 'nothing, it comes and goes'}"
 
 
 def _calm(seen: Observed, settings: Verification, i: int, hold: int) -> bool:
@@ -221,7 +226,9 @@ def _compared(aftermath: Aftermath, seen: Observed, settings: Verification, end:
     if own is None and _ill(seen, settings, aftermath.step):
         own = placebo.Episode(steps.fault, steps.zero - 1, False)
     past = [one for one in found if one.last < (own.first if own else steps.fault)]
-    return placebo.compare(past, own, steps.zero, aftermath.step, width.early)
+    asked = seen.counts.values() if own else ()
+    mends = min((placebo.mending(counts, own.first, steps.zero) for counts in asked), default=math.inf)
+    return placebo.compare(past, own, steps.zero, aftermath.step, width.early, mends=mends)
 
 
 def _ill(seen: Observed, settings: Verification, step: float) -> bool:
