@@ -7,7 +7,7 @@ import time
 
 import mlflow
 import pytest
-from workbenches import LOGS, PLAIN, RAISES
+from workbenches import LOGS, PLAIN, RAISES, TABLE
 
 from stability.workbench import runner, tracking
 from stability.workbench.reporting import read_summary
@@ -25,7 +25,7 @@ WAITS = (
 
 @pytest.fixture
 def bench(workbench):
-    for name, cells in {"logs": LOGS, "plain": PLAIN, "raises": RAISES, "waits": WAITS}.items():
+    for name, cells in {"logs": LOGS, "plain": PLAIN, "raises": RAISES, "table": TABLE, "waits": WAITS}.items():
         workbench.notebook(f"{name}.ipynb", cells)
     (workbench.folder / "mlflow.db").unlink()
     yield workbench
@@ -94,7 +94,7 @@ def test_a_server_that_dies_leaves_the_truth_and_is_told_it_later(bench, postgre
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.create("dies"))
     marker = bench.folder / "marker"
     steps = {
-        "good": {"notebook": "logs.ipynb"},
+        "good": {"notebook": "table.ipynb"},
         "waits": {"notebook": "waits.ipynb", "parameters": {"marker": str(marker)}, "needs": ["good"]},
     }
     process = start(bench, steps)
