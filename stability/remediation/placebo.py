@@ -213,7 +213,9 @@ def compare(
         return Placebo(False, 1.0, f"back in bounds {over:g} s before the action ended: it healed by itself")
     age, length = max(zero - own.first, 0), own.length
     if mends <= pace * max(length - age, 1):
-        return Placebo(False, 1.0, f"it was mending before the action, and due in {max(mends, 0) * step:.3g} s by itself")
+        return Placebo(
+            False, 1.0, f"it was mending before the action, and due in {max(mends, 0) * step:.3g} s by itself"
+        )
     healed = [one.length for one in past if one.healed]
     alike = [one for one in past if one.length * pace >= max(age, 1) and (one.healed or one.length > length)]
     soon = sum(one.healed and one.length <= max(length * pace, length + (length - age)) for one in alike)
