@@ -1,9 +1,12 @@
 """The repairer: from an alarm to a verdict and what follows it, to people where it ends, and again after a kill."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pytest
@@ -325,6 +328,49 @@ def test_what_another_process_is_doing_is_not_taken_for_lost(tmp_path, superviso
     assert process.communicate()[0].splitlines()[-1] == "acted done"
     assert [case.status for case in made.open_cases()] == ["done"]
     assert len(supervisor.done) == 1
+
+
+def test_an_action_may_take_its_time_in_a_thread_while_others_are_decided_on(tmp_path, supervisor):
+    supervisor.delay = 0.5
+    made = repairer(tmp_path, supervisor.url, FREE)
+    decision = made.decide(alarm(), causes(LEAK), at(0), state())
+    with ThreadPoolExecutor(1) as worker:
+        acting = worker.submit(made.act, decision, at(0), state())
+        seconds, kinds = 0, set()
+        while not acting.done():
+            seconds += 1
+            strange = causes(("gateway", "unknown", 0.9), name=f"b{seconds}")
+            kinds.add(made.decide(alarm(f"b{seconds}"), strange, at(seconds), state(seconds)).kind)
+            made.open_cases()
+            made.resume(at(seconds))
+    assert acting.result().status == "done"
+    assert kinds == {"escalate"}
+    assert [case.status for case in made.open_cases()] == ["done"]
+    numbers = [entry.number for entry in Record(made.record.path).entries()]
+    assert numbers == list(range(len(numbers)))
+    assert len(supervisor.done) == 1
+
+
+@pytest.mark.soak
+def test_killed_a_hundred_times_at_random_no_action_is_done_twice(tmp_path, supervisor):
+    chance = random.Random(9)
+    supervisor.delay = 0.05
+    begun = 0
+    for k in range(100):
+        folder = tmp_path / str(k)
+        process = actor(folder, supervisor.url)
+        before = len(supervisor.done)
+        tell(process, 1)
+        time.sleep(chance.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        made = repairer(folder, supervisor.url, FREE)
+        made.resume(at(30))
+        made.act(made.decide(alarm(), causes(LEAK), at(31), state(31)), at(31), state(31))
+        assert len(supervisor.done) - before <= 1
+        assert len(made.open_cases()) == 1
+        begun += len(supervisor.done) - before
+    assert begun > 50
 
 
 def test_a_next_step_that_was_decided_on_outlives_a_kill(tmp_path, supervisor):
