@@ -122,10 +122,17 @@ def neighbour_hurt(draw: Draw, turn: int) -> Story:
 
 
 def neighbour_ill(draw: Draw, turn: int) -> Story:
-    """The neighbour had been ill long before, of something else, and stays so: that is no side effect."""
+    """The neighbour had been ill long before, of something else, and stays so: that is no side effect.
+
+    Nobody asks it directly, and users are served well without it: its illness shows in its telemetry alone.
+    """
     since = draw.impact - draw.whole(100, 200)
     ill = np.where(np.arange(draw.steps) >= since, draw.rng.uniform(0.2, 0.5), 0.0)
-    return Story("long before", draw.recovery(), neighbour=ill)
+
+    def withhold(told: Told, entity: str, neighbours: tuple[str, ...]) -> None:
+        told.silent(neighbours[0], 0, None, ("service",))
+
+    return Story("long before", draw.recovery(), neighbour=ill, withhold=withhold)
 
 
 def deleted_pod(draw: Draw, turn: int) -> Story:
