@@ -64,7 +64,7 @@ def test_what_is_saved_is_plain_data_and_says_the_same(learnt, tmp_path):
     pd.testing.assert_frame_equal(again.locate([*incidents, *quiet]), learnt.locate([*incidents, *quiet]))
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', "[1]", '{"format": 1, "settings": {"x": 1}}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', "[1]", '{"format": 2, "settings": {"x": 1}}'])
 def test_another_file_is_refused(tmp_path, text):
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(ContractError):
@@ -86,6 +86,10 @@ def test_trouble_that_no_candidate_shows_is_not_observable(learnt):
     who = pd.MultiIndex.from_product([["cart", "search"], [""]])
     [case] = cases({"telemetry": hidden}, alarm("a", hidden.index[-1][1]), history="1h", candidates=who)
     assert learnt.locate([case]).attrs["answers"]["a"] == "not observable with these data"
+    calm = shop(5, seed=3)
+    calm = calm[calm.index.isin(["front"], "entity")]
+    [case] = cases({"telemetry": calm}, alarm("a", calm.index[-1][1]), history="1h", candidates=who)
+    assert learnt.locate([case]).attrs["answers"]["a"] == "no fault"
 
 
 def test_a_mode_that_was_never_seen_is_unknown():

@@ -25,8 +25,8 @@ SPECIFICITY = 0.95
 EVEN = float(np.log(2.0))  # of log-odds against the mean candidate: below it no candidate stands out, and none is named
 NAMED = 3  # candidates whose failure mode is named: further down nobody reads it
 FOLDS = 10  # at most: several groups are left out together where there are more
-FORMAT = 1
-FITTED = ("weight_", "temperature_", "given_", "threshold_")
+FORMAT = 2
+FITTED = ("weight_", "temperature_", "given_", "threshold_", "loudest_")
 # What is known before any case. A candidate is not less likely for having changed more, or for more own trouble.
 SIGNS = {
     **dict.fromkeys(("change.z", "change.rank", "change.first", "topology.own", "topology.share"), 1),
@@ -70,6 +70,9 @@ class Localizer:
     modes_ : ModeNamer
     weight_, temperature_, given_, threshold_ : float
         Of the rules; by which log-odds are divided; added to nobody's; of nobody's probability, for no fault.
+    loudest_ : float
+        Log of standard errors of the loudest alarm in the windows without a fault: silence about a louder one is no
+        verdict that nothing is wrong.
     usual_ : Usual
     """
 
@@ -133,6 +136,8 @@ class Localizer:
         self._learn(tables, rows, each, np.arange(len(tables)))
         seen = {i: self._parts(table) for i, table in enumerate(tables)} if out is None else out
         self._calibrate(seen, rows, learnt=out is not None)
+        calm = [_loudness(table) for table, row in zip(tables, rows, strict=True) if row == len(table) - 1]
+        self.loudest_ = max(calm, default=float(np.finfo(float).max))
         named = told.get("failure_mode", pd.Series(np.nan, index=told.index))
         known = [i for i, mode in enumerate(named) if isinstance(mode, str)]
         pictures = [symptom_pictures(cases[i], tables[i].iloc[[rows[i]]], self.usual_)[0] for i in known]
@@ -245,7 +250,8 @@ class Localizer:
         for rank, (i, mode) in enumerate(zip(order, modes, strict=True), start=1 + len(rows)):
             entity, name = table.index[i]
             rows.append((case.alarm_id, rank, entity, name or None, mode, p[i], _said(terms.columns, said[i])))
-        if blind or not table.attrs["known"]:
+        unheard = silent and _loudness(table) > self.loudest_
+        if blind or unheard or not table.attrs["known"]:
             return ANSWERS[3], rows
         if silent:
             return "no fault", rows
@@ -304,6 +310,11 @@ def rows_of(tables: Sequence[pd.DataFrame], truth: pd.DataFrame) -> list[int | N
         )
         found.append(next((int(hit[0]) for hit in hits if len(hit)), None))
     return found
+
+
+def _loudness(table: pd.DataFrame) -> float:
+    """How far the alarm is from calm."""
+    return -float(table["none.calm"].iloc[-1]) if "none.calm" in table else 0.0
 
 
 def _given(utility: np.ndarray, given: float) -> np.ndarray:
