@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from repairing import ALL, GROUPS, NOW, OPEN, Supervisor, alarm, at, causes, inventory, repairer, state
@@ -303,6 +304,18 @@ def test_what_is_known_has_to_be_fresh_and_from_no_later_time(tmp_path, supervis
     assert said(made.act(decision, at(901), state(901))) == {"expired"}
     assert said(made.act(decision, at(-1), state(-1))) == {"expired"}
     assert made.act(decision, NOW, ServiceState(at(-14), dict.fromkeys(ALL, True), GROUPS, True)).status == "done"
+
+
+def test_only_a_plain_yes_is_healthy(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url)
+    for k, said_of in enumerate((float("nan"), None, "yes", 1, np.bool_(False))):
+        known = ServiceState(NOW, {"model-a": True, "model-b": said_of}, GROUPS, float("nan"))
+        decision = made.decide(alarm(f"a{k}"), causes(LEAK, name=f"a{k}"), NOW, known)
+        assert "last_healthy" in why(decision)
+        assert known.impact is None
+    known = ServiceState(NOW, {"model-a": True, "model-b": np.bool_(True)}, GROUPS, np.bool_(True))
+    assert made.decide(alarm("b"), causes(LEAK, name="b"), NOW, known).acts
+    assert known.impact is True
 
 
 def test_an_entity_that_is_left_to_people_is_left_to_people(tmp_path, supervisor):

@@ -13,6 +13,7 @@ import pytest
 from repairing import OPEN, Supervisor, aftermath, alarm, at, causes, inventory, repairer, state
 
 from stability.remediation import Record, Repairer, log_record, read_playbooks
+from stability.remediation.doing import intent
 from stability.schema import ContractError, home, validate
 
 LEAK = ("model-a", "memory_leak", 0.9)
@@ -328,6 +329,15 @@ def test_what_another_process_is_doing_is_not_taken_for_lost(tmp_path, superviso
     assert process.communicate()[0].splitlines()[-1] == "acted done"
     assert [case.status for case in made.open_cases()] == ["done"]
     assert len(supervisor.done) == 1
+
+
+def test_what_another_machine_began_has_its_time_before_it_counts_as_lost(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url, FREE)
+    decision = made.decide(alarm(), causes(LEAK), at(0), state())
+    facts = intent(decision, made.playbooks["restart-replica"], state()) | {"host": "elsewhere", "pid": 1}
+    made.record.append("intent", at(0), **facts, mode="automatic", approval=None)
+    assert made.resume(at(179)) == []
+    assert [case.status for case in made.resume(at(180))] == ["perhaps"]
 
 
 def test_an_action_may_take_its_time_in_a_thread_while_others_are_decided_on(tmp_path, supervisor):

@@ -9,9 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from stability.schema import ContractError
+
+BOOLS = (bool, np.bool_)
 
 
 def moment(value: object, what: str = "now") -> pd.Timestamp:
@@ -57,6 +60,12 @@ class ServiceState:
     healthy: Mapping[str, bool]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     impact: bool | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", moment(self.at, "at"))
+        known = {name: isinstance(fine, BOOLS) and bool(fine) for name, fine in self.healthy.items()}
+        object.__setattr__(self, "healthy", known)  # NaN is no yes
+        object.__setattr__(self, "impact", bool(self.impact) if isinstance(self.impact, BOOLS) else None)
 
     def group(self, entity: str) -> tuple[str, ...]:
         """Members of the entity's group, itself included."""

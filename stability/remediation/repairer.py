@@ -303,7 +303,7 @@ class Repairer:
         now = moment(now)
         with self.record.locked():
             for name, action in list(self._look().real()):
-                if action.end is None and not lives(name, action, self._under_way):
+                if action.end is None and not lives(name, action, self._under_way, now):
                     detail = "whoever began it was killed: perhaps it was done"
                     end = max(now, action.at).isoformat()
                     self.record.append(
