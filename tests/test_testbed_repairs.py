@@ -26,6 +26,7 @@ def until(true, seconds=20):
         time.sleep(0.1)
 
 
+@pytest.mark.soak  # test_testbed.py has a restart and a rollback, test_game_day.py a restart, in every run
 def test_each_fault_ends_by_its_own_repair_and_by_no_other(tmp_path):
     folder, copy = tmp_path / "testbed", tmp_path / "backup"
     control.up(folder)

@@ -86,7 +86,10 @@ def carried_out(
 
 def _once(slot: Slot, day: GameDay, home: Path, arm_of, others: float, say) -> dict[str, pd.DataFrame]:
     control.down(home)
-    begun = control.up(home)
+    try:
+        begun = control.up(home)
+    except ContractError as error:  # a machine that is busy with other work has no time for it
+        raise Disturbed(str(error)) from None
     arm: Arm | None = None
     try:
         control.ask(home, "/backup", folder=str(home / BACKUP))
