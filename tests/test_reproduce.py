@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import mlflow
 import pytest
 import yaml
@@ -90,6 +91,10 @@ class Repository(Workbench):
         # In its folder: `python -m` prefers the package of the current one.
         options = {"cwd": self.folder, "env": self.environment, "capture_output": True, "text": True}
         return subprocess.run(self.command(*arguments), **options)
+
+    def reproduce(self, run_id):
+        """The same command in a process that has imported everything: no more of it comes from this repository."""
+        return commands.stability(self.folder, "reproduce", run_id, **self.environment)
 
     def runs(self):
         """The newest run of each step in the store, and of the night, by name."""
@@ -199,7 +204,7 @@ def forge_snapshot(repository):
 def test_one_mutated_row_of_the_data(repository):
     name, forged = forge_snapshot(repository)
     with changed(repository.artifact("first", "recipe.json"), lambda text: text.replace(name, forged)):
-        done = repository.stability("reproduce", repository.runs()["first"].info.run_id)
+        done = repository.reproduce(repository.runs()["first"].info.run_id)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "different  first" in done.stdout
     assert "the data are not those that were read" in done.stdout
@@ -210,7 +215,7 @@ def test_one_mutated_row_of_the_data(repository):
 
 def test_one_mutated_line_of_code(repository):
     with changed(repository.artifact("exp", "git.diff"), lambda text: text.replace(b"SHIFT = 1.25", b"SHIFT = 1.26")):
-        done = repository.stability("reproduce", repository.runs()["first"].info.run_id)
+        done = repository.reproduce(repository.runs()["first"].info.run_id)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "git.diff of run" in done.stdout
     assert "the package is not the one that ran" in done.stdout
@@ -223,7 +228,7 @@ def test_one_mutated_parameter(repository):
     with changed(
         repository.artifact("first", "recipe.json"), lambda text: text.replace(b'"factor": 3.0', b'"factor": 4.0')
     ):
-        done = repository.stability("reproduce", repository.runs()["first"].info.run_id)
+        done = repository.reproduce(repository.runs()["first"].info.run_id)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "parameter factor is 3.0 in MLflow and 4.0 in recipe.json" in done.stdout
     row = next(line.split() for line in done.stdout.splitlines() if "m.total " in line)
@@ -338,7 +343,7 @@ def test_what_is_no_run_to_reproduce_ends_with_code_2(repository, monkeypatch):
     with pytest.raises(ContractError, match="one that is running"):
         reproduce(running.info.run_id)
     repository.client.delete_experiment(experiment)
-    done = repository.stability("reproduce", "nothing")
+    done = repository.reproduce("nothing")
     assert done.returncode == 2
     assert "expected the id of a run" in done.stderr
     assert "Traceback" not in done.stderr
