@@ -17,7 +17,9 @@ from workbenches import CHECKOUT
 
 from stability import datasets
 from stability.schema import read_table
+from stability.workbench import runner
 from stability.workbench.reporting import read_summary
+from stability.workbench.spec import load_plan
 
 README = (CHECKOUT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
@@ -38,6 +40,13 @@ def home(workbench):
 def run(command, folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+
+
+def night(home, name, spec):
+    """Run a spec in this process: that the command does the same, the examples that are run to the letter show."""
+    (home.folder / "experiments" / name).write_text(yaml.safe_dump(spec))
+    facts = runner.run(load_plan(home.folder / "experiments" / name))
+    assert facts.status == "finished", [step.error for step in facts.steps]
 
 
 def test_your_own_csv(home):
@@ -97,15 +106,13 @@ def test_your_own_prometheus(home, prometheus_server):
     source["url"], source["queries"] = server.url, {"system_cpu_utilization_ratio": "cpu_ratio"}
     end = dt.datetime.fromtimestamp(server.start + server.step * server.samples, dt.UTC)
     spec["dataset"] |= {"window": "1d", "as_of": end.isoformat()}
-    (home.folder / "experiments" / "scraped.yaml").write_text(yaml.safe_dump(spec))
-    done = run(["stability", "run", "experiments/scraped.yaml"], home.folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    night(home, "scraped.yaml", spec)
     (snapshot,) = (home.folder / "runs" / ".snapshots").iterdir()
     panel = datasets.load("snapshot", sha256=snapshot.name)["telemetry"]
     assert set(panel.index.unique("entity")) == {"node/a:9100", "node/b:9100"}
 
 
-def test_your_own_database(home):
+def test_your_own_database(home, monkeypatch):
     spec = yaml.safe_load(blocks("yaml")[3])
     source, stamps = spec["dataset"]["sql"], pd.date_range("2026-10-05", periods=40 * 24, freq="h")
     (home.folder / "my").mkdir()
@@ -120,9 +127,8 @@ def test_your_own_database(home):
     source["reader"]["timezone"] = "UTC"  # SQLite keeps no zone, PostgreSQL does
     spec |= {"steps": {"explore": {"notebook": "01-explore.ipynb"}}}
     spec["dataset"]["as_of"] = "2026-11-14T00:00:00Z"
-    (home.folder / "experiments" / "stored.yaml").write_text(yaml.safe_dump(spec))
-    done = run(["stability", "run", "experiments/stored.yaml"], home.folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.chdir(home.folder)
+    night(home, "stored.yaml", spec)
     (snapshot,) = (home.folder / "runs" / ".snapshots").iterdir()
     tables = datasets.load("snapshot", sha256=snapshot.name)
     assert len(tables["telemetry"]) == 30 * 24
