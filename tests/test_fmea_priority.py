@@ -1,5 +1,6 @@
 """Action priority: every triple as in the handbook's table, never falling, and the table itself held to its form."""
 
+import hashlib
 import itertools
 
 import naive
@@ -23,6 +24,11 @@ def test_all_thousand_triples_agree_with_the_table():
     told = action_priority(*COLUMNS).tolist()
     assert told == [naive.action_priority(*triple) for triple in TRIPLES]
     assert {name: told.count(name) for name in "HML"} == {"H": 318, "M": 214, "L": 468}
+
+
+def test_the_table_is_the_one_that_its_page_names():
+    digest = hashlib.sha256((home() / TABLE).read_bytes()).hexdigest()
+    assert f"`{digest}`" in (home() / TABLE).with_name("README.md").read_text()
 
 
 @given(ratings, ratings, ratings, st.integers(0, 2))
