@@ -1,0 +1,25 @@
+"""What users say: intake, scrubbing, classification, routing, answers.
+
+The names below are imported when they are first asked for: the command line takes its verbs from this room, and
+`stability --help` is to stay quick.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "read_development": "development",
+}
+
+__all__ = ["read_development"]
+
+
+def __getattr__(name: str):
+    """Import a name from its module when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Names that there are, for completion in a notebook."""
+    return sorted(__all__)
