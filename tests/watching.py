@@ -6,8 +6,11 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from stability.localization import Diagnoser, usual_moves
+from stability.localization.pictures import GONE, HIGHER, LOWER, MUCH, USUAL
 from stability.monitor.declaration import Declaration
 from stability.monitor.following import Follower
+from stability.telemetry import rate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 RULES = """
@@ -102,3 +105,44 @@ def told_once(folder, *kinds):
     counts = Counter(line["key"] for line in journal(folder, *kinds))
     assert not [key for key, count in counts.items() if count > 1]
     return set(counts)
+
+
+def localizer(panel, path):
+    """A localizer that knows long queues from wrong answers, taught by made-up pictures; knows a panel's quiet time."""
+    names = [str(name) for name in panel.index.unique("entity")]
+    shown = {
+        "cpu_saturation": {
+            "change.queue_depth": MUCH,
+            "change.http_server_errors_per_second": MUCH,
+            "rule.Busy": HIGHER,
+        },
+        "bad_model_version": {"change.http_server_errors_per_second": MUCH, "rule.Errors": HIGHER},
+        "replica_crash": {"change.up": LOWER, "change.http_server_requests_per_second": GONE, "rule.Lost": HIGHER},
+    }
+    columns = sorted({name for one in shown.values() for name in one})
+    pictures, truth = {}, {}
+    for k in range(24):
+        one = pd.DataFrame(USUAL, index=pd.Index(names, name="entity"), columns=columns)
+        root, mode = names[k % len(names)], [*shown, None][(k + k // 4) % 4]
+        for name, level in shown.get(mode, {}).items():
+            one.loc[root, name] = level
+        pictures[f"c{k}"] = one.astype("int8")
+        truth[f"c{k}"] = {"entity": root if mode else None, "failure_mode": mode, "group": k // 4}
+    quiet = [START + pd.Timedelta(minutes=minute) for minute in range(5, 39)]
+    known = usual_moves(rate(panel), quiet)
+    Diagnoser().fit(pictures, pd.DataFrame.from_dict(truth, orient="index"), usual=known).save(path)
+    return path
+
+
+def repairing(folder, url, panel, mode="automatic"):
+    """The parts of a declaration that let the watch repair by a supervisor, in the time of the rows."""
+    inventory = {"entities": [{"match": ["web-*"], "controls": [{"control": "testbed", "supervisor": url}]}]}
+    (folder / "inventory.yaml").write_text(json.dumps(inventory))
+    guards = {"at_once": 20, "per_hour": 1000, "cool_down": 0.0, "touched": 0.0, "group_share": 1.0}
+    guards["stop_file"] = str(folder / "STOP")
+    return {
+        "localizer": str(localizer(panel, folder / "localizer.json")),
+        "worksheet": "data/fmea/ai-serving.yaml",
+        "groups": {"web": [f"web-{k}" for k in range(4)]},
+        "repair": {"mode": mode, "clock": "rows", "inventory": str(folder / "inventory.yaml"), "guards": guards},
+    }

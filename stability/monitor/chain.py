@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["Step", "Watch"]
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -290,6 +290,11 @@ class Watch:
                 continue
             self._told_alarms[one.alarm_id] = one
             self.counts["suppressed" if one.suppressed_by else "alarms"] += new
+
+    @property
+    def goes_on(self) -> Mapping[str, Raised]:
+        """Alarms that go on, by their names."""
+        return self._told_alarms
 
     @property
     def open_alarms(self) -> list[Raised]:

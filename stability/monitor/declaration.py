@@ -137,6 +137,7 @@ class RepairPart(_Strict):
     playbooks: str = "data/playbooks"
     inventory: str
     guards: dict[str, Any] = Field(default_factory=dict)
+    clock: Literal["wall", "rows"] = Field("wall", description="whose time it is; rows: of a record gone through again")
     impact_minutes: float = Field(10.0, gt=0, description="expected if nobody acts")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ["Incident", "Incidents"]
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class Incident:
     verdict: dict[str, Any] = field(default_factory=dict)
     timeline: list[list[str]] = field(default_factory=list)
     page: str = ""
+
+    def table(self) -> pd.DataFrame:
+        """The causes, as the contract's table."""
+        return validate(pd.DataFrame(self.causes).set_index(["alarm_id", "rank"]), "causes")
 
     def happened(self, at: str, text: str) -> None:
         """Add to the timeline, once."""
@@ -133,6 +137,9 @@ class Incidents:
             self.watch.note("error", what=what, said=f"{type(error).__name__}: {error}")
 
     def _look_into(self, alarm: Raised, moment: int) -> None:
+        if known := self.watch.journal.kept.get(f"incident/{alarm.alarm_id}"):
+            self._remember(known)
+            return
         incident = Incident(asdict(alarm), page=report_name(alarm.alarm_id, alarm.start))
         incident.happened(_iso(alarm.start), f"{alarm.detector} on {alarm.entity}: {alarm.reason}")
         self.held[alarm.alarm_id] = incident
@@ -148,6 +155,15 @@ class Incidents:
         told = asdict(incident) | {"alarm_id": alarm.alarm_id}
         new = self.watch.journal.once(f"incident/{alarm.alarm_id}", moment, kind="incident", **told)
         self.watch.counts["incidents"] += new
+
+    def _remember(self, known: Mapping[str, Any]) -> None:
+        """Take an incident that was looked into before a crash as it was: what was decided then has been acted upon."""
+        names = [one.name for one in fields(Incident)]
+        incident = Incident(**{name: known[name] for name in names})
+        verdict = self.watch.journal.kept.get(f"verdict/{incident.acted.get('action_id')}")
+        if verdict is not None:
+            incident.verdict = {name: verdict[name] for name in ("verdict", "action_id", "at", "checks", "escalated")}
+        self.held[incident.alarm["alarm_id"]] = incident
 
     def _localise(self, alarm: Raised, incident: Incident, moment: int) -> pd.DataFrame:
         row = {"alarm_id": alarm.alarm_id, "entity": alarm.entity, "detector": alarm.detector, "metrics": alarm.metrics}

@@ -23,6 +23,7 @@ from stability.schema import ContractError
 
 NAME = "events"
 LARGEST = 64 << 20  # bytes of a file
+WHOLE = ("incident", "verdict")
 FILES = 16  # with the largest size: 1 GiB of history
 
 
@@ -47,14 +48,16 @@ class Journal:
         self.folder, self.largest, self.files = folder, largest, files
         self._since: dict[Path, int] = {}  # newest moment in each file
         self._keys: dict[str, int] = {}
+        self.kept: dict[str, dict[str, Any]] = {}  # incidents and verdicts, whole: their makers have acted upon them
         known = self._known()
         self.path = known[-1] if known else folder / f"{NAME}-{1:08}.jsonl"
         _mend(self.path)
         for path in reversed(known):
-            told = [(str(line["key"]), int(line["moment"])) for line in read_lines(path) if "key" in line]
-            self._since[path] = max((moment for _, moment in told), default=-1)
-            late = {key: moment for key, moment in told if moment > since}
-            self._keys |= late
+            told = [line for line in read_lines(path) if "key" in line]
+            self._since[path] = max((int(line["moment"]) for line in told), default=-1)
+            late = {str(line["key"]): line for line in told if int(line["moment"]) > since}
+            self._keys |= {key: int(line["moment"]) for key, line in late.items()}
+            self.kept |= {key: line for key, line in late.items() if line.get("kind") in WHOLE}
             if told and not late:
                 break
         self._file = self.path.open("ab")
@@ -109,6 +112,7 @@ class Journal:
     def forget(self, until: int) -> None:
         """Forget the keys of moments up to this one: there is a checkpoint, and they are never gone through again."""
         self._keys = {key: moment for key, moment in self._keys.items() if moment > until}
+        self.kept = {key: line for key, line in self.kept.items() if key in self._keys}
         for path in self._known()[: -self.files]:
             if self._since.get(path, -1) <= until:
                 path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.approval import approval_key
 from stability.remediation.decisions import Case, Decision, ServiceState
-from stability.remediation.guards import Guards
+from stability.remediation.guards import Guards, read_guards
 from stability.remediation.inventory import read_inventory
 from stability.remediation.playbooks import read_playbooks
 from stability.remediation.record import Record
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from stability.monitor.chain import Watch
     from stability.monitor.incidents import Incident
 
-REPLAYED = 600.0  # s: rows that are so much older than the clock are a record, which lives in its own time
 BEFORE = 1_800_000_000  # microseconds of history before the impact that a verdict compares with
 HURT = 0.01  # share of a step's requests that fail: from there on, users are hurt
+AGAIN = ("needs_approval", "refused")  # asked again while the alarm goes on: guards change their minds, people decide
+LONGEST = 50  # lines of a timeline
 APPROVALS = "approvals"  # folder of tokens, a file named after the decision each
 
 
@@ -39,21 +40,25 @@ class Repairs:
 
     def __init__(self, watch: Watch):
         self.watch, self.part = watch, watch.told.repair
+        # What is known of the service is as old as its newest rows: no guard may take that for carelessness.
+        told = watch.told
+        stale = {"stale": max(Guards().stale, (3 * told.step_us + told.delay_us) / 1e6)}
         self.record = Record(watch.folder / "repairs.jsonl")
         self.repairer = Repairer(
             read_playbooks(watch.told.place(self.part.playbooks)),
             read_inventory(watch.told.place(self.part.inventory)),
             self.record,
-            Guards(**self.part.guards),
+            read_guards(stale | self.part.guards),
             mode=self.part.mode,
             send=send,
             key=approval_key(),
         )
 
     def now(self, moment: int) -> pd.Timestamp:
-        """The clock; the step's own moment where a record is gone through again."""
-        clock, own = pd.Timestamp.now("UTC").as_unit("us"), pd.Timestamp(moment, unit="us", tz="UTC")
-        return own if abs((clock - own).total_seconds()) > REPLAYED else clock
+        """The time: after an outage the steps are old, and the clock says so to the guards, which forbid to act on them."""
+        if self.part.clock == "rows":
+            return pd.Timestamp(moment, unit="us", tz="UTC")
+        return pd.Timestamp.now("UTC").as_unit("us")
 
     def state(self, moment: int) -> ServiceState:
         """Who is up, and whether users are hurt, as the last rows say."""
@@ -99,7 +104,10 @@ class Repairs:
             return
         acted = self.repairer.act(decision, now, state, approval=self._approval(decision))
         incident.acted = {"status": acted.status, "detail": acted.detail, "action_id": acted.action_id}
-        incident.happened(now.isoformat(), f"{acted.status}: {acted.detail}")
+        if acted.status not in AGAIN or len(incident.timeline) < LONGEST:
+            incident.happened(
+                now.isoformat() if acted.touched else decision.at.isoformat(), f"{acted.status}: {acted.detail}"
+            )
 
     def _approval(self, decision: Decision) -> str | None:
         """A token that somebody laid down for this decision."""
@@ -126,16 +134,10 @@ class Repairs:
             if decision.alarm_id in held:
                 self._act(held[decision.alarm_id], decision, now, state)
                 changed.append(held[decision.alarm_id]) if held[decision.alarm_id].verdict else None
-        waiting = [one for one in held.values() if one.acted.get("status") == "needs_approval"]
-        for incident in waiting:
-            self._again(incident, now, state)
+        for incident in held.values():
+            if incident.acted.get("status") in AGAIN and incident.alarm["alarm_id"] in self.watch.goes_on:
+                self.decide(incident, incident.table(), moment)
         return changed
-
-    def _again(self, incident: Incident, now: pd.Timestamp, state: ServiceState) -> None:
-        """Act upon a decision that waited for its approval, once that is there."""
-        decided = self.repairer.history.decided.get(incident.alarm["alarm_id"])
-        if decided is not None and decided.acts and self._approval(decided) is not None:
-            self._act(incident, decided, now, state)
 
     def _aftermath(self, case: Case, now: pd.Timestamp) -> Aftermath:
         watch = self.watch
