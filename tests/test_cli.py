@@ -1,18 +1,24 @@
 """The command line: quick, with exit codes that a cron job can trust, and sentences where a user erred."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import commands
 import pytest
 from workbenches import LOGS, PLAIN, RAISES
 
 HEAVY = ("pandas", "numpy", "mlflow", "torch", "sklearn", "papermill", "scipy", "matplotlib", "pyarrow")
 
 
-def stability(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "stability.cli", *map(str, arguments)], capture_output=True, text=True, **options
-    )
+def stability(*arguments):
+    return subprocess.run([sys.executable, "-m", "stability.cli", *map(str, arguments)], capture_output=True, text=True)
+
+
+def quickly(*arguments):
+    """The same where it is no matter how the process begins."""
+    return commands.stability(Path.cwd(), *map(str, arguments), **os.environ)
 
 
 def test_help_imports_nothing_heavy():
@@ -61,12 +67,12 @@ def test_exit_codes_of_run(workbench):
     assert "ZeroDivisionError" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
-    done = stability("run", wrong)
+    done = quickly("run", wrong)
     assert done.returncode == 2
     assert "did you mean 'k'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (workbench.folder / "runs" / "wrong").exists()
-    assert stability("run", "nowhere.yaml").returncode == 2
+    assert quickly("run", "nowhere.yaml").returncode == 2
 
 
 def test_dry_run_prints_the_plan_and_runs_nothing(workbench):
@@ -75,7 +81,7 @@ def test_dry_run_prints_the_plan_and_runs_nothing(workbench):
         "sweep": {"notebook": "plain.ipynb", "matrix": {"k": [1, 2]}, "timeout": 77},
         "last": {"notebook": "plain.ipynb", "needs": ["sweep"]},
     }
-    done = stability("run", workbench.spec(steps), "--dry-run", env=None)
+    done = quickly("run", workbench.spec(steps), "--dry-run")
     assert done.returncode == 0, done.stderr
     for word in ("sweep[k=1]", "sweep[k=2]", "last", "77 s", "3 notebooks"):
         assert word in done.stdout
@@ -87,7 +93,7 @@ def test_data_verbs(data_mirror):
     assert done.returncode == 0, done.stderr
     for word in ("testbed", "nab", "simulated", "sample"):
         assert word in done.stdout
-    assert stability("data", "check", "sample").returncode == 0
-    unknown = stability("data", "check", "smple")
+    assert quickly("data", "check", "sample").returncode == 0
+    unknown = quickly("data", "check", "smple")
     assert unknown.returncode == 2
     assert "did you mean 'sample'" in unknown.stderr
