@@ -185,7 +185,7 @@ def test_a_verdict_that_never_comes_is_a_miss():
     assert row["missed"]
     assert not row["final"]
     assert not row["false_verified"]
-    assert trace.window - 20 < row["seconds"] <= trace.window + 5
+    assert row["seconds"] == trace.window + 1  # the last question, whatever the steps
 
 
 def test_peers_do_what_they_are_known_for():

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stability.simulate.recoveries.traces import Trace
 
-BEYOND = pd.Timedelta(seconds=5)  # behind the window, for a verdict that speaks only when it is over
+BEYOND = pd.Timedelta(seconds=1)  # behind the window, for a verdict that speaks only when it is over
 
 
 def play(trace: Trace, judge: Callable[[dict[str, object]], object], *, every: int = 1) -> dict[str, object]:
@@ -40,9 +40,9 @@ def play(trace: Trace, judge: Callable[[dict[str, object]], object], *, every: i
             verdict, final = ("verified", True) if answer else ("not_recovered", False)
         else:
             verdict, final = str(answer.verdict), bool(answer.final)
-        if final or now + pd.Timedelta(seconds=every) > last:
+        if final or now >= last:
             break
-        now += pd.Timedelta(seconds=every)
+        now = min(now + pd.Timedelta(seconds=every), last)
     open_checks = [check for check in getattr(answer, "checks", ()) if check.passed is not True]
     said = verdict == "verified"
     truth = ("family", "variant", "source", "past", "mode", "entity", "expected", "provable", "required", "effect")
