@@ -1,4 +1,4 @@
-"""Keeping step: a real Prometheus, an outage, files that grow, rows that come late, rules that change; pages and doors."""
+"""Keeping step: a real Prometheus, an outage, files that grow, late rows, rules that change; pages and doors."""
 
 import json
 import os
@@ -215,7 +215,7 @@ def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
 
 def test_what_a_page_shows_is_text_and_no_markup(tmp_path):
     panel = fleet(steps=330).rename({"web-0": "<script>alert(1)</script>"}, level="entity").sort_index()
-    _, follower = follow(declaration(tmp_path, panel), tmp_path / "state")
+    follow(declaration(tmp_path, panel), tmp_path / "state")
     pages = [page.read_text() for page in (tmp_path / "state" / "reports").glob("*.html")]
     assert any("&lt;script&gt;" in page for page in pages)
     assert not any("<script" in page for page in pages)
@@ -264,5 +264,5 @@ def test_a_declaration_that_cannot_be_is_refused_by_name(tmp_path, change, said)
 def test_the_declaration_that_ships_is_one():
     for path in (home() / "experiments" / "watch").glob("*.yaml"):
         assert read_watch(path).name == path.stem
-    with pytest.raises(ContractError, match="There are: service|there are: service"):
+    with pytest.raises(ContractError, match=r"[Tt]here are: service"):
         read_watch("experiments/watch/none.yaml")

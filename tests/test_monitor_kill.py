@@ -1,4 +1,4 @@
-"""A watch is killed at random moments: no alarm is lost, none is told twice, all numbers are those of one that lived."""
+"""A watch is killed at random moments: no alarm is lost, none is told twice, and all numbers stay the same."""
 
 import multiprocessing
 import os

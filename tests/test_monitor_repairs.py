@@ -36,9 +36,10 @@ def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):
     assert rated
     rehearsed = [line for line in lines if line["acted"].get("status") == "dry-run"]
     assert rehearsed
-    assert {line["decision"]["playbook"] for line in rehearsed} == {"restart-replica"}
+    busy = [line for line in rehearsed if line["causes"][0]["failure_mode"] == "cpu_saturation"]
+    assert {line["decision"]["playbook"] for line in busy} == {"restart-replica"}
     assert supervisor.done == []
-    page = (tmp_path / "state" / "reports" / rehearsed[0]["page"]).read_text()
+    page = (tmp_path / "state" / "reports" / busy[0]["page"]).read_text()
     assert "restart-replica" in page
     assert "dry run" in page
     assert "Action priority" in page

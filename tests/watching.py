@@ -110,13 +110,14 @@ def told_once(folder, *kinds):
 def localizer(panel, path):
     """A localizer that knows long queues from wrong answers, taught by made-up pictures; knows a panel's quiet time."""
     names = [str(name) for name in panel.index.unique("entity")]
+    errors = "change.http_server_errors_per_second"
     shown = {
         "cpu_saturation": {
             "change.queue_depth": MUCH,
-            "change.http_server_errors_per_second": MUCH,
+            errors: MUCH,
             "rule.Busy": HIGHER,
         },
-        "bad_model_version": {"change.http_server_errors_per_second": MUCH, "rule.Errors": HIGHER},
+        "bad_model_version": {errors: MUCH, "rule.Errors": HIGHER},
         "replica_crash": {"change.up": LOWER, "change.http_server_requests_per_second": GONE, "rule.Lost": HIGHER},
     }
     columns = sorted({name for one in shown.values() for name in one})

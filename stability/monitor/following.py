@@ -92,7 +92,7 @@ class Follower:
             start = self.source.first() + before // step * step if is_files else due
         if due < start:
             return False
-        reach = before if is_files else max(before, micros(told.history, "history"))
+        reach = max(before, micros(told.history, "history"))
         since = start - step - reach // step * step
         since = max(since, self.source.first() - step) if is_files else since
         history = list(self.source.read(since, start - step)) if reach else []

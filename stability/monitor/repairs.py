@@ -55,7 +55,7 @@ class Repairs:
         )
 
     def now(self, moment: int) -> pd.Timestamp:
-        """The time: after an outage the steps are old, and the clock says so to the guards, which forbid to act on them."""
+        """The time: after an outage steps are old, and the clock says so to the guards, which forbid to act on them."""
         if self.part.clock == "rows":
             return pd.Timestamp(moment, unit="us", tz="UTC")
         return pd.Timestamp.now("UTC").as_unit("us")

@@ -1,0 +1,87 @@
+"""A registered predictor in a watch: by its alias, with the numbers of the batch, taken anew after a promotion."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from watching import START, declaration, fleet, follow, journal
+
+from stability import datasets, detection
+from stability.features import Features
+from stability.monitor import foresight
+from stability.monitor.following import Follower
+from stability.prediction.registry import PREDICTORS
+from stability.schema import ContractError
+from stability.workbench import models
+from stability.workbench.provenance import digest
+
+MODEL = "fault-predictor-made"
+
+
+@pytest.fixture(autouse=True)
+def made_up_data(monkeypatch):
+    """A dataset that nobody has to read: its fingerprint is its options'."""
+    monkeypatch.setattr(datasets, "fingerprint", lambda name, **options: digest([name, options]))
+
+
+def taught(panel, folder, names=("queue_depth__last__now", "queue_depth__mean__2min")):
+    """Features and a predictor of the first half hour, registered; gives both."""
+    stamps = panel.index.get_level_values("timestamp")
+    early = {"telemetry": panel[stamps < START + pd.Timedelta("30min")]}
+    features = Features(rolling=[{"windows": ["2min"], "statistics": ["mean", "max"]}]).fit(early)
+    if not folder.exists():
+        features.save(folder)
+    found = features.transform({"telemetry": panel})
+    before = (found.index.get_level_values("timestamp") < START + pd.Timedelta("30min")).astype(bool)
+    happened = (found["queue_depth__last__now"] > 2.5).to_numpy()
+    predictor = PREDICTORS["logistic"]().fit(found.loc[before, list(names)], happened[before])
+    said = predictor.predict(found.loc[~before])
+    evidence = pd.DataFrame({"outcome": happened[~before], "probability": said}, said.index)
+    settings = {"dataset": "made", "horizon": "15min", "split": "later", "evidence": evidence, "name": MODEL}
+    models.register(predictor, found.loc[~before], **settings)
+    return features, predictor
+
+
+def watch(folder, panel, **more):
+    part = {"model": MODEL, "alias": "challenger", "features": str(folder / "features"), "threshold": 0.9}
+    part["policy"] = {"merge": 60.0}
+    return declaration(folder, panel, detectors=[], predictor=part, start="2026-01-01T00:30:00Z", **more)
+
+
+def test_probabilities_and_alarms_are_those_of_the_batch(workbench, tmp_path):
+    panel = fleet(steps=240)
+    features, predictor = taught(panel, tmp_path / "features")
+    steps, follower = follow(watch(tmp_path, panel, history="2h"), tmp_path / "state")
+    assert follower.watch.predictor.version.number == "1"
+    found = features.transform({"telemetry": panel})
+    expected = predictor.predict(found).rename(MODEL)
+    live = {
+        (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): value
+        for step in steps
+        for entity, value in zip(step.entities, step.scores[MODEL], strict=True)
+    }
+    expected = expected[expected.index.isin(pd.MultiIndex.from_tuples(live))]
+    assert len(expected) == len(live) > 300
+    np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
+    alarms = detection.raise_alarms(expected, 0.9, merge=60.0)
+    mine = {one.alarm_id for step in steps for one in step.alarms if one.detector == MODEL}
+    assert mine == set(alarms.index)
+    assert mine
+
+
+def test_a_promotion_is_taken_up_and_one_that_does_not_fit_is_refused(workbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(foresight, "LOOK", 0.0)
+    panel = fleet(steps=240)
+    taught(panel, tmp_path / "features")
+    follower = Follower(watch(tmp_path, panel), folder=tmp_path / "state")
+    list(follower.tick())
+    taught(panel, tmp_path / "features", names=["queue_depth__last__now"])
+    assert follower.reload()
+    assert follower.watch.predictor.version.number == "2"
+    features = Features(rolling=[{"windows": ["9min"], "statistics": ["mean"]}]).fit({"telemetry": panel})
+    features.save(tmp_path / "others")
+    assert journal(tmp_path / "state", "reload")
+    follower.close()
+    told = watch(tmp_path, panel)
+    part = told.predictor.model_copy(update={"features": str(tmp_path / "none")})
+    with pytest.raises(ContractError, match="none"):
+        list(Follower(told.model_copy(update={"predictor": part}), folder=tmp_path / "other").tick())
