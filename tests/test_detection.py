@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from workbenches import CHECKOUT
 
 from stability.detection import DETECTORS, load
+from stability.detection.learned import NetDetector
 from stability.schema import ContractError, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -112,7 +113,9 @@ def test_the_future_changes_no_score(name, frame, until, with_history):
     judged = frame if with_history else later
     moment = START + until * pd.Timedelta("5min")
     whole, prefix = cut(detector.score(judged), moment), detector.score(cut(judged, moment))
-    pd.testing.assert_series_equal(whole, prefix, check_exact=True)
+    # A product of matrices may round its last bits by the size of a batch; that is no future.
+    rounding = {"rtol": 1e-12, "atol": 0.0} if isinstance(detector, NetDetector) else {"check_exact": True}
+    pd.testing.assert_series_equal(whole, prefix, **rounding)
 
 
 @every_detector
