@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLEAR", "learnt", "moments_of"]
+__all__ = ["APART", "CLEAR", "learnt", "moments_of"]
 
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +17,7 @@ from stability.schema import ContractError
 from stability.telemetry import rate
 
 CLEAR = 15.0  # s without a rule that fires, after which what alarmed is over
+APART = 5.0  # s after which a rule that begins to fire is news
 LOOKS = (0.0, 4.0, 10.0)  # s after an alarm at which it is looked into: as long as it lasts, live, too
 HARMLESS = (10.0, 20.0)  # s after the begin of a harmless event, whether or not anything alarms
 AFTERMATH = 10.0  # s after a fault's end in which what alarms is still its own
@@ -27,30 +28,27 @@ NEIGHBOURS = 1320.0  # s: cases of one piece of a recording are left out togethe
 SERVICE = "users"  # whose alarms they are
 
 
-def moments_of(fired: pd.DataFrame, clear: float = CLEAR) -> list[pd.Timestamp]:
-    """Give the moments at which something alarms after a while in which nothing did.
+def moments_of(fired: pd.DataFrame, apart: float = APART) -> list[pd.Timestamp]:
+    """Give the moments at which something new alarms: also while something else still does.
 
     Parameters
     ----------
     fired : DataFrame
-        As `rules.firings` gives it: `start`, and `end` (NaT: it still fires).
-    clear : float
-        s for which nothing may have fired.
+        As `rules.firings` gives it: `start` of each.
+    apart : float
+        s: what begins within them is the same moment.
 
     Examples
     --------
     >>> t = pd.Timestamp("2026-01-01", tz="UTC")
-    >>> at = [t + pd.Timedelta(seconds=s) for s in (0, 5, 40, 100)]
-    >>> ends = [t + pd.Timedelta(seconds=s) for s in (30, 8, 60, 110)]
-    >>> [moment.second for moment in moments_of(pd.DataFrame({"start": at, "end": ends}))]
-    [0, 40]
+    >>> at = [t + pd.Timedelta(seconds=s) for s in (0, 2, 10, 40)]
+    >>> [moment.second for moment in moments_of(pd.DataFrame({"start": at}))]
+    [0, 10, 40]
     """
-    moments, until = [], None
-    for row in fired.sort_values("start").itertuples():
-        if until is None or (row.start - until).total_seconds() > clear:
-            moments.append(row.start)
-        end = row.start if row.end is pd.NaT else row.end
-        until = end if until is None else max(until, end)
+    moments: list[pd.Timestamp] = []
+    for start in fired["start"].sort_values():
+        if not moments or (start - moments[-1]).total_seconds() >= apart:
+            moments.append(start)
     return moments
 
 

@@ -22,7 +22,7 @@ from stability.rules import Rule, firings
 from stability.schema import ContractError
 from stability.telemetry import read_prometheus
 from stability.testbed.game_day_arms import Alarms, Note
-from stability.testbed.game_day_learning import CLEAR, SERVICE
+from stability.testbed.game_day_learning import APART, CLEAR, SERVICE
 from stability.testbed.modes import REPLICAS
 from stability.testbed.service_level import GATEWAY
 
@@ -74,6 +74,7 @@ class Workbench:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="repair")
         self.under_way: tuple[pd.Timestamp, Decision, Future[Acted]] | None = None
         self.since: pd.Timestamp | None = None  # begin of what alarms now
+        self.news: pd.Timestamp | None = None  # when the last rule began to fire that was news
         self.fired: pd.Timestamp | None = None  # last moment at which a rule fired
         self.looked: pd.Timestamp | None = None
         self.named: list[tuple[str | None, str | None]] = []
@@ -97,13 +98,16 @@ class Workbench:
         """Rules that fire one after the other are one alarm; it is over when nothing has fired for a while."""
         if len(firing):
             self.since, self.fired = self.since or now, now
+            begun = firing["start"].max()
+            if self.news is None or (begun - self.news).total_seconds() >= APART:
+                self.news = begun
         elif self.since is not None and (now - self.fired).total_seconds() > CLEAR:
-            self.since, self.named = None, []
+            self.since, self.news, self.named = None, None, []
 
     def _look(self, now: pd.Timestamp, panel: pd.DataFrame, state: ServiceState) -> list[Note]:
         self.looked = now
         name = f"alarm-{self.since:%H%M%S}"
-        alarm = alarms_at(pd.Series([self.since], index=[name]), SERVICE, "rules")
+        alarm = alarms_at(pd.Series([self.news], index=[name]), SERVICE, "rules")  # as they were learnt
         first = panel.index.get_level_values("timestamp").min()
         known = {**self.told(first, now + pd.Timedelta(seconds=1)), "telemetry": panel}
         pictures = live_pictures(known, alarm, self.diagnoser.usual_, rules=self.rules, now=now)
