@@ -14,7 +14,7 @@ from stability.schema import ContractError
 from stability.workbench import models
 from stability.workbench.provenance import digest
 
-MODEL = "fault-predictor-made"
+MODEL, COLUMN = "fault-predictor-made", "fault_predictor_made"
 
 
 @pytest.fixture(autouse=True)
@@ -53,17 +53,17 @@ def test_probabilities_and_alarms_are_those_of_the_batch(workbench, tmp_path):
     steps, follower = follow(watch(tmp_path, panel, history="2h"), tmp_path / "state")
     assert follower.watch.predictor.version.number == "1"
     found = features.transform({"telemetry": panel})
-    expected = predictor.predict(found).rename(MODEL)
+    expected = predictor.predict(found).rename(COLUMN)
     live = {
         (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): value
         for step in steps
-        for entity, value in zip(step.entities, step.scores[MODEL], strict=True)
+        for entity, value in zip(step.entities, step.scores[COLUMN], strict=True)
     }
     expected = expected[expected.index.isin(pd.MultiIndex.from_tuples(live))]
     assert len(expected) == len(live) > 300
     np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
     alarms = detection.raise_alarms(expected, 0.9, merge=60.0)
-    mine = {one.alarm_id for step in steps for one in step.alarms if one.detector == MODEL}
+    mine = {one.alarm_id for step in steps for one in step.alarms if one.detector == COLUMN}
     assert mine == set(alarms.index)
     assert mine
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Foresight"]
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -36,13 +37,13 @@ class Foresight:
     Attributes
     ----------
     name : str
-        Of the model; its column in scores.
+        Its column in scores: the model's name, with underscores.
     version : registry.Version
     """
 
     def __init__(self, told: Declaration, history: pd.DataFrame, topology: pd.DataFrame | None):
         self.told, self.part, self.topology = told, told.predictor, topology
-        self.name = self.part.model
+        self.name = re.sub(r"\W", "_", self.part.model)  # a column of scores
         self._looked, self._newest = -LOOK, ""
         self.sentry = Sentry(None, self.name, self.part.threshold, self.part.policy, (), topology)
         self.columns = list(history.columns)
