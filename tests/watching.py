@@ -81,6 +81,7 @@ def declaration(folder, panel=None, **more):
         ],
         "rules": {"files": [str(folder / "rules.yaml")]},
         "checkpoint_every": 7,
+        "incidents_per_step": 2,  # a picture takes a third of a second
     }
     return Declaration(**(told | more))
 
@@ -144,6 +145,7 @@ def repairing(folder, url, panel, mode="automatic"):
     return {
         "localizer": str(localizer(panel, folder / "localizer.json")),
         "worksheet": "data/fmea/ai-serving.yaml",
+        "incidents_per_step": 10,
         "groups": {"web": [f"web-{k}" for k in range(4)]},
         "repair": {"mode": mode, "clock": "rows", "inventory": str(folder / "inventory.yaml"), "guards": guards},
     }
