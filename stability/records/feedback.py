@@ -14,7 +14,7 @@ import pandas as pd
 
 from stability.records.checks import known_entities
 from stability.records.mapping import TableOptions, checked, raw_rows, translate
-from stability.records.privacy import KeyStore, scrub_column
+from stability.records.privacy import KeyStore, scrub_column, scrub_message
 from stability.schema import ContractError, nearest, validate
 
 #: Names that forms, help desks and app stores give to the columns.
@@ -138,7 +138,7 @@ def protected(
         done["user"] = done["user"].map(known, na_action="ignore").astype("str")
     names = {value: pseudonym for value, pseudonym in known.items() if value != pseudonym}
     for name in (n for n in ("text", "answer") if scrub and n in done):
-        done[name] = scrub_column(done[name], names)
+        done[name] = scrub_column(done[name], names, scrub_message)
     return done
 
 

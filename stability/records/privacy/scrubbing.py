@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["scrub", "scrub_column"]
+__all__ = ["replaced", "scrub", "scrub_column", "secret_spans"]
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ _URL = re.compile(r"(?<=://)[^\s/@:'\"<>]{1,256}:[^\s/@'\"<>]{1,256}(?=@)|(?<=:/
 _NAMED = re.compile(
     rf"""(?i)(?<![\w])(?P<name>["']?(?:{_NAMES_OF_SECRETS})["']?\s{{0,3}}[=:]\s{{0,3}})(?P<quote>["']?)(?P<value>[^\s"',;&)\]}}]{{3,}})"""
 )
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?!\[)[A-Za-z0-9._~+/=-]{8,}")
+_BEARER = re.compile(r"(?i)\b(?:bearer|basic)\s+(?!\[)(?P<value>[A-Za-z0-9._~+/=-]{8,})")
 _TOKENS = re.compile(
     r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"  # JSON web token
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"
@@ -31,6 +31,10 @@ _TOKENS = re.compile(
 _EMAIL = re.compile(r"(?i)(?<![\w.+-])[\w.!#$%&'*+=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{0,62}(?<!-)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
 _CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-]|\.\d)")
+_PRINTED = re.compile(
+    r"[3-6]\d{3}(?:([ -])\d{4}(?:\1\d{4}\1\d{1,4}(?:\1\d{3})?|)|[ -]\d{6}[ -]\d{5})|[3-6]\d{12,18}"
+    r"|[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?"
+)
 _IPV4 = re.compile(r"(?<![\w.-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\d)")
 _IPV6 = re.compile(
     r"(?i)(?<![\w:.])(?:(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,7}:(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?"
@@ -75,21 +79,82 @@ def scrub(text: str) -> str:
     >>> scrub("GET https://u:pw@host/x?token=abc123 200 at 2026-01-01 12:00:00")
     'GET https://[credentials]@host/x?token=[token] 200 at 2026-01-01 12:00:00'
     """
-    text = _PEM.sub("[token]", text)
-    text = _URL.sub("[credentials]", text)
-    text = _BEARER.sub(r"\1 [token]", text)
-    text = _NAMED.sub(_hide_value, text)
-    text = _TOKENS.sub("[token]", text)
-    text = _EMAIL.sub("[email]", text)
-    text = _IBAN.sub(lambda found: "[iban]" if _is_iban(found[0]) else found[0], text)
-    text = _CARD.sub(lambda found: "[card]" if _is_card(found[0]) else found[0], text)
-    text = _MAC.sub("[mac]", text)
-    text = _IPV4.sub("[ip]", text)
-    text = _IPV6.sub(lambda found: "[ip]" if found[0].count(":") > 2 or "::" in found[0] else found[0], text)
-    return _PHONE.sub(lambda found: "[phone]" if 7 <= sum(map(str.isdigit, found[0])) <= 16 else found[0], text)
+    return replaced(text, secret_spans(text))
 
 
-def scrub_column(texts: pd.Series, known: Mapping[str, str] | None = None) -> pd.Series:
+def secret_spans(text: str) -> list[tuple[int, int, str]]:
+    """Find what `scrub` takes out, where it stands.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    list of (int, int, str)
+        Begin, end and kind, in the text's order, never overlapping.
+
+    Examples
+    --------
+    >>> secret_spans("anna@example.org from 10.0.0.7")
+    [(0, 16, 'email'), (22, 30, 'ip')]
+    """
+    spans: list[tuple[int, int, str]] = []
+
+    def taken(pattern: re.Pattern, kind: str, rule=lambda found: found.span()) -> None:
+        nonlocal text
+        new = [(*span, kind) for found in pattern.finditer(text) if (span := rule(found)) and span[0] < span[1]]
+        spans.extend(new)
+        for start, end, _ in new:  # what is taken looks to the next pattern as a placeholder does
+            text = text[:start] + "[" + "]" * (end - start - 1) + text[end:]
+
+    taken(_PEM, "token")
+    taken(_URL, "credentials")
+    taken(_BEARER, "token", lambda found: found.span("value"))
+    taken(_NAMED, "token", lambda found: None if found["value"].startswith("[") else found.span("value"))
+    taken(_TOKENS, "token")
+    taken(_EMAIL, "email")
+    taken(_IBAN, "iban", lambda found: _checked(found, _is_iban))
+    taken(_CARD, "card", lambda found: _checked(found, _is_card))
+    taken(_MAC, "mac")
+    taken(_IPV4, "ip")
+    taken(_IPV6, "ip", lambda found: found.span() if found[0].count(":") > 2 or "::" in found[0] else None)
+    taken(_PHONE, "phone", lambda found: found.span() if 7 <= sum(map(str.isdigit, found[0])) <= 16 else None)
+    return sorted(spans)
+
+
+def replaced(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
+    """Put a placeholder where each span stands.
+
+    Examples
+    --------
+    >>> replaced("by Anna, 10.0.0.7", [(3, 7, "name"), (9, 17, "ip")])
+    'by [name], [ip]'
+    """
+    parts, end = [], 0
+    for start, stop, kind in spans:
+        parts += [text[end:start], f"[{kind}]"]
+        end = stop
+    return "".join([*parts, text[end:]])
+
+
+def _checked(found: re.Match, right: Callable[[str], bool]) -> tuple[int, int] | None:
+    """The longest part whose check digits are right: all, or groups as they are printed, with something beside them."""
+    groups = list(re.finditer(r"[A-Z0-9]+", found[0]))
+    for count in range(len(groups), 0, -1):
+        for first in range(len(groups) - count + 1):
+            start, end = groups[first].start(), groups[first + count - 1].end()
+            # One number in ten has a check digit that is right by chance: a part must look like a card, too.
+            usual = count == len(groups) or _PRINTED.fullmatch(found[0][start:end])
+            if usual and right(found[0][start:end]):
+                return found.start() + start, found.start() + end
+    return None
+
+
+def scrub_column(
+    texts: pd.Series, known: Mapping[str, str] | None = None, scrubber: Callable[[str], str] = scrub
+) -> pd.Series:
     """Scrub a column of texts; names that have pseudonyms are replaced wherever they stand as a word.
 
     Parameters
@@ -98,6 +163,8 @@ def scrub_column(texts: pd.Series, known: Mapping[str, str] | None = None) -> pd
         Missing where there is none.
     known : mapping of str to str, optional
         Name -> pseudonym, for names of at least three characters.
+    scrubber : callable
+        What scrubs one text; `scrub_message` for what people write to people.
 
     Returns
     -------
@@ -113,15 +180,11 @@ def scrub_column(texts: pd.Series, known: Mapping[str, str] | None = None) -> pd
     for text in texts.dropna().unique():
         # A name goes first: an e-mail address that has a pseudonym stays the same subject.
         named = _WORD.sub(lambda found: words.get(found[0].casefold(), found[0]), text) if words else text
-        done[text] = scrub(named)
+        done[text] = scrubber(named)
     return texts.map(done, na_action="ignore").astype("str")
 
 
 _WORD = re.compile(r"[\w@+-]+(?:[.][\w@+-]+)*")
-
-
-def _hide_value(found: re.Match) -> str:
-    return found[0] if found["value"].startswith("[") else f"{found['name']}{found['quote']}[token]"
 
 
 def _is_card(text: str) -> bool:

@@ -1,0 +1,159 @@
+"""Personal data in messages: found in every form that people write them in, and little else with them."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stability.feedback import development, read_development
+from stability.records.feedback import protected
+from stability.records.privacy import personal_spans, scrub_message
+
+AROUND = [("call ", " please"), ("请拨打", "找我"), ("", ""), ("(", ")"), ("my number: ", ", thanks"), ("电话：", "。")]
+DIGITS = st.text("0123456789", min_size=4, max_size=4)
+
+
+def gone(text, value):
+    """Whether every letter and digit of a value is taken out."""
+    start = text.index(value)
+    taken = {k for a, b, _ in personal_spans(text) for k in range(a, b)}
+    return all(k in taken or not text[k].isalnum() for k in range(start, start + len(value)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(AROUND), st.sampled_from("3456789"), DIGITS, DIGITS, st.sampled_from(["", " ", "-"]), st.booleans()
+)
+def test_chinese_mobile_numbers_in_any_grouping(around, second, a, b, between, country):
+    value = f"{'+86 ' if country else ''}1{second}8{between}{a}{between}{b}"
+    assert gone(f"{around[0]}{value}{around[1]}", value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(AROUND), st.sampled_from(("010", "021", "0571")), DIGITS, DIGITS, st.sampled_from("- "))
+def test_chinese_land_lines(around, area, a, b, between):
+    for value in (f"{area}{between}8{a[1:]}{b}", f"({area})8{a[1:]}-{b}", f"{area}-8{a[1:]}-{b}"):
+        assert gone(f"{around[0]}{value}{around[1]}", value)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(AROUND),
+    st.sampled_from(["+44 20 79{:.2} {}", "+49 30 90{:.2} {}", "+1-415-555-{}{:.0}", "+33 1 70 18 {:.2} {:.2}",
+                     "0044 161 4{:.2} {}",
+                     "({:.0}0161) 496 {}", "(415) 555-{}{:.0}", "415.555.{}{:.0}", "0171/{}{}", "020 7946 {}{:.0}",
+                     "+91 98{:.2}0 {}0", "+81-3-{}-{}", "+46 8 123 {:.2} {:.2}", "+86 (0)21 {} {}", "07700 90{:.2}{:.2}"]),
+    DIGITS,
+    DIGITS,
+)  # fmt: skip
+def test_telephone_numbers_of_other_countries(around, form, a, b):
+    value = form.format(a, b)
+    assert gone(f"{around[0]}{value}{around[1]}", value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([("paid with ", " yesterday"), ("卡号", "被拒"), ("", " 12/27 Visa")]), st.integers(0, 2**32))
+def test_numbers_with_check_digits_whatever_stands_beside_them(around, seed):
+    rng = np.random.default_rng(seed)
+    for kind in ("card", "iban", "id", "token"):
+        value = development.FILLED[kind](rng)
+        assert gone(f"{around[0]}{value}{around[1]}", value), kind
+        if kind == "iban":
+            assert gone(f"{around[0]}{value.lower()}{around[1]}", value.lower())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.ip_addresses(v=4), st.ip_addresses(v=6))
+def test_addresses_of_machines_beside_chinese_characters(v4, v6):
+    assert gone(f"出口是{v4}开始报错", str(v4))
+    assert gone(f"来自{v6.exploded}的请求", v6.exploded)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Spoke with Ms Henrietta Quillfeather about it.", "Henrietta Quillfeather"),
+        ("Nothing works. Regards, R. J. Featherington-Smythe", "R. J. Featherington-Smythe"),
+        ("Thanks to Nguyễn Thị Hoa for the help", "Nguyễn Thị Hoa"),
+        ("hi this is gary, app broken", "gary"),
+        ("my name is li xiaoming", "li xiaoming"),
+        ("Head of desk: Siobhán O’Rourke.", "Siobhán O’Rourke"),
+        ("it was Ludwig van der Berg who paid", "Ludwig van der Berg"),
+        ("我叫王芳，订单没到", "王芳"),
+        ("联系人：陈思远", "陈思远"),
+        ("找李经理处理", "李"),
+        ("客户马克·安德森说登录失败", "马克·安德森"),
+        ("感谢你们团队的山口惠子", "山口惠子"),
+        ("药师司徒文远在等", "司徒文远"),
+        ("客服小李态度很好", "小李"),
+        ("地址写好了，刘洋收", "刘洋"),
+        ("anna.b (at) mail (dot) example answers", "anna.b (at) mail (dot) example"),
+        ("邮箱是li.ming@qq.example谢谢", "li.ming@qq.example"),
+        ("微信同号１３８００１３８０００", "１３８００１３８０００"),
+        ("My SSN is 078-05-1120, why do you ask", "078-05-1120"),
+        ("The password is Tr0ub4dor&3 now", "Tr0ub4dor&3"),
+        ("密码是abc12345，登不上", "abc12345"),
+        ("Post to 221B Baker Street, London NW1 6XE.", "221B Baker Street, London NW1 6XE"),
+        ("ship to Flat 3, 14 Rose Lane, Leeds LS1 4AP", "Flat 3, 14 Rose Lane, Leeds LS1 4AP"),
+        ("at 1600 Amphitheatre Parkway, Mountain View, CA 94043", "1600 Amphitheatre Parkway, Mountain View, CA 94043"),
+        ("nach Hauptstr. 14a, 80331 München bitte", "Hauptstr. 14a, 80331 München"),
+        ("Berliner Straße 5, 10115 Berlin", "Berliner Straße 5, 10115 Berlin"),
+        ("12 rue des Lilas, 69003 Lyon", "12 rue des Lilas, 69003 Lyon"),
+        ("Via Roma 12, 00184 Roma", "Via Roma 12, 00184 Roma"),
+        ("P.O. Box 1234, Dublin", "P.O. Box 1234"),
+        ("上海市浦东新区张江镇碧波路690号5幢302室", "上海市浦东新区张江镇碧波路690号5幢302室"),
+        ("住在朝阳区望京花园3号楼2单元501，断网", "朝阳区望京花园3号楼2单元501"),
+        ("地址改成江苏省苏州市工业园区星湖街328号创意产业园12栋", "江苏省苏州市工业园区星湖街328号创意产业园12栋"),
+    ],
+)  # fmt: skip
+def test_names_homes_and_secrets(text, value):
+    assert gone(text, value), scrub_message(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dashboard in Visual Studio Code under Windows Server shows Error Code 500 in North America",
+        "We use Google Cloud, Red Hat Enterprise and Apache Kafka with the Customer Success Team",
+        "I switched from Plan Basic to Plan Pro on Black Friday, and the Terms of Service changed",
+        "order 20251104123456 costs 1,234,567.89 EUR, 412 payments since 2025-11-04 12:30:45",
+        "p95 went from 600 ms to 4.1 s after Tuesday's release, 100 % of 1234567 requests fail",
+        "Will it work in May? Mark it as done. Can I pay in June? Grant access, please.",
+        "高兴得不得了，马上五星好评，方便又安全",
+        "何时能恢复？任何操作都报错，万一丢数据怎么办",
+        "明天周五，平台成功率只有百分之三十，于是我们关闭了程序",
+        "那位老师讲得好，各位同学都满意",
+        "订单号20251104123456，金额1234.56元，三点二十到四点全部失败",
+    ],
+)
+def test_what_is_no_personal_data_stays(text):
+    assert scrub_message(text) == text
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_survived_and_spans_are_in_order(text):
+    spans = personal_spans(text)
+    assert all(0 <= a < b <= len(text) for a, b, _ in spans)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+
+
+def test_the_development_set_is_scrubbed_and_little_else():
+    frame = read_development()
+    frame = frame[frame["author"] == 1]
+    missed = [
+        row.text[start:end]
+        for row in frame.itertuples()
+        for start, end, _ in json.loads(row.spans)
+        if not gone(row.text, row.text[start:end])
+    ]
+    assert missed == []
+
+
+def test_feedback_is_scrubbed_of_names_wherever_it_is_read(tmp_path, monkeypatch):
+    frame = read_development().head(40).assign(feedback_id=lambda f: f.index.astype(str))
+    done = protected(frame[["feedback_id", "text"]])
+    assert not done["text"].str.contains("Oyelaran|Lindqvist|@", regex=True).any()
