@@ -1,0 +1,203 @@
+"""Creating a backup while the workbench works: databases at one moment, all verified before an old one goes."""
+
+from __future__ import annotations
+
+__all__ = ["Created", "at_work", "create"]
+
+import contextlib
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO
+
+from stability.backup import databases, postgres, store
+from stability.backup.archive import pack
+from stability.backup.contents import WORK, contents
+from stability.backup.erased import known_erasures
+from stability.backup.keeping import Keep, staying
+from stability.backup.manifest import Entry, Manifest
+from stability.backup.places import Backup, backups, name_of, repository, root_of
+from stability.backup.swap import finish
+from stability.backup.verification import verify
+from stability.schema import ContractError, home
+from stability.workbench.nights import PRUNING
+from stability.workbench.reporting.formats import redact
+from stability.workbench.tracking import locked, store_file, store_uri
+
+DATABASE, DUMP = "mlflow.db", "mlflow.dump"
+UNDER_WAY = "work-"
+PATIENCE = 30.0  # seconds to wait for another backup, or for `stability prune`
+SAME_DISK = "the backups lie on the same disk as what they protect: --place, or STABILITY_BACKUPS, names one on another"
+
+
+@dataclass(frozen=True)
+class Created:
+    """What was made.
+
+    Parameters
+    ----------
+    backup : Backup
+    manifest : Manifest
+    seconds : float
+        Until it was written; verifying it is not in it.
+    removed : list of str
+        Names of older backups that went.
+    warnings : list of str
+        Sentences.
+    """
+
+    backup: Backup
+    manifest: Manifest
+    seconds: float
+    removed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def create(place: str | os.PathLike | None = None, *, kind: str | None = None, keep: Keep | None = None) -> Created:
+    """Back up the workbench's state, verify what was written, and only then remove what is too old.
+
+    Parameters
+    ----------
+    place : path, optional
+        The folder of backups; default `STABILITY_BACKUPS`, else `backups/` in the workbench's folder.
+    kind : {'archive', 'restic'}, optional
+        Default: restic where it is installed and the environment has its password.
+    keep : Keep, optional
+        Which backups stay.
+
+    Returns
+    -------
+    Created
+
+    Raises
+    ------
+    ContractError
+        When the store is a server's (its own host makes the backup), does not answer, or the place cannot be written.
+    """
+    root, target = home(), repository(place, kind)
+    with at_work(root) as scratch, _no_pruning(root):
+        target.sweep()
+        begun, moment = time.perf_counter(), time.time()
+        staged, rows, address, what = _databases(root, scratch, encrypted=target.encrypted)
+        found = contents(root, encrypted=target.encrypted)
+
+        def describe(entries: dict[str, Entry], notes: list[str]) -> Manifest:
+            files = [entry.mtime for path, entry in entries.items() if path not in staged and entry.mtime <= moment]
+            return Manifest(
+                moment=moment,
+                newest=min(moment, max([store.newest(address), *files])),
+                home=str(root),
+                store=what,
+                versions={"python": platform.python_version(), "mlflow": version("mlflow")},
+                entries=entries,
+                rows=rows,
+                runs=rows[DATABASE if DATABASE in rows else DUMP]["runs"],
+                sample=store.sample(address, entries, root, moment),
+                erasures=known_erasures(root),
+                left_out=[*found.left_out, *notes],
+            )
+
+        def fill(stream: BinaryIO) -> Manifest:
+            return pack(stream, root, found.paths, staged, describe)
+
+        backup = Backup(name_of(moment), target)
+        manifest = target.write(backup.name, fill)
+        seconds = time.perf_counter() - begun
+        verify(backup)
+        removed = _remove_old(place, backup, keep or Keep())
+    local = root_of(place)
+    same = target.is_local and local.is_dir() and local.stat().st_dev == root.stat().st_dev
+    return Created(backup, manifest, seconds, removed, [SAME_DISK] if same else [])
+
+
+@contextlib.contextmanager
+def at_work(root: Path) -> Iterator[Path]:
+    """Hold the lock of backups and restores, finish a restore that was cut off, and give an empty scratch folder.
+
+    Raises
+    ------
+    ContractError
+        When another one is under way.
+    """
+    folder = root / WORK
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / ".lock", patience=PATIENCE))
+        except BlockingIOError:
+            raise ContractError(file=root, expected="one backup or restore at a time", got="another one") from None
+        finish(root)
+        for left in folder.glob(f"{UNDER_WAY}*"):  # of one that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=UNDER_WAY))  # for its owner alone: keys may be in it
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _no_pruning(root: Path) -> Iterator[None]:
+    """Nothing that the store names is removed between its copy and that of its files."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(root / "runs" / PRUNING, patience=PATIENCE))
+        except BlockingIOError:
+            raise ContractError(file=root, expected="no `stability prune` meanwhile", got="one") from None
+        yield
+
+
+def _databases(
+    root: Path, scratch: Path, *, encrypted: bool
+) -> tuple[dict[str, Path], dict[str, dict[str, int]], str, str]:
+    """Copy the store and every other database; gives copies, rows, the address of the store's copy, and its kind."""
+    staged: dict[str, Path] = {}
+    rows: dict[str, dict[str, int]] = {}
+    uri, file = store_uri(), store_file()
+    if file is not None:
+        if not file.is_file():
+            remedy = "stability run experiments/nightly.yaml makes one; or set STABILITY_HOME or MLFLOW_TRACKING_URI"
+            raise ContractError(file=file, expected="the store of runs", got="no file", remedy=remedy)
+        staged[DATABASE] = scratch / DATABASE
+        databases.copy_online(file, staged[DATABASE])
+        rows[DATABASE] = databases.counts(staged[DATABASE])
+        address, what = f"sqlite:///{staged[DATABASE]}", "sqlite"
+        if "runs" not in rows[DATABASE]:
+            raise ContractError(file=file, expected="MLflow's store", got="a database without a table of runs")
+    elif uri.startswith("postgresql"):
+        staged[DUMP] = scratch / DUMP
+        rows[DUMP] = postgres.dump(uri, staged[DUMP])
+        address, what = uri, "postgresql"
+    else:
+        raise ContractError(
+            file=redact(uri),
+            expected="a store in SQLite or PostgreSQL",
+            got="another address",
+            remedy="back up where the server's database is, with MLFLOW_TRACKING_URI naming the database",
+        )
+    for path in contents(root, encrypted=encrypted).paths:
+        source = root / path
+        if source.is_file() and not source.is_symlink() and databases.is_sqlite(source):
+            staged[path] = scratch / f"{len(staged)}.db"
+            databases.copy_online(source, staged[path])
+            rows[path] = databases.counts(staged[path])
+            status = source.stat()
+            staged[path].chmod(status.st_mode & 0o777)
+            os.utime(staged[path], ns=(status.st_atime_ns, status.st_mtime_ns))
+    return staged, rows, address, what
+
+
+def _remove_old(place: str | os.PathLike | None, newest: Backup, keep: Keep) -> list[str]:
+    """Remove what need not stay; only now, that the newest one is verified."""
+    there = [backup for backup in backups(place) if backup.repository == newest.repository]
+    stay = staying([backup.moment for backup in there], keep, newest.moment)
+    going = [backup.name for k, backup in enumerate(there) if k not in stay and backup.name != newest.name]
+    newest.repository.remove(going)
+    return going

@@ -1,0 +1,175 @@
+"""What a backup says of itself: every file with its checksum, every table with its rows, and what is not in it."""
+
+from __future__ import annotations
+
+__all__ = ["MANIFEST", "Entry", "Manifest", "Sample", "differences", "read_manifest"]
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, field
+from typing import Literal
+
+import pydantic
+from pydantic.dataclasses import dataclass
+
+from stability.schema import ContractError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+NAMED = 5  # files or tables named in a message; the others are counted
+STRICT = pydantic.ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Entry:
+    """One file of a backup.
+
+    Parameters
+    ----------
+    kind : {'file', 'same', 'link'}
+        Content of its own; another name of a file before it (hard link); a symbolic link.
+    size : int
+        Bytes; 0 for links.
+    sha256 : str
+        Of the content; empty for links.
+    target : str
+        For links: of `same` a path in the backup, of `link` its text.
+    mtime : float
+        Unix seconds.
+    """
+
+    kind: Literal["file", "same", "link"]
+    size: int = 0
+    sha256: str = ""
+    target: str = ""
+    mtime: float = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sample:
+    """One run, as the store had it: what a drill has to read again.
+
+    Parameters
+    ----------
+    run_id : str
+    metrics : dict of str to float
+        Latest values, without NaN.
+    params : int
+        How many.
+    artifact : str or None
+        A file of its artifacts, as a path in the backup; None where it has none.
+    artifact_path : str or None
+        The same as MLflow names it.
+    """
+
+    run_id: str
+    metrics: dict[str, float]
+    params: int
+    artifact: str | None = None
+    artifact_path: str | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Manifest:
+    """All that is known of a backup when it is made.
+
+    Parameters
+    ----------
+    moment : float
+        Unix seconds just before the first database was read: everything that was there then is in the backup.
+    newest : float
+        Unix seconds of the newest record or file in it.
+    home : str
+        The workbench's folder, to which addresses in the store point.
+    store : {'sqlite', 'postgresql'}
+    versions : dict of str to str
+        Of what wrote the store.
+    entries : dict of str to Entry
+        Path, relative and with forward slashes, to what it is.
+    rows : dict of str to dict of str to int
+        Of each database (its path in the backup) the rows of each table.
+    runs : int
+    sample : Sample or None
+        None where the store has no run.
+    erasures : list of dict
+        `moment` and `pseudonym` of all erasures so far: an older backup forgets them again when it is restored.
+    left_out : list of str
+        What is not in it and why, in sentences.
+    """
+
+    moment: float
+    newest: float
+    home: str
+    store: Literal["sqlite", "postgresql"]
+    versions: dict[str, str]
+    entries: dict[str, Entry]
+    rows: dict[str, dict[str, int]]
+    runs: int
+    sample: Sample | None = None
+    erasures: list[dict[str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    format: Literal[1] = FORMAT
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.entries.values())
+
+    def to_json(self) -> bytes:
+        """Write it as JSON, one key a line."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def read_manifest(text: bytes, source: str) -> Manifest:
+    """Read what `Manifest.to_json` wrote.
+
+    Parameters
+    ----------
+    text : bytes
+    source : str
+        The backup's name, for the error.
+
+    Raises
+    ------
+    ContractError
+        If it is none.
+    """
+    try:
+        return pydantic.TypeAdapter(Manifest).validate_python(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ContractError(
+            file=source,
+            expected=f"a manifest of format {FORMAT}",
+            got=str(error).splitlines()[0],
+            remedy="restore an older backup: stability backup list",
+        ) from error
+
+
+def differences(expected: Mapping[str, object], found: Mapping[str, object], what: str) -> list[str]:
+    """Say in sentences where two mappings differ; nothing where they are equal.
+
+    Parameters
+    ----------
+    expected, found : mapping
+        Name to anything comparable.
+    what : str
+        What a name names, such as `file`.
+
+    Examples
+    --------
+    >>> differences({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 5, "d": 4}, "table")
+    ['1 table is missing: c', '1 table is not what it was: b', '1 table was not there: d']
+    """
+    kinds = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "not what it was": sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name]),
+        "was not there": sorted(found.keys() - expected.keys()),
+    }
+    said = []
+    for kind, names in kinds.items():
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            verb = "" if kind.startswith("was") else "is " if len(names) == 1 else "are "
+            plural = "s" if len(names) > 1 else ""
+            said.append(f"{len(names)} {what}{plural} {verb}{kind}: {', '.join(names[:NAMED])}{more}")
+    return said

@@ -1,0 +1,187 @@
+"""Restoring a backup: verified before and after, into a new place, or over an old one when somebody says so."""
+
+from __future__ import annotations
+
+__all__ = ["Restored", "extract", "restore"]
+
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stability.backup import postgres, store
+from stability.backup.archive import broken, on_disk, unpack
+from stability.backup.contents import FOLDERS, PRIVATE, WORK
+from stability.backup.creation import DATABASE, DUMP, at_work
+from stability.backup.erased import erase_again, known_erasures
+from stability.backup.manifest import Manifest
+from stability.backup.places import Backup, backups, chosen
+from stability.backup.swap import occupied, swap
+from stability.schema import ContractError, folder_written_whole, home
+from stability.workbench.nights import LOCK
+from stability.workbench.tracking import locked, store_uri
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did.
+
+    Parameters
+    ----------
+    backup : Backup
+    manifest : Manifest
+    place : Path
+        The folder that has it now.
+    moved : int
+        Addresses of artifacts in the store that point to the new place now.
+    aside : Path or None
+        Where the replaced is; yours to remove.
+    erased : list of str
+        Pseudonyms that were erased after the backup was made, and again now.
+    """
+
+    backup: Backup
+    manifest: Manifest
+    place: Path
+    moved: int
+    aside: Path | None = None
+    erased: list[str] = field(default_factory=list)
+
+
+def extract(backup: Backup, folder: Path, *, durable: bool) -> Manifest:
+    """Verify a backup, write its files into an empty folder, read them again from the disk and compare.
+
+    Parameters
+    ----------
+    backup : Backup
+    folder : path
+    durable : bool
+        Whether every file is forced onto the disk.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    ContractError
+        If a checksum before or after is not what it was.
+    """
+    backup.repository.check(backup.name)
+    with backup.repository.opened(backup.name) as stream:
+        manifest = unpack(stream, backup.name, folder, durable=durable)
+    said = on_disk(folder, manifest)
+    if said:
+        raise broken(str(folder), "; ".join(said))
+    if (folder / PRIVATE).is_dir():
+        (folder / PRIVATE).chmod(0o700)
+    return manifest
+
+
+def restore(
+    name: str | None = None,
+    *,
+    into: str | os.PathLike,
+    place: str | os.PathLike | None = None,
+    replace: bool = False,
+) -> Restored:
+    """Restore a backup: all of it is there at the end, or everything is as it was.
+
+    Parameters
+    ----------
+    name : str, optional
+        Of a backup; the newest without it.
+    into : path
+        A folder that is not there yet, or one without state of its own, such as a fresh checkout.
+    place : path, optional
+        The folder of backups.
+    replace : bool
+        Whether state that is there may be replaced; it is kept in `.backup/replaced-...` of that folder.
+
+    Returns
+    -------
+    Restored
+
+    Raises
+    ------
+    ContractError
+        When the backup is damaged, something would be replaced, or a night or a watch runs there.
+    """
+    backup, target = chosen(name, place), Path(into).expanduser().absolute()
+    erasures = _erasures(place, target)
+    if target.exists() and not target.is_dir():
+        raise ContractError(file=target, expected="a folder", got="a file")
+    if not target.exists():
+        with folder_written_whole(target) as draft:
+            manifest = extract(backup, draft, durable=True)
+            moved, erased = _settle(draft, target, manifest, erasures, replace=replace)
+        return Restored(backup, manifest, target, moved, None, erased)
+    if not replace:
+        _refuse_occupied(target, (DATABASE, *FOLDERS, PRIVATE))
+    with at_work(target) as scratch, _idle(target):
+        draft = scratch / "draft"
+        draft.mkdir()
+        manifest = extract(backup, draft, durable=True)
+        aside = target / WORK / f"replaced-{dt.datetime.now(dt.UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
+        if replace and manifest.store == "postgresql" and not postgres.is_empty(store_uri()):
+            aside.mkdir(parents=True)
+            postgres.dump(store_uri(), aside / DUMP)
+        moved, erased = _settle(draft, target, manifest, erasures, replace=replace)
+        swap(draft, target, aside)
+    return Restored(backup, manifest, target, moved, aside if aside.exists() else None, erased)
+
+
+def _refuse_occupied(target: Path, names: tuple[str, ...]) -> None:
+    there = occupied(target, names)
+    if there:
+        raise ContractError(
+            file=target,
+            expected="a place without state of its own",
+            got=f"one with {', '.join(there)}",
+            remedy="name a new folder with --into, or give --replace: what is there is kept aside",
+        )
+
+
+def _settle(
+    draft: Path, target: Path, manifest: Manifest, erasures: list[dict[str, str]], *, replace: bool
+) -> tuple[int, list[str]]:
+    """Let what was restored and verified fit its place: erased people, the database of a server, addresses."""
+    erased = erase_again(draft, manifest, erasures)
+    old = Path(manifest.home)
+    if manifest.store == "sqlite":
+        return store.move(f"sqlite:///{draft / DATABASE}", old, target), erased
+    uri = store_uri()
+    if not uri.startswith("postgresql"):
+        raise ContractError(
+            expected="MLFLOW_TRACKING_URI with the PostgreSQL database to restore into, as the backup is of one",
+            got="none",
+        )
+    postgres.restore(uri, draft / DUMP, replace=replace)
+    (draft / DUMP).unlink()
+    return store.move(uri, old, target), erased
+
+
+def _erasures(place: str | os.PathLike | None, target: Path) -> list[dict[str, str]]:
+    """All erasures that are known: of this workbench, of the place, and of the newest backup."""
+    found = known_erasures(target)
+    with contextlib.suppress(ContractError):  # a restore must not need a workbench
+        found += known_erasures(home())
+    for backup in reversed(backups(place)):
+        with contextlib.suppress(ContractError):  # a damaged one has nothing to say
+            return [*found, *backup.repository.manifest(backup.name).erasures]
+    return found
+
+
+@contextlib.contextmanager
+def _idle(target: Path) -> Iterator[None]:
+    """Hold the locks of all experiments and watches of a workbench, so that none runs while files are exchanged."""
+    with contextlib.ExitStack() as stack:
+        for lock in sorted({*target.glob(f"runs/*/{LOCK}"), *target.glob("runs/watch/*/lock")}):
+            try:
+                stack.enter_context(locked(lock, patience=0.0))
+            except BlockingIOError:
+                remedy, expected = "wait for it, or stop it", "no night and no watch that runs"
+                raise ContractError(file=lock.parent, expected=expected, got="one", remedy=remedy) from None
+        yield
