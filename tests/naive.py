@@ -1060,3 +1060,41 @@ def fewest_nodes(rows, cpu, apart):
             used = sum(any(way[j] for way in plan) for j in range(len(cpu)))
             best = used if best is None else min(best, used)
     return best
+
+
+def foretold(demand, ahead, period, level, smooth, cycles):
+    """What is expected of each row's successor by `ahead` rows, from the rows up to it alone."""
+    told = []
+    for now in range(len(demand)):
+        known = demand[: now + 1]
+
+        def mean(begin, end, known=known):
+            inside = [x for x in known[begin:end] if x == x] if begin >= 0 and end <= len(known) else []
+            return sum(inside) / len(inside) if inside else math.nan
+
+        recent = mean(max(now + 1 - level, 0), now + 1)
+        phase, usual = [], []
+        for k in range(1, cycles + 1):
+            begin = now + ahead - k * period - smooth // 2
+            phase.append(mean(begin, begin + smooth))
+            usual.append(mean(now + 1 - level - k * period, now + 1 - k * period))
+        phase, usual = ([x for x in xs if x == x] for xs in (phase, usual))
+        same = statistics.median(usual) if usual else math.nan
+        scaled = statistics.median(phase) * recent / same if phase and usual and same else math.nan
+        told.append(scaled if scaled == scaled else recent)
+    return told
+
+
+def waited_too_long(demand, ready, rate, allowed, share, window, patience, parts=400):
+    """Whether each second is over the level, by requests that come one after the other in small parts of a second."""
+    queue, asked, late, over = 0.0, [], [], []
+    for per_second, many in zip(demand, ready, strict=True):
+        able, slow = many * rate, 0.0
+        for _ in range(parts):
+            half = queue + (per_second - able) / parts / 2
+            slow += (half / able > allowed) * per_second / parts
+            queue = min(max(queue + (per_second - able) / parts, 0.0), patience * able)
+        asked.append(per_second)
+        late.append(slow)
+        over.append(sum(late[-window:]) - share * sum(asked[-window:]))
+    return over

@@ -1,7 +1,32 @@
-"""How much of the time a service is there: failures and repairs, a whole from its parts, what one more would buy."""
+"""How much of the time a service is there, what it takes to keep it so: failures, parts, replicas and their places."""
 
+from stability.availability.capacity import Replica, minutes_over, rate_of, simulate, start_seconds, versus
+from stability.availability.forecasting import forecast, pinball
 from stability.availability.outages import down_by_mode, outages
+from stability.availability.placement import Placement, place
+from stability.availability.policies import cover, plan, react
 from stability.availability.repairable import Reliability, reliability
 from stability.availability.structure import Structure, one_more, read_structure
 
-__all__ = ["Reliability", "Structure", "down_by_mode", "one_more", "outages", "read_structure", "reliability"]
+__all__ = [
+    "Placement",
+    "Reliability",
+    "Replica",
+    "Structure",
+    "cover",
+    "down_by_mode",
+    "forecast",
+    "minutes_over",
+    "one_more",
+    "outages",
+    "pinball",
+    "place",
+    "plan",
+    "rate_of",
+    "react",
+    "read_structure",
+    "reliability",
+    "simulate",
+    "start_seconds",
+    "versus",
+]
