@@ -210,3 +210,76 @@ def test_parts_without_a_value_or_with_a_wrong_one():
     with pytest.raises(ContractError, match="several places"):
         many.availability({f"p{n}": 0.9 for n in range(13)})
     assert list(itertools.chain(many.parts())) == [f"p{n}" for n in range(13)]
+
+
+def test_what_nobody_felt_for_any_time_is_no_outage():
+    found = availability.outages(records([(10, 10), (20, 30)]), at(0), at(100))
+    assert found["start"].tolist() == [at(20)]
+
+
+@pytest.mark.parametrize(
+    ("spans", "changed", "said"),
+    [
+        ([(10, 20)], {"end": at(0)}, "time in which at least one entity"),
+        ([(10, 20)], {"entities": 0}, "0 entities"),
+        ([(10, 200)], {}, "within"),
+        ([(-5, 20)], {}, "within"),
+        ([(0, 80), (0, 80)], {}, "at most 100 s of downtime"),
+        ([(10, 20)], {"confidence": 1.0}, "between 0 and 1"),
+    ],
+)
+def test_histories_that_are_none(spans, changed, said):
+    rows = {"start": [at(a) for a, _ in spans], "end": [at(b) for _, b in spans], "cut": False, "open": False}
+    told = {"begin": at(0), "end": at(100)} | changed
+    with pytest.raises(ContractError, match=said):
+        availability.reliability(pd.DataFrame(rows), told.pop("begin"), told.pop("end"), **told)
+
+
+def test_three_repairs_that_differ_widely_give_a_wide_interval_and_no_warning(recwarn):
+    rows = {"start": [at(0), at(100), at(10_000)], "end": [at(0.001), at(101), at(19_000)]}
+    down = pd.DataFrame(rows | {"cut": 0, "open": 0})  # counts of 0 and 1 are as good as bools
+    found = availability.reliability(down, at(0), at(100_000), law="lognormal")
+    assert found.failures == 3
+    assert found.mttr.lo < found.mttr.value < found.mttr.hi
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"part": "a", "members": (Structure("b"),)}, {"k": 0, "members": (Structure("b"),)}]
+)
+def test_structures_that_are_none(wrong):
+    with pytest.raises(ContractError, match="a part, or k from 1"):
+        Structure(**wrong)
+
+
+@pytest.mark.parametrize("common", [0.0, 0.3])
+def test_a_cause_in_common_fells_a_part_wherever_it_stands(common):
+    # a stands in the group and beside it: the whole is up where a is, whatever else
+    group = Structure(k=1, members=(Structure("a"), Structure("b")), name="g")
+    whole = Structure(k=2, members=(group, Structure("a")))
+    found = availability.one_more(whole, {"a": 0.9, "b": 0.9}, common=common).iloc[0]
+    assert found["now"] == pytest.approx(0.9)
+    assert found["seconds_saved"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_second_one_of_a_part_that_stands_alone():
+    group = Structure(k=1, members=(Structure("a"), Structure("b")), name="models")
+    whole = Structure(k=3, members=(Structure("gateway"), group, Structure("store")))
+    parts = {"gateway": 0.99, "a": 0.9, "b": 0.9, "store": 0.95}
+    bought = availability.one_more(whole, parts, singles=True)
+    assert bought.index.tolist() == ["models", "gateway", "store"]
+    assert bought.loc["store", "then"] == pytest.approx(0.99 * 0.99 * (1 - 0.05**2))
+    assert bought.loc["models", "then"] == pytest.approx(0.99 * 0.999 * 0.95)
+    shared = availability.one_more(whole, parts, singles=True, common=0.5).loc["store"]
+    own = 0.025 / 0.975
+    assert shared["then"] == pytest.approx(0.99 * 0.99 * (1 - own**2) * 0.975)
+
+
+def test_a_structure_without_end_is_refused(tmp_path):
+    path = tmp_path / "deep.yaml"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ContractError, match="YAML"):
+        availability.read_structure(path)
+    path.write_text("series: [" + "a, " * 500_000 + "]")
+    with pytest.raises(ContractError, match="at most 1,000,000 bytes"):
+        availability.read_structure(path)

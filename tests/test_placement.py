@@ -72,6 +72,7 @@ def test_services_that_may_not_meet():
     [
         (services(("a", 1, 2, 1.0, 1.0)), "at most the replicas"),
         (services(("a", 1, 0, np.nan, 1.0)), "sizes from 0 up"),
+        (services(("a", 1.5, 0, 1.0, 1.0)), "whole numbers"),
         (services(("a", 1, 0, 1.0, 1.0), ("a", 1, 0, 1.0, 1.0)), "names twice"),
         (services(("a", 1, 0, 1.0, 1.0)).drop(columns="cpu"), "without cpu"),
     ],
@@ -79,3 +80,12 @@ def test_services_that_may_not_meet():
 def test_services_that_are_none(told, said):
     with pytest.raises(ContractError, match=said):
         place(told, machines(8.0))
+
+
+def test_a_service_cannot_be_kept_apart_from_itself_and_a_node_may_be_empty():
+    told = services(("a", 1, 0, 1.0, 1.0))
+    with pytest.raises(ContractError, match="a twice"):
+        place(told, machines(8.0), apart=[("a", "a")])
+    found = place(told, machines(8.0, 0.0))
+    assert found.feasible
+    assert found.nodes["cpu"].tolist() == [0.125, 0.0]

@@ -118,3 +118,19 @@ def test_the_interval_of_apdex_covers():
         found = slo.apdex(seconds, 0.5)
         inside += found.lo <= true <= found.hi
     assert 930 <= inside <= 985
+
+
+def test_a_short_record_does_not_pretend_to_know_how_alike_its_requests_are():
+    # half an hour with one bad minute: three blocks of ten minutes, whatever the number of requests
+    good = np.append(np.full(29, 1000.0), 0.0)
+    row = slo.levels(served(good, [1000.0] * 30), PROMISE).iloc[0]
+    assert row["verdict"] == "not distinguishable"
+    assert row["lo"] < 0.5 < 0.99 < row["hi"]
+
+
+def test_a_moment_stands_there_once():
+    twice = pd.concat([served([1], [1]), served([1], [1])])
+    with pytest.raises(ContractError, match="two of web"):
+        slo.levels(twice, PROMISE)
+    with pytest.raises(ContractError, match="requests from 0 up"):
+        slo.apdex(np.array([1.0]), 0.5, failed=-1)

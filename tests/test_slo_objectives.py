@@ -70,6 +70,9 @@ def test_an_indicator_by_name_and_slices_in_percent(tmp_path):
         ({"indicator": None, "indicatorRef": "answer"}, "an SLI"),
         ({"indicator": {"spec": {"thresholdMetric": {}}}}, "a ratioMetric"),
         ({"budgetingMetod": "Occurrences"}, "did you mean 'budgetingMethod'"),
+        ({"indicator": {"spec": {"ratioMetric": {"good": "up", "total": "all"}}}}, "metricSource.spec.query"),
+        ({"indicator": {"spec": {"ratioMetric": {"good": {"metricSource": [1]}, "total": 1}}}}, "spec.query"),
+        ({"indicator": "answers"}, "a mapping"),
     ],
 )
 def test_a_promise_that_is_none_is_refused_with_its_place(tmp_path, changed, said):
@@ -82,7 +85,8 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(ContractError, match="an OpenSLO file"):
         slo.read_objectives(tmp_path / "none.yaml")
     path = tmp_path / "bad.yaml"
-    for text, said in ((b"\xff\xfe", "YAML"), (b"a: [", "YAML"), (b"[1]", "a mapping"), (b"", "at least one document")):
+    texts = [(b"\xff\xfe", "YAML"), (b"a: [", "YAML"), (b"[1]", "a mapping"), (b"", "at least one document")]
+    for text, said in [*texts, (b"[" * 100_000, "YAML"), (b" " * 1_000_001, "at most 1,000,000 bytes")]:
         path.write_bytes(text)
         with pytest.raises(ContractError, match=said):
             slo.read_objectives(path)

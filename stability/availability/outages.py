@@ -19,7 +19,8 @@ def outages(faults: pd.DataFrame, begin: pd.Timestamp, end: pd.Timestamp) -> pd.
     Parameters
     ----------
     faults : DataFrame
-        Of the contract; an outage lasts from `impact_start` to `recovered_at`. Faults without impact are none.
+        Of the contract; an outage lasts from `impact_start` to `recovered_at`. Faults without impact are none, and
+        neither are those that nobody felt for any time.
     begin, end : Timestamp
         When the entities were looked at.
 
@@ -48,7 +49,10 @@ def outages(faults: pd.DataFrame, begin: pd.Timestamp, end: pd.Timestamp) -> pd.
         raise ContractError(column="end", expected=f"a moment after {begin}", got=str(end))
     told = validate(faults, "faults").reset_index()
     felt = told[told["impact_start"].notna() & (told["impact_start"] < end)]
-    felt = felt[felt["recovered_at"].isna() | (felt["recovered_at"] > begin)]
+    # what nobody felt for any time is no outage: its length of zero would be the shortest repair of all
+    felt = felt[
+        felt["recovered_at"].isna() | ((felt["recovered_at"] > begin) & (felt["recovered_at"] > felt["impact_start"]))
+    ]
     made = []
     for entity, rows in felt.sort_values(["entity", "impact_start"]).groupby("entity", sort=True):
         current: dict | None = None

@@ -62,7 +62,8 @@ def place(
     ----------
     services : DataFrame, index service
         `replicas` (int), `cpu` (cores) and `memory` (bytes) of one replica, `needed` (int: replicas without which the
-        service is down; how many may be lost at once follows).
+        service is down; how many may be lost at once follows). One without spare replicas, or that needs none, is not
+        spread: nothing would be gained.
     nodes : DataFrame, index node
         `cpu` (cores), `memory` (bytes), and `zone` (text) where `spread` names it.
     headroom : float in [0, 1)
@@ -116,6 +117,14 @@ def _check(services, nodes, headroom, apart, spread) -> None:
         sizes = frame[[column for column in columns if column != "zone"]].to_numpy(dtype=float)
         if not np.isfinite(sizes).all() or (sizes < 0).any():
             raise ContractError(column=name, expected="sizes from 0 up", got=str(frame.iloc[0].to_dict()))
+    counts = services[["replicas", "needed"]].to_numpy(dtype=float)
+    if (counts != np.round(counts)).any():
+        raise ContractError(column="replicas", expected="whole numbers", got=str(services.iloc[0].to_dict()))
+    twice = next((one for one, other in apart if one == other), None)
+    if twice is not None:
+        raise ContractError(
+            column="apart", expected="two services", got=f"{twice} twice", remedy="its replicas are spread by needed"
+        )
     over = services[services["needed"] > services["replicas"]]
     if len(over):
         raise ContractError(
@@ -242,5 +251,8 @@ def _plan(counts: np.ndarray, services: pd.DataFrame, nodes: pd.DataFrame) -> pd
 
 
 def _loads(counts: np.ndarray, services: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
-    used = {name: counts.T @ services[name].to_numpy(float) / nodes[name].to_numpy(float) for name in RESOURCES}
+    used = {
+        name: counts.T @ services[name].to_numpy(float) / np.maximum(nodes[name].to_numpy(float), TINY)
+        for name in RESOURCES
+    }
     return pd.DataFrame({**used, "replicas": counts.sum(axis=0)}, index=nodes.index.rename("node"))

@@ -17,10 +17,12 @@ import pandas as pd
 from scipy import optimize, stats
 
 from stability.evaluation import Estimate, NotEnoughEvidence
+from stability.evaluation.intervals import require_share
 from stability.schema import ContractError
 
 LAWS = ("exponential", "lognormal")
 DRAWS = 4_000  # of the generalized intervals: their ends then move by less than a fiftieth of their width
+LARGEST = 600.0  # logarithm of a mean repair time; squares of larger ones overflow
 FEWEST = 3  # finished repairs for a law with two parameters
 
 
@@ -73,12 +75,12 @@ def reliability(
     Parameters
     ----------
     outages : DataFrame
-        From `availability.outages`, of the entities that are pooled.
+        From `availability.outages`, of the entities that are pooled: one entity's do not overlap.
     begin, end : Timestamp
         When they were looked at. What an outage lasted before is not known: it counts from there on, which is right
         for exponential repairs.
     entities : int
-        How many; each was looked at for all of this time.
+        How many; each was looked at for all of this time. One that never failed counts, too: it has no row here.
     law : {'exponential', 'lognormal'}
         Of the repair times. Repairs by people are rather lognormal: most short, a few very long.
     confidence : float in (0, 1)
@@ -92,10 +94,10 @@ def reliability(
     Raises
     ------
     NotEnoughEvidence
-        Without an outage there is no repair time: mttr and availability are NaN rather than an error, unless `law` is
-        lognormal and fewer than three repairs have ended.
+        With outages of which fewer than three have ended, where `law` is lognormal. Without any outage, or with an
+        exponential law and none that has ended, there is no repair time: mttr and availability are NaN.
     ContractError
-        For an unknown law, or more downtime than time.
+        For an unknown law, no entity or time, outages outside of that time, or more downtime than time.
 
     References
     ----------
@@ -116,13 +118,23 @@ def reliability(
     """
     if law not in LAWS:
         raise ContractError(column="law", expected=" or ".join(LAWS), got=law)
+    if not begin < end or entities < 1:
+        got = f"{begin} to {end}, {entities} entities"
+        raise ContractError(column="end", expected="time in which at least one entity was looked at", got=got)
+    beyond = (outages["start"] < begin) | (outages["end"] > end) | (outages["end"] < outages["start"])
+    if beyond.any():
+        one = outages[beyond].iloc[0]
+        raise ContractError(
+            column="outages", expected=f"within {begin} to {end}", got=f"one from {one['start']} to {one['end']}"
+        )
+    require_share(confidence)
     watched = (end - begin).total_seconds() * entities
     lasted = (outages["end"] - outages["start"]).dt.total_seconds().to_numpy(dtype=float)
     down = float(lasted.sum())
-    if not watched > 0 or down > watched * (1 + 1e-9):
+    if down > watched * (1 + 1e-9):
         raise ContractError(column="outages", expected=f"at most {watched:g} s of downtime", got=f"{down:g} s")
     up = max(watched - down, 0.0)
-    failures = int((~outages["cut"]).sum())
+    failures = int((~outages["cut"].to_numpy(dtype=bool)).sum())
     whole = ~outages["open"].to_numpy(dtype=bool)
     mtbf = _between(failures, up, confidence)
     missing = Estimate(math.nan, math.nan, math.nan)
@@ -168,8 +180,9 @@ def _lognormal(
     rng, n, tail = np.random.default_rng(seed), int(whole.sum()), (1 - confidence) / 2
     u = rng.chisquare(n - 1, DRAWS)
     spread = sigma**2 * (n - 1) / u
-    means = np.exp(mu - rng.standard_normal(DRAWS) * np.sqrt(spread / n) + spread / 2)
-    value = float(np.exp(mu + sigma**2 / 2))
+    # of three repairs that differ widely the mean has no bound above: what no number can hold is the largest that can
+    means = np.exp(np.minimum(mu - rng.standard_normal(DRAWS) * np.sqrt(spread / n) + spread / 2, LARGEST))
+    value = float(np.exp(min(mu + sigma**2 / 2, LARGEST)))
     lo, hi = np.quantile(means, [tail, 1 - tail])
     mttr = Estimate(value, min(float(lo), value), max(float(hi), value))
     rate = rng.gamma(failures + 0.5, 1.0, DRAWS) / up if up else np.full(DRAWS, math.inf)

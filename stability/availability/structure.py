@@ -21,6 +21,7 @@ from stability.schema import ContractError, nearest
 
 SHARED = 12  # parts that stand in several places: each doubles the work
 DEEPEST = 20
+LARGEST = 1_000_000  # bytes of a file
 MONTH = 30 * 86_400.0
 
 
@@ -43,6 +44,16 @@ class Structure:
     k: int = 1
     members: tuple[Structure, ...] = ()
     name: str = ""
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.k, int) and not isinstance(self.k, bool)
+        if (
+            bool(self.part) == bool(self.members)
+            or not whole
+            or (self.members and not 1 <= self.k <= len(self.members))
+        ):
+            got = f"part {self.part!r}, k = {self.k!r} of {len(self.members)} members"
+            raise ContractError(column="members", expected="a part, or k from 1 to the number of members", got=got)
 
     def parts(self) -> list[str]:
         """Names of all parts, once each, as they come."""
@@ -144,9 +155,19 @@ class Structure:
         own = [self] if all(one.part for one in self.members) and self.k < len(self.members) else []
         return own + [found for one in self.members for found in one.groups()]
 
+    def lone(self) -> list[Structure]:
+        """Parts that stand in no group that may be made larger, once each, as they come."""
+        grouped = {one.part for group in self.groups() for one in group.members}
+        return [Structure(name) for name in self.parts() if name not in grouped]
+
 
 def one_more(
-    whole: Structure, parts: Mapping[str, float | np.ndarray], *, common: float = 0.0, confidence: float = 0.95
+    whole: Structure,
+    parts: Mapping[str, float | np.ndarray],
+    *,
+    common: float = 0.0,
+    singles: bool = False,
+    confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Tell what one more replica of each group would buy.
 
@@ -158,6 +179,8 @@ def one_more(
     common : float in [0, 1]
         Share of a replica's downtime that befalls all of its group at once (a bad release, a lost power line), which
         no replica helps against.
+    singles : bool
+        Whether a second one of each part that stands alone is priced, too, as if either could do its work.
     confidence : float in (0, 1)
 
     Returns
@@ -182,9 +205,11 @@ def one_more(
     if not 0 <= common <= 1:
         raise ContractError(column="common", expected="a share between 0 and 1", got=common)
     rows = {}
-    for group in whole.groups():
+    alone = [one for one in whole.lone() if singles]
+    for group in [*whole.groups(), *(Structure(members=(one,), name=one.part) for one in alone)]:
         others = [one.part for one in group.members]
         name = group.name or "+".join(others)
+        name = name if name not in rows else f"{name}: {'+'.join(others)}"
         now = _with(whole, group, parts, common, more=0)
         then = _with(whole, group, parts, common, more=1)
         saved = Estimate(*_spread((then - now) * MONTH, confidence))
@@ -208,13 +233,24 @@ def _with(whole: Structure, group: Structure, parts: Mapping[str, Any], common: 
     larger = Structure(k=group.k, members=(*group.members, *(Structure(name) for name in added)), name=group.name)
     cause = "(common cause)"
     changed[cause] = 1 - together
-    return _replaced(whole, group, Structure(k=2, members=(larger, Structure(cause)))).availability(changed)
+    lone = len(group.members) == 1
+    # a part is down by its own causes or by the common one, in every place where it stands
+    return _replaced(whole, group.members[0] if lone else group, larger, {*names, *added}, cause).availability(changed)
 
 
-def _replaced(whole: Structure, old: Structure, new: Structure) -> Structure:
-    if whole is old:
-        return new
-    return Structure(whole.part, whole.k, tuple(_replaced(one, old, new) for one in whole.members), whole.name)
+def _replaced(whole: Structure, old: Structure, new: Structure, parts: set[str], cause: str) -> Structure:
+    """The whole with another group in the place of the old one, and each of these parts in series with the cause."""
+    if whole is old or (old.part and whole == old):
+        return _with_cause(new, parts, cause)
+    if whole.part:
+        return _with_cause(whole, parts, cause)
+    return Structure(k=whole.k, members=tuple(_replaced(one, old, new, parts, cause) for one in whole.members))
+
+
+def _with_cause(whole: Structure, parts: set[str], cause: str) -> Structure:
+    if whole.part:
+        return Structure(k=2, members=(whole, Structure(cause))) if whole.part in parts else whole
+    return Structure(k=whole.k, members=tuple(_with_cause(one, parts, cause) for one in whole.members))
 
 
 def _spread(draws: Any, confidence: float) -> tuple[float, float, float]:
@@ -243,9 +279,14 @@ def read_structure(path: str | PathLike) -> Structure:
         With the file and the place in it.
     """
     try:
-        said = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = Path(path).read_bytes()
+        if len(raw) > LARGEST:
+            raise ContractError(file=path, expected=f"at most {LARGEST:,} bytes", got=f"{len(raw):,}")
+        said = yaml.safe_load(raw.decode("utf-8"))
     except OSError as error:
         raise ContractError(file=path, expected="a structure in YAML", got=error.strerror) from None
+    except RecursionError:
+        raise ContractError(file=path, expected="YAML", got="nesting without end") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ContractError(file=path, expected="YAML", got=" ".join(str(error).split())) from None
     return _node(said, path, "whole", 0)

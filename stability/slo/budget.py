@@ -1,7 +1,8 @@
 """What of a promise was kept: shares of good requests, the error budget that is left, and how fast it burns.
 
 All take a table of the service: index (entity, timestamp), columns `good` and `total`, requests of the step that begins
-at the stamp; NaN where nobody knows. A step without requests neither keeps nor breaks a promise.
+at the stamp; NaN where nobody knows. A step without requests neither keeps nor breaks a promise. What stands at a stamp
+is therefore known at the end of its step, and where slices are counted at the end of its slice, not before.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from scipy import stats
 
 from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval, wilson_interval
 from stability.evaluation.intervals import wider
+from stability.evaluation.pairs import expanded
+from stability.evaluation.resampling import MIN_UNITS
 from stability.schema import ContractError
 from stability.slo.objectives import Objective
 
-BLOCKS = 10  # of time at least, before the dependence between neighbouring steps can be seen in them
 VERDICTS = ("kept", "broken", "not distinguishable", "no requests")
 
 
@@ -137,7 +139,8 @@ def levels(
     confidence : float in (0, 1)
     block : str
         Length of the blocks of time that are drawn again: requests of one moment succeed and fail together, so that an
-        interval as if each stood for itself (Wilson) is too narrow; the wider of both is given.
+        interval as if each stood for itself (Wilson) is too narrow; the wider of both is given. In a record of fewer
+        than five blocks each counts as one trial: nothing tells how alike its requests are.
     seed : int
 
     Returns
@@ -175,13 +178,15 @@ def levels(
 
 
 def _level(one: pd.DataFrame, confidence: float, block: pd.Timedelta, seed: int) -> Estimate:
-    good, total = one["good"].to_numpy(), one["total"].to_numpy()
-    classical = wilson_interval(float(good.sum()), float(total.sum()), confidence)
+    good, total = float(one["good"].sum()), float(one["total"].sum())
+    classical = wilson_interval(good, total, confidence)
     blocks = one.groupby(one.index.floor(block)).sum()
-    if len(blocks) < BLOCKS:
-        return classical
-    pairs = blocks[["good", "total"]].to_numpy()
-    drawn = bootstrap_interval(lambda p: p[:, 0].sum() / p[:, 1].sum(), pairs, confidence=confidence, seed=seed)
+    blocks = blocks[blocks["total"] > 0]
+    n = len(blocks)
+    if n < MIN_UNITS:
+        return wider(wilson_interval(min(good / total, 1.0) * n, n, confidence), classical)
+    pairs, share = blocks[["good", "total"]].to_numpy(), expanded(confidence, n)
+    drawn = bootstrap_interval(lambda p: p[:, 0].sum() / p[:, 1].sum(), pairs, confidence=share, seed=seed)
     return wider(drawn, classical)
 
 
@@ -336,6 +341,8 @@ def apdex(seconds: np.ndarray, threshold: float, failed: int = 0, *, confidence:
         raise ContractError(
             column="seconds", expected="response times from 0 up and a threshold above 0", got=threshold
         )
+    if failed < 0:
+        raise ContractError(column="failed", expected="requests from 0 up", got=failed)
     many = len(seconds) + failed
     if many == 0:
         raise NotEnoughEvidence("An Apdex needs at least one request; there was none.")
@@ -358,6 +365,9 @@ def _checked(service: pd.DataFrame) -> pd.DataFrame:
             expected="index (entity, timestamp), columns good and total",
             got=f"index {list(service.index.names)}, columns {list(service.columns)}",
         )
+    if service.index.has_duplicates:
+        entity, moment = service.index[service.index.duplicated()][0]
+        raise ContractError(column="timestamp", expected="a row a moment", got=f"two of {entity} at {moment}")
     known = service[["good", "total"]].astype(float).dropna()
     wrong = (known["good"] < 0) | (known["good"] > known["total"]) | ~np.isfinite(known["total"])
     if wrong.any():

@@ -145,6 +145,8 @@ def _documents(path: Path) -> list[dict]:
         raise ContractError(file=path, expected=f"at most {LARGEST:,} bytes", got=f"{len(raw):,}")
     try:
         documents = [one for one in yaml.safe_load_all(raw.decode("utf-8")) if one is not None]
+    except RecursionError:
+        raise ContractError(file=path, expected="YAML", got="nesting without end") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ContractError(file=path, expected="YAML", got=" ".join(str(error).split())) from None
     for place, one in enumerate(documents, start=1):
@@ -162,10 +164,14 @@ def _documents(path: Path) -> list[dict]:
 
 
 def _named(document: dict, path: Path, place: int) -> str:
-    name = (document.get("metadata") or {}).get("name")
+    name = _mapping(document.get("metadata")).get("name")
     if not isinstance(name, str) or not name:
         raise ContractError(file=path, column=f"document {place}: metadata.name", expected="a name", got=name)
     return name
+
+
+def _mapping(said: Any) -> Mapping:
+    return said if isinstance(said, Mapping) else {}
 
 
 def _spec(document: dict, kind: str, path: Path, place: int) -> dict:
@@ -244,8 +250,8 @@ def _counts(indicator: dict, path: Path, where: str) -> dict[str, Query]:
     found = {}
     for kind in ("good", "bad", "total"):
         if kind in ratio:
-            source = (ratio[kind] or {}).get("metricSource") or {}
-            query = (source.get("spec") or {}).get("query")
+            source = _mapping(_mapping(ratio[kind]).get("metricSource"))
+            query = _mapping(source.get("spec")).get("query")
             if not isinstance(query, str) or not query.strip():
                 raise ContractError(
                     file=path, column=f"{where}.ratioMetric.{kind}", expected="metricSource.spec.query", got=query
