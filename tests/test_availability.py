@@ -283,3 +283,28 @@ def test_a_structure_without_end_is_refused(tmp_path):
     path.write_text("series: [" + "a, " * 500_000 + "]")
     with pytest.raises(ContractError, match="at most 1,000,000 bytes"):
         availability.read_structure(path)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20)), min_size=5, max_size=8),
+    st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20)), max_size=4),
+)
+def test_what_is_felt_of_parts_is_counted_second_by_second(parts, whole):
+    def spans(rows):
+        made = {"start": [at(a) for a, _ in rows], "end": [at(a + n) for a, n in rows]}
+        return pd.DataFrame(made).astype("datetime64[us, UTC]")
+
+    down = set(naive.down_seconds([(a, a + n) for a, n in whole], 0, 100))
+    alone = availability.outages(records([(a, a + n) for a, n in whole]), at(0), at(100))
+    felt = sum(second in down for a, n in parts for second in range(a, a + n))
+    found = availability.share_felt(spans(parts), alone)
+    assert found.value == pytest.approx(felt / sum(n for _, n in parts))
+    with pytest.raises(NotEnoughEvidence):
+        availability.share_felt(spans(parts[:4]), alone)
+
+
+def test_draws_need_a_repair():
+    open_one = availability.outages(records([(10, math.nan)]), at(0), at(100))
+    with pytest.raises(NotEnoughEvidence, match="finished repair"):
+        availability.availability_draws(availability.reliability(open_one, at(0), at(100)))

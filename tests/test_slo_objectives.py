@@ -4,7 +4,10 @@ import pytest
 import yaml
 
 from stability import slo
-from stability.schema import ContractError
+from stability.schema import ContractError, home
+from stability.testbed.service import BUCKETS
+from stability.testbed.service_level import ServiceLevel
+from stability.testbed.tally import SLOW
 
 RATIO = {
     "ratioMetric": {
@@ -93,3 +96,12 @@ def test_files_that_are_none(tmp_path):
     path.write_text(yaml.safe_dump({"apiVersion": "openslo/v2", "kind": "SLO"}))
     with pytest.raises(ContractError, match="openslo/v1"):
         slo.read_objectives(path)
+
+
+def test_the_testbeds_promises_are_those_by_which_it_is_judged():
+    level = ServiceLevel()
+    found = {one.name: one for one in slo.read_objectives(home() / "data" / "slo" / "testbed.yaml")}
+    bad = {"answered": level.failed, "in time": level.slow, "right": level.wrong}
+    assert {name: 1 - one.target for name, one in found.items()} == pytest.approx(bad)
+    assert f'le="{SLOW}"' in found["in time"].good.query
+    assert SLOW in BUCKETS

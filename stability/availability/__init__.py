@@ -2,10 +2,10 @@
 
 from stability.availability.capacity import Replica, minutes_over, rate_of, simulate, start_seconds, versus
 from stability.availability.forecasting import forecast, pinball
-from stability.availability.outages import down_by_mode, outages
+from stability.availability.outages import down_by_mode, outages, share_felt
 from stability.availability.placement import Placement, place
 from stability.availability.policies import cover, plan, react
-from stability.availability.repairable import Reliability, reliability
+from stability.availability.repairable import Reliability, availability_draws, reliability
 from stability.availability.structure import Structure, one_more, read_structure
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Reliability",
     "Replica",
     "Structure",
+    "availability_draws",
     "cover",
     "down_by_mode",
     "forecast",
@@ -26,6 +27,7 @@ __all__ = [
     "react",
     "read_structure",
     "reliability",
+    "share_felt",
     "simulate",
     "start_seconds",
     "versus",

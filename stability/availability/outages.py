@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["down_by_mode", "outages"]
+__all__ = ["down_by_mode", "outages", "share_felt"]
 
 import itertools
+import math
 
+import numpy as np
 import pandas as pd
 
+from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval
 from stability.schema import ContractError, validate
 
 COLUMNS = ["entity", "start", "end", "cut", "open", "failure_modes", "faults"]
@@ -119,3 +122,45 @@ def down_by_mode(faults: pd.DataFrame, begin: pd.Timestamp, end: pd.Timestamp) -
     table["share"] = table["seconds"] / table["seconds"].sum() if len(table) else table["seconds"]
     table["faults"] = felt.groupby("failure_mode").size().reindex(table.index).astype("int64")
     return table.sort_values("seconds", ascending=False, kind="stable")
+
+
+def share_felt(parts: pd.DataFrame, whole: pd.DataFrame, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """Tell which share of the downtime of parts the whole was down, too: what redundancy did not keep from users.
+
+    Parameters
+    ----------
+    parts, whole : DataFrame
+        From `outages`; those of the parts may overlap, those of the whole may not.
+    confidence : float in (0, 1)
+    seed : int
+
+    Returns
+    -------
+    Estimate
+        Share of s; its interval draws outages of the parts again.
+
+    Raises
+    ------
+    NotEnoughEvidence
+        With fewer than five outages of the parts.
+
+    Examples
+    --------
+    >>> minute = lambda m: pd.Timestamp("2026-03-01", tz="UTC") + pd.Timedelta(minutes=m)
+    >>> parts = pd.DataFrame({"start": [minute(10 * k) for k in range(6)], "end": [minute(10 * k + 4) for k in range(6)]})
+    >>> whole = pd.DataFrame({"start": [minute(3), minute(20)], "end": [minute(12), minute(60)]})
+    >>> round(share_felt(parts, whole).value, 3)
+    0.792
+    """
+    begin, end = (parts[name].to_numpy("datetime64[us]").astype(np.int64) for name in ("start", "end"))
+    begins, ends = (whole[name].to_numpy("datetime64[us]").astype(np.int64) for name in ("start", "end"))
+    common = np.minimum(end[:, None], ends) - np.maximum(begin[:, None], begins)
+    both = np.clip(common, 0, None).sum(axis=1) / 1e6
+    lasted = (end - begin) / 1e6
+    if not lasted.sum() > 0:
+        raise NotEnoughEvidence("What is felt of outages needs some; there was none.")
+
+    def share(felt: np.ndarray, down: np.ndarray) -> float:
+        return float(felt.sum() / down.sum()) if down.sum() else math.nan
+
+    return bootstrap_interval(share, both, lasted, confidence=confidence, seed=seed)

@@ -7,7 +7,7 @@ frequent.
 
 from __future__ import annotations
 
-__all__ = ["Reliability", "reliability"]
+__all__ = ["Reliability", "availability_draws", "reliability"]
 
 import math
 from typing import NamedTuple
@@ -145,6 +145,42 @@ def reliability(
     else:
         mttr, share = _lognormal(lasted, whole, failures, up, confidence, seed)
     return Reliability(failures, int(whole.sum()), up, down, mtbf, mttr, share, up / watched)
+
+
+def availability_draws(found: Reliability, count: int = DRAWS, *, seed: int = 0) -> np.ndarray:
+    """Draw availabilities that a history leaves possible, to carry its uncertainty into a whole of several parts.
+
+    Parameters
+    ----------
+    found : Reliability
+        From `reliability` with exponential repairs: failures and repairs are drawn as its interval has them.
+    count : int
+    seed : int
+        Another one for each part, or parts are drawn alike.
+
+    Returns
+    -------
+    array of float64, shape (count,)
+
+    Raises
+    ------
+    NotEnoughEvidence
+        Without a repair or up time.
+
+    Examples
+    --------
+    >>> day = lambda d: pd.Timestamp("2026-03-01", tz="UTC") + pd.Timedelta(days=d)
+    >>> down = pd.DataFrame({"start": [day(9), day(19.5)], "end": [day(10), day(20)], "cut": False, "open": False})
+    >>> found = reliability(down, day(0), day(30))
+    >>> lo, hi = np.quantile(availability_draws(found), [0.025, 0.975])
+    >>> bool(abs(lo - found.availability.lo) < 0.02), bool(abs(hi - found.availability.hi) < 0.02)
+    (True, True)
+    """
+    if not found.repairs or not found.up:
+        raise NotEnoughEvidence("An availability needs up time and a finished repair; one of them is missing.")
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(found.failures + 0.5, 1.0, count) / found.up
+    return 1 / (1 + rate * found.down / rng.gamma(found.repairs, 1.0, count))
 
 
 def _between(failures: int, up: float, confidence: float) -> Estimate:

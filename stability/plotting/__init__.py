@@ -1,5 +1,6 @@
 """Every figure: takes frames, returns matplotlib Axes; one palette, units on every axis, time in UTC."""
 
+from stability.plotting.availability import plot_budget_course, plot_downtime, plot_policies, plot_replicas
 from stability.plotting.decomposition import plot_components, plot_residuals, plot_season, plot_strength
 from stability.plotting.detection import plot_band, plot_budgets, plot_comparison, plot_detection, plot_false_alarm_rate
 from stability.plotting.explanation import plot_contributions, plot_importance
@@ -23,6 +24,7 @@ __all__ = [
     "PALETTE",
     "mark_faults",
     "plot_band",
+    "plot_budget_course",
     "plot_budgets",
     "plot_comparison",
     "plot_components",
@@ -32,6 +34,7 @@ __all__ = [
     "plot_detection",
     "plot_differences",
     "plot_distribution",
+    "plot_downtime",
     "plot_evidence",
     "plot_false_alarm_rate",
     "plot_fleet",
@@ -46,6 +49,7 @@ __all__ = [
     "plot_onsets",
     "plot_panel",
     "plot_pareto",
+    "plot_policies",
     "plot_precision_recall",
     "plot_quality",
     "plot_rating_bounds",
@@ -53,6 +57,7 @@ __all__ = [
     "plot_rating_matrix",
     "plot_redundancy",
     "plot_reliability",
+    "plot_replicas",
     "plot_residuals",
     "plot_rule_leads",
     "plot_rule_scores",
