@@ -119,6 +119,14 @@ _INTRODUCED = re.compile(
 #: How ordinary words are inflected: an end, and what stands there in the list.
 _ENDINGS = [(end, "") for end in ["ing", "ed", "er", "ly", "y", "ness", "less", "able", "ful"]]
 _ENDINGS += [("ing", "e"), ("ed", "e"), ("ly", "le")]
+#: What people do, and things do not: after it a word in no list is somebody.
+_DOES = re.compile(
+    r" (?:in|from|at) (?:your |the |our )?(?:support|sales|service|accounts?|billing|helpdesk|team|finance|office|phone)"
+    r"\b"
+    r"| (?:was|is|were) (?:so |very |super |really |extremely )?(?:friendly|kind|patient|helpful|rude|nice|polite)\b"
+    r"| (?:stayed|helped|told|said|explained|answered|called|asked|phoned|promised|wrote|replied)\b"
+    r"|, (?:my|our|your) (?:\w+ )?(?:colleague|manager|boss|wife|husband|son|daughter|mother|father|friend)\b"
+)
 _STREETS = frozenset(
     [
         "Street",
@@ -440,6 +448,8 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
     if kind == "common":
         hit = folded(part[0][0]) in _lists()["given"] and (signed or (cue and not weak))
         return [(start, end, "name")] if hit else []
+    if kind in ("form", "unknown") and _DOES.match(after):
+        return [(start, end, "name")]
     if kind in ("form", "unknown"):
         return (
             [(start, end, "name")]
