@@ -147,7 +147,8 @@ def share_felt(parts: pd.DataFrame, whole: pd.DataFrame, *, confidence: float = 
     Examples
     --------
     >>> minute = lambda m: pd.Timestamp("2026-03-01", tz="UTC") + pd.Timedelta(minutes=m)
-    >>> parts = pd.DataFrame({"start": [minute(10 * k) for k in range(6)], "end": [minute(10 * k + 4) for k in range(6)]})
+    >>> tens = range(0, 60, 10)
+    >>> parts = pd.DataFrame({"start": [minute(m) for m in tens], "end": [minute(m + 4) for m in tens]})
     >>> whole = pd.DataFrame({"start": [minute(3), minute(20)], "end": [minute(12), minute(60)]})
     >>> round(share_felt(parts, whole).value, 3)
     0.792

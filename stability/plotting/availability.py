@@ -1,4 +1,4 @@
-"""Whether promises are kept: the budget and its alerts, what downtime is due to, replicas over demand and their price."""
+"""Promises kept or not: the budget and its alerts, what downtime is due to, replicas over demand and their price."""
 
 from __future__ import annotations
 
