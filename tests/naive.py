@@ -1,5 +1,6 @@
 """Slow, obvious twins of fast code: each says in plain loops what its fast counterpart must return."""
 
+import datetime as dt
 import itertools
 import math
 import statistics
@@ -1098,3 +1099,20 @@ def waited_too_long(demand, ready, rate, allowed, share, window, patience, parts
         late.append(slow)
         over.append(sum(late[-window:]) - share * sum(asked[-window:]))
     return over
+
+
+def staying_backups(moments, keep, now):
+    """Which backups stay, from the newest to the oldest, each asked alone."""
+    stay = set()
+    for k, moment in enumerate(moments):
+        newer = [other for other in moments if other > moment]
+        if not newer:
+            stay.add(k)
+            continue
+        kept = len(newer) < keep.last
+        for count, form in ((keep.daily, "%Y-%m-%d"), (keep.weekly, "%G-%V")):
+            names = [dt.datetime.fromtimestamp(other, dt.UTC).strftime(form) for other in (moment, *newer)]
+            kept |= names[0] not in names[1:] and len(set(names[1:])) < count
+        if kept and now - moment <= keep.days * 86_400:
+            stay.add(k)
+    return stay

@@ -14,6 +14,7 @@ from stability.schema import ContractError
 
 MAGIC = b"SQLite format 3\0"
 PATIENCE = 60.0  # seconds that a writer may hold the database before the backup gives up
+AGAIN = 0.002  # s; between two commits of a busy writer there is little time
 LISTED = 20  # problems that one check lists
 
 
@@ -60,8 +61,8 @@ def copy_online(source: Path, target: Path, *, patience: float = PATIENCE) -> No
             contextlib.closing(_open(source, "rw")) as original,
             contextlib.closing(sqlite3.connect(target)) as copy,
         ):
-            original.execute("pragma busy_timeout = 100")
-            original.backup(copy, pages=-1, progress=waited, sleep=0.1)  # one step: all pages are of one moment
+            original.execute("pragma busy_timeout = 0")  # asked again by the backup itself, more often
+            original.backup(copy, pages=-1, progress=waited, sleep=AGAIN)  # one step: all pages are of one moment
     except sqlite3.Error as error:
         target.unlink(missing_ok=True)
         raise ContractError(

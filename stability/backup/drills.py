@@ -156,7 +156,7 @@ def _checked(folder: Path, manifest: Manifest) -> list[str]:
             continue  # counted where it is restored
         findings += databases.integrity(folder / name)
         try:
-            findings += differences(rows, databases.counts(folder / name), f"table of {name}")
+            findings += [f"{name}: {said}" for said in differences(rows, databases.counts(folder / name), "table")]
         except ContractError as error:
             findings.append(str(error))
     return findings

@@ -157,19 +157,22 @@ def differences(expected: Mapping[str, object], found: Mapping[str, object], wha
 
     Examples
     --------
-    >>> differences({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 5, "d": 4}, "table")
-    ['1 table is missing: c', '1 table is not what it was: b', '1 table was not there: d']
+    >>> differences({"a": 1, "b": 2, "c": 3, "d": 4}, {"a": 1, "b": 5, "e": 6}, "table")
+    ['2 tables are missing: c, d', '1 table is not as it was: b', '1 table was not there: e']
     """
-    kinds = {
-        "missing": sorted(expected.keys() - found.keys()),
-        "not what it was": sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name]),
-        "was not there": sorted(found.keys() - expected.keys()),
-    }
+    kinds = (
+        ("is missing", "are missing", expected.keys() - found.keys()),
+        (
+            "is not as it was",
+            "are not as they were",
+            {name for name in expected.keys() & found.keys() if expected[name] != found[name]},
+        ),
+        ("was not there", "were not there", found.keys() - expected.keys()),
+    )
     said = []
-    for kind, names in kinds.items():
+    for one, many, names in kinds:
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            verb = "" if kind.startswith("was") else "is " if len(names) == 1 else "are "
-            plural = "s" if len(names) > 1 else ""
-            said.append(f"{len(names)} {what}{plural} {verb}{kind}: {', '.join(names[:NAMED])}{more}")
+            verb = f"s {many}" if len(names) > 1 else f" {one}"
+            said.append(f"{len(names)} {what}{verb}: {', '.join(sorted(names)[:NAMED])}{more}")
     return said

@@ -66,17 +66,17 @@ class Restic:
 
     def names(self) -> list[str]:
         """Names of the backups that are whole, oldest first."""
-        return sorted(self._snapshots(WHOLE))
+        return sorted(self._ids())
 
     def sweep(self) -> None:
         """Forget the snapshots of streams that were cut, and locks of processes that are gone."""
-        if self._is_there():
+        if not self._is_there():
+            return
+        if not self.is_local or any((Path(self.place) / "locks").iterdir()):
             self._run("unlock")
-            whole = set(self._snapshots(WHOLE).values())
-            ours = json.loads(self._run("snapshots", "--json", "--tag", OURS)) or []
-            cut = [snapshot["id"] for snapshot in ours if snapshot["id"] not in whole]
-            if cut:
-                self._run("forget", *cut)
+        cut = [snapshot["id"] for snapshot in self._snapshots() if WHOLE not in snapshot["tags"]]
+        if cut:
+            self._run("forget", *cut)
 
     def write(self, name: str, fill: Callable[[BinaryIO], Manifest]) -> Manifest:
         """Write a backup: it counts when all of it is there, and not before.
@@ -123,7 +123,6 @@ class Restic:
         if damaged:
             raise broken(f"{self._shown} {name}", f"{len(damaged)} damaged files, such as {damaged[0]}")
         self._run("check", "--quiet")
-        self._id(name)
 
     def damaged(self) -> list[str]:
         """Files of a local repository whose content is not what their name says; none of another address."""
@@ -146,7 +145,7 @@ class Restic:
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
         """Open a backup's stream, which restic decrypts and authenticates."""
-        command = self._command("dump", self._id(name), f"/{FILE}")
+        command = self._command("dump", "--tag", f"{OURS},{WHOLE},{name}", "latest", f"/{FILE}")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 yield process.stdout
@@ -160,27 +159,19 @@ class Restic:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove backups, and the data that no other one has."""
-        known = self._snapshots(WHOLE)
-        going = [known[name] for name in names if name in known]
-        if going:
-            self._run("forget", "--prune", *going)
+        wanted = set(names)
+        if wanted:
+            self._run("forget", "--prune", *(one for name, one in self._ids().items() if name in wanted))
 
-    def _id(self, name: str) -> str:
-        known = self._snapshots(WHOLE)
-        if name not in known:
-            raise broken(f"{self._shown} {name}", "no snapshot of that name that is whole")
-        return known[name]
-
-    def _snapshots(self, tag: str) -> dict[str, str]:
+    def _snapshots(self) -> list[dict]:
         if not self._is_there():
-            return {}
-        listed = json.loads(self._run("snapshots", "--json", "--tag", f"{OURS},{tag}")) or []
-        named = {}
-        for snapshot in listed:
-            for mark in snapshot.get("tags") or []:
-                if NAME.match(mark):
-                    named[mark] = snapshot["id"]
-        return named
+            return []
+        return json.loads(self._run("snapshots", "--json", "--tag", OURS)) or []
+
+    def _ids(self) -> dict[str, str]:
+        """Name to snapshot, of those that are whole."""
+        whole = [snapshot for snapshot in self._snapshots() if WHOLE in snapshot["tags"]]
+        return {mark: snapshot["id"] for snapshot in whole for mark in snapshot["tags"] if NAME.match(mark)}
 
     def _is_there(self) -> bool:
         if self.is_local:

@@ -61,6 +61,8 @@ def finish(place: Path) -> bool:
         When its plan cannot be read.
     """
     journal = place / JOURNAL
+    for part in place.glob(f".{JOURNAL}.*.part"):  # of a plan that was never written
+        part.unlink()
     if not journal.exists():
         return False
     try:
@@ -85,9 +87,10 @@ def _exchange(new: Path, old: Path, aside: Path) -> None:
     if not os.path.lexists(old):
         new.rename(old)
     elif old.is_file() and new.is_file():
-        kept = _free(aside)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        os.link(old, kept)
+        if not (aside.is_file() and aside.samefile(old)):  # a kill came after the second name
+            kept = _free(aside)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.link(old, kept)
         new.replace(old)
     else:
         _keep(old, aside)

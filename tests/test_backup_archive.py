@@ -1,0 +1,213 @@
+"""Backups as archives: what is in them, and that no flipped bit and no missing byte goes unseen."""
+
+import io
+import os
+import random
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from backing import filled, state
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stability import backup
+from stability.backup.archive import on_disk, pack, unpack
+from stability.backup.contents import contents
+from stability.backup.manifest import Manifest
+from stability.backup.plain import ARCHIVE, SUMS, Archives
+from stability.schema import ContractError
+
+FLIPS = 1_000
+
+
+def described(entries, notes):
+    return Manifest(
+        moment=1.0, newest=1.0, home="/h", store="sqlite", versions={}, entries=entries, rows={}, runs=0, left_out=notes
+    )
+
+
+def packed(root, paths=None, **staged):
+    stream = io.BytesIO()
+    pack(stream, root, contents(root, encrypted=False).paths if paths is None else paths, staged, described)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def made(workbench):
+    filled(workbench.folder)
+    return backup.create(kind="archive").backup
+
+
+def test_a_thousand_flips_and_cuts_are_all_found(made, tmp_path):
+    """Each time one bit of a file is flipped, or bytes are cut off its end; the quick check must find all of them."""
+    rng = random.Random(10)
+    folder = made.repository.place / made.name
+    whole = {path: path.read_bytes() for path in folder.iterdir()}
+    assert {path.name for path in whole} == {ARCHIVE, "manifest.json", SUMS}
+    backup.verify(made, deep=False)
+    missed, told, sizes = [], set(), [len(content) for content in whole.values()]
+    for number in range(FLIPS):
+        # Half of the damage by size, so that most of it is in the archive, half of it by file.
+        weights = sizes if number % 2 else None
+        ((path, content),) = rng.choices(list(whole.items()), weights)
+        if number % 4 == 0:
+            damaged = content[: rng.randrange(len(content))]
+        else:
+            place = rng.randrange(8 * len(content))
+            changed = bytearray(content)
+            changed[place // 8] ^= 1 << place % 8
+            damaged = bytes(changed)
+        path.write_bytes(damaged)
+        try:
+            backup.verify(made, deep=False)
+            missed.append((path.name, number))
+        except ContractError as error:
+            told.add("expected a backup that is whole" in str(error))
+        path.write_bytes(content)
+    assert not missed
+    assert told == {True}
+    backup.verify(made)
+
+
+def test_damage_that_whoever_made_it_has_summed_up_anew_is_found_inside(made, tmp_path):
+    """The checksums outside are right again: the stream is refused, or gives exactly what was put in."""
+    rng = random.Random(11)
+    with Archives(made.repository.place).opened(made.name) as stream:
+        content = stream.read()
+    before = unpack(io.BytesIO(content), "whole")
+    refused = []
+    for number in range(60):
+        damaged = bytearray(content)
+        damaged[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        stream = bytes(damaged) if number % 3 else content[: rng.randrange(len(content) - 20_000)]
+        try:
+            assert unpack(io.BytesIO(stream), "damaged") == before
+        except ContractError as error:
+            refused.append(str(error))
+    assert len(refused) > 50
+    assert all("damaged: expected" in said for said in refused)
+
+
+def test_other_programs_read_it(made, tmp_path):
+    folder = made.repository.place / made.name
+    done = subprocess.run(["sha256sum", "-c", SUMS], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if shutil.which("zstd"):
+        subprocess.run(["tar", "--zstd", "-xf", folder / ARCHIVE], cwd=tmp_path, check=True, capture_output=True)
+        assert (tmp_path / "mlflow.db").is_file()
+        assert (tmp_path / "manifest.json").read_bytes() == (folder / "manifest.json").read_bytes()
+
+
+def test_files_come_back_as_they_were(workbench, tmp_path):
+    root = workbench.folder
+    filled(root)
+    (root / "runs" / "ünï cödé").write_bytes(b"x" * 3_000_000)
+    os.utime(root / "runs" / "ünï cödé", (1_700_000_000.123456, 1_700_000_000.123456))
+    (root / "runs" / os.fsdecode(b"not-\xff-utf8")).write_bytes(b"")
+    manifest = unpack(io.BytesIO(packed(root)), "it", tmp_path / "new")
+    assert not on_disk(tmp_path / "new", manifest)
+    (root / "runs" / "watch" / "service" / "repairs.jsonl").write_text('{"action_id": 1}\n{"action_id": 2}\n')
+    before = {name: said for name, said in state(root).items() if not name.startswith(("private", "mlflow.db"))}
+    assert state(tmp_path / "new") == before
+    assert (tmp_path / "new" / "runs" / "ünï cödé").stat().st_mtime == (root / "runs" / "ünï cödé").stat().st_mtime
+    one, two = sorted((tmp_path / "new" / "runs" / "exp").glob("2026*/steps/a/feedback.parquet"))
+    assert one.samefile(two), "a table that two nights share is there once"
+    assert manifest.entries["runs/exp/latest"].target == "2026-11-01T02-00-00Z"
+
+
+def test_a_line_that_is_being_written_waits_for_the_next_backup(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for name, text in {"a.jsonl": "{1}\n{2}\n{3", "b.jsonl": "", "c.jsonl": "{no end", "d.txt": "a\nb"}.items():
+        (tmp_path / "runs" / name).write_text(text)
+    unpack(io.BytesIO(packed(tmp_path)), "it", tmp_path / "new")
+    told = {path.name: path.read_text() for path in (tmp_path / "new" / "runs").iterdir()}
+    assert told == {"a.jsonl": "{1}\n{2}\n", "b.jsonl": "", "c.jsonl": "{no end", "d.txt": "a\nb"}
+
+
+def test_what_goes_meanwhile_is_named(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "stays").write_text("x")
+    manifest = unpack(io.BytesIO(packed(tmp_path, ["runs/stays", "runs/gone"])), "it")
+    assert list(manifest.entries) == ["runs/stays"]
+    assert manifest.left_out == ["runs/gone was removed while the backup was made"]
+
+
+def test_a_backup_holds_no_locks_and_no_way_out(tmp_path):
+    runs = tmp_path / "runs"
+    for folder in (".environments/e", "exp", "watch/w"):
+        (runs / folder).mkdir(parents=True)
+    kept = ["exp/summary.json", "exp/requirements.lock", "exp/lock"]
+    for name in (*kept, ".environments/e/x", "exp/.lock", ".store.lock", "exp/.a.part", "watch/w/lock", "exp/x.db-wal"):
+        (runs / name).write_text("x")
+    (runs / "out").symlink_to("/etc/passwd")
+    (runs / "up").symlink_to("../../elsewhere")
+    os.mkfifo(runs / "pipe")
+    (tmp_path / "private").mkdir()
+    found = contents(tmp_path, encrypted=False)
+    assert found.paths == sorted(f"runs/{name}" for name in kept)
+    assert sum("outside of the workbench" in sentence for sentence in found.left_out) == 2
+    assert any("keys of pseudonyms" in sentence for sentence in found.left_out)
+    assert not any("keys of pseudonyms" in sentence for sentence in contents(tmp_path, encrypted=True).left_out)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "target"),
+    [
+        ("../evil", tarfile.REGTYPE, ""),
+        ("/etc/evil", tarfile.REGTYPE, ""),
+        ("runs/link", tarfile.SYMTYPE, "../../etc"),
+        ("runs/link", tarfile.SYMTYPE, "/etc"),
+        ("runs/same", tarfile.LNKTYPE, "/etc/passwd"),
+        ("runs/here/evil", tarfile.REGTYPE, ""),
+        ("runs/a", tarfile.REGTYPE, ""),
+        ("runs/null", tarfile.CHRTYPE, ""),
+    ],
+)
+def test_a_hostile_archive_writes_nothing_outside(tmp_path, name, kind, target):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for known, sort, to in (
+            ("runs/a", tarfile.REGTYPE, ""),
+            ("runs/here", tarfile.SYMTYPE, "."),
+            (name, kind, target),
+        ):
+            info = tarfile.TarInfo(known)
+            info.type, info.linkname = sort, to
+            tar.addfile(info)
+    stream.seek(0)
+    with pytest.raises(ContractError, match="expected a backup that is whole"):
+        unpack(stream, "hostile", tmp_path / "in" / "place")
+    assert not {path.name for path in tmp_path.rglob("*")} & {"evil", "link", "same", "null"}
+
+
+@given(st.binary(max_size=2_000))
+def test_any_bytes_are_refused_in_a_sentence(content):
+    with pytest.raises(ContractError, match="expected"):
+        unpack(io.BytesIO(content), "noise")
+
+
+def test_a_full_disk_is_no_damage(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a").write_text("x")
+    content = packed(tmp_path)
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    with pytest.raises(ContractError, match="expected a place that a backup can be restored to"):
+        unpack(io.BytesIO(content), "it", tmp_path / "taken")
+
+
+def test_what_changed_on_the_disk_is_named(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for name in "abc":
+        (tmp_path / "runs" / name).write_text(name)
+    (tmp_path / "runs" / "link").symlink_to("a")
+    manifest = unpack(io.BytesIO(packed(tmp_path)), "it", tmp_path / "new")
+    (tmp_path / "new" / "runs" / "a").write_text("A")
+    (tmp_path / "new" / "runs" / "b").unlink()
+    (tmp_path / "new" / "runs" / "link").unlink()
+    (tmp_path / "new" / "runs" / "link").symlink_to("c")
+    assert on_disk(tmp_path / "new", manifest) == [
+        "1 file is missing: runs/b",
+        "2 files are not as they were: runs/a, runs/link",
+    ]
