@@ -308,3 +308,22 @@ def test_draws_need_a_repair():
     open_one = availability.outages(records([(10, math.nan)]), at(0), at(100))
     with pytest.raises(NotEnoughEvidence, match="finished repair"):
         availability.availability_draws(availability.reliability(open_one, at(0), at(100)))
+
+
+@pytest.mark.parametrize("felt", [0.0, 0.4, 1.0])
+def test_what_is_felt_of_any_replica_all_feel(felt):
+    group = Structure(k=1, members=(Structure("a"), Structure("b")), name="g")
+    whole = Structure(k=2, members=(group, Structure("store")))
+    found = availability.one_more(whole, {"a": 0.9, "b": 0.8, "store": 0.99}, felt=felt).iloc[0]
+    shown, hidden = {"a": felt * 0.1, "b": felt * 0.2}, {}
+    for name, down in (("a", 0.1), ("b", 0.2)):
+        hidden[name] = (1 - felt) * down / (1 - felt * down)
+    expected = 0.99 * (1 - hidden["a"] * hidden["b"]) * (1 - shown["a"]) * (1 - shown["b"])
+    assert found["now"] == pytest.approx(expected)
+    if felt == 1.0:  # as many parts in series
+        assert found["now"] == pytest.approx(0.9 * 0.8 * 0.99)
+        assert found["then"] == pytest.approx(0.9 * 0.8 * 0.85 * 0.99)
+    beside = Structure(k=2, members=(group, Structure("a")))  # up where a is
+    assert availability.one_more(beside, {"a": 0.9, "b": 1.0}, felt=felt).iloc[0]["now"] == pytest.approx(0.9)
+    with pytest.raises(ContractError, match="felt"):
+        availability.one_more(whole, {"a": 0.9, "b": 0.8, "store": 0.99}, felt=1.5)

@@ -21,6 +21,7 @@ from stability.schema import ContractError, nearest
 
 SHARED = 12  # parts that stand in several places: each doubles the work
 DEEPEST = 20
+CAUSE, FELT = "(common cause)", " (felt)"  # names of parts that stand for what no replica helps against
 LARGEST = 1_000_000  # bytes of a file
 MONTH = 30 * 86_400.0
 
@@ -166,6 +167,7 @@ def one_more(
     parts: Mapping[str, float | np.ndarray],
     *,
     common: float = 0.0,
+    felt: float = 0.0,
     singles: bool = False,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
@@ -179,6 +181,9 @@ def one_more(
     common : float in [0, 1]
         Share of a replica's downtime that befalls all of its group at once (a bad release, a lost power line), which
         no replica helps against.
+    felt : float in [0, 1]
+        Share of the rest of a replica's downtime that users feel although others are up, since nobody takes it out of
+        service: imperfect coverage. Each further replica brings its own; `share_felt` measures it.
     singles : bool
         Whether a second one of each part that stands alone is priced, too, as if either could do its work.
     confidence : float in (0, 1)
@@ -191,7 +196,8 @@ def one_more(
 
     References
     ----------
-    Fleming (1975), the beta-factor model of common cause failures; NUREG/CR-4780.
+    Fleming (1975), the beta-factor model of common cause failures; NUREG/CR-4780. Arnold (1973), The concept of
+    coverage and its effect on the reliability model of a repairable system, doi 10.1109/T-C.1973.223703.
 
     Examples
     --------
@@ -201,56 +207,70 @@ def one_more(
     [0.9999, 0.999999, 256.608]
     >>> one_more(two, {"a": 0.99, "b": 0.99}, common=0.1)["seconds_saved"].round(1).tolist()
     [208.3]
+    >>> one_more(two, {"a": 0.99, "b": 0.99}, felt=0.5)["seconds_saved"].round(-2).tolist()  # a third one hurts
+    [-12800.0]
     """
-    if not 0 <= common <= 1:
-        raise ContractError(column="common", expected="a share between 0 and 1", got=common)
+    for name, share in (("common", common), ("felt", felt)):
+        if not 0 <= share <= 1:
+            raise ContractError(column=name, expected="a share between 0 and 1", got=share)
     rows = {}
     alone = [one for one in whole.lone() if singles]
     for group in [*whole.groups(), *(Structure(members=(one,), name=one.part) for one in alone)]:
         others = [one.part for one in group.members]
         name = group.name or "+".join(others)
         name = name if name not in rows else f"{name}: {'+'.join(others)}"
-        now = _with(whole, group, parts, common, more=0)
-        then = _with(whole, group, parts, common, more=1)
+        now = _with(whole, group, parts, common, felt, more=0)
+        then = _with(whole, group, parts, common, felt, more=1)
         saved = Estimate(*_spread((then - now) * MONTH, confidence))
         rows[name] = (float(np.mean(now)), float(np.mean(then)), *saved)
     columns = ["now", "then", "seconds_saved", "lo", "hi"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("group")
 
 
-def _with(whole: Structure, group: Structure, parts: Mapping[str, Any], common: float, more: int) -> Any:
-    """Availability of the whole when a group has more members, and a share of their downtime in common."""
+def _with(whole: Structure, group: Structure, parts: Mapping[str, Any], common: float, felt: float, more: int) -> Any:
+    """Availability of the whole when a group has more members, and shares of their downtime that none helps against."""
     names = [one.part for one in group.members]
     down = {name: 1 - np.asarray(parts[name], dtype=float) for name in names}
     together = common * sum(down.values()) / len(names)
-    changed = dict(parts)
+    changed = dict(parts) | {CAUSE: 1 - together}
     for name in names:
-        own = np.maximum(down[name] - together, 0.0)
-        changed[name] = 1 - np.divide(own, 1 - together, out=np.zeros_like(own), where=together < 1)
+        own = _less(down[name], together)
+        changed[f"{name}{FELT}"] = 1 - felt * own
+        changed[name] = 1 - _less(own, felt * own)
     added = [f"{names[0]} {number + 2} (more)" for number in range(more)]
     for name in added:
-        changed[name] = sum(changed[one] for one in names) / len(names)
-    larger = Structure(k=group.k, members=(*group.members, *(Structure(name) for name in added)), name=group.name)
-    cause = "(common cause)"
-    changed[cause] = 1 - together
-    lone = len(group.members) == 1
-    # a part is down by its own causes or by the common one, in every place where it stands
-    return _replaced(whole, group.members[0] if lone else group, larger, {*names, *added}, cause).availability(changed)
+        for kind in ("", FELT):
+            changed[name + kind] = sum(changed[one + kind] for one in names) / len(names)
+    members = [*group.members, *map(Structure, added)]
+    larger = Structure(k=group.k, members=tuple(members), name=group.name)
+    if felt:  # what is felt of any member, all feel
+        each = tuple(Structure(f"{one.part}{FELT}") for one in members)
+        larger = Structure(k=1 + len(each), members=(larger, *each))
+    old = group.members[0] if len(names) == 1 else group
+    return _replaced(whole, old, larger, {*names, *added}, bool(felt)).availability(changed)
 
 
-def _replaced(whole: Structure, old: Structure, new: Structure, parts: set[str], cause: str) -> Structure:
-    """The whole with another group in the place of the old one, and each of these parts in series with the cause."""
+def _less(down: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Downtime that is left of a part in the time in which what it shares with others is up."""
+    own = np.maximum(down - shared, 0.0)
+    return np.divide(own, 1 - shared, out=np.zeros_like(own), where=shared < 1)
+
+
+def _replaced(whole: Structure, old: Structure, new: Structure, parts: set[str], felt: bool) -> Structure:
+    """The whole with another group in the place of the old one, each of these parts in series with its causes."""
     if whole is old or (old.part and whole == old):
-        return _with_cause(new, parts, cause)
+        return _with_causes(new, parts, felt)
     if whole.part:
-        return _with_cause(whole, parts, cause)
-    return Structure(k=whole.k, members=tuple(_replaced(one, old, new, parts, cause) for one in whole.members))
+        return _with_causes(whole, parts, felt)
+    return Structure(k=whole.k, members=tuple(_replaced(one, old, new, parts, felt) for one in whole.members))
 
 
-def _with_cause(whole: Structure, parts: set[str], cause: str) -> Structure:
+def _with_causes(whole: Structure, parts: set[str], felt: bool) -> Structure:
+    """A part is down by itself, by what all of its group share, or by what is felt of it, wherever it stands."""
     if whole.part:
-        return Structure(k=2, members=(whole, Structure(cause))) if whole.part in parts else whole
-    return Structure(k=whole.k, members=tuple(_with_cause(one, parts, cause) for one in whole.members))
+        causes = [Structure(CAUSE), *([Structure(f"{whole.part}{FELT}")] if felt else [])]
+        return Structure(k=1 + len(causes), members=(whole, *causes)) if whole.part in parts else whole
+    return Structure(k=whole.k, members=tuple(_with_causes(one, parts, felt) for one in whole.members))
 
 
 def _spread(draws: Any, confidence: float) -> tuple[float, float, float]:
