@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stability.backup.verbs import app as backup
+from stability.feedback.verbs import app as feedback
 from stability.monitor.verbs import watch
 from stability.rules.verbs import app as rules
 from stability.testbed.verbs import app as testbed
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Which data there are, where they come from, whether they are intact.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.add_typer(feedback, name="feedback")
 app.add_typer(backup, name="backup")
 app.add_typer(rules, name="rules")
 app.add_typer(testbed, name="testbed")

@@ -7,10 +7,15 @@ The names below are imported when they are first asked for: the command line tak
 from importlib import import_module
 
 _HOMES = {
+    "FeedbackClassifier": "classification",
+    "Intake": "intake",
+    "held_out_predictions": "evaluation",
+    "judge": "evaluation",
     "read_development": "development",
+    "read_labelled": "evaluation",
 }
 
-__all__ = ["read_development"]
+__all__ = ["FeedbackClassifier", "Intake", "held_out_predictions", "judge", "read_development", "read_labelled"]
 
 
 def __getattr__(name: str):

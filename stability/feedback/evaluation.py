@@ -1,0 +1,281 @@
+"""How well messages are classified and scrubbed: on any labelled set, and by nested folds on the development set."""
+
+from __future__ import annotations
+
+__all__ = ["Judgement", "held_out_predictions", "judge", "judge_personal", "read_labelled"]
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stability.evaluation import Estimate, bootstrap_interval, wilson_interval
+from stability.evaluation.intervals import NotEnoughEvidence
+from stability.feedback.classification import FeedbackClassifier, group_folds
+from stability.feedback.development import CATEGORIES, URGENCIES
+from stability.feedback.lexicon import by_keywords
+from stability.records.privacy import personal_spans
+from stability.schema import ContractError, nearest
+
+COLUMNS = ("text", "language", "category", "urgency", "spans")
+LARGEST = 50_000_000  # bytes of a labelled set: what a person could have labelled in a lifetime
+RESAMPLES = 1000
+#: What the inner folds choose from: how strong the penalty is, and whether languages share a model.
+SETTINGS = ({"C": 3.0}, {"C": 3.0, "joint": False}, {"C": 10.0})
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came out.
+
+    Parameters
+    ----------
+    estimates : mapping of str to Estimate
+        ``feedback.macro_f1`` and the like, with their intervals.
+    counts : mapping of str to int
+        Messages, spans and misses.
+    misses : DataFrame
+        `row` (as a person counts), `kind`, `start`, `end`, `covered` (share of the span's letters and digits that were
+        taken out): where the file's own span was missed, not what stands there.
+    """
+
+    estimates: Mapping[str, Estimate]
+    counts: Mapping[str, int]
+    misses: pd.DataFrame
+
+
+def read_labelled(path: str | os.PathLike) -> pd.DataFrame:
+    """Read a labelled set: CSV in UTF-8 with the columns text, language, category, urgency, spans.
+
+    Parameters
+    ----------
+    path : path
+        `spans` is a JSON list of [start, end, kind], characters from 0; empty or ``[]`` without personal data.
+
+    Returns
+    -------
+    DataFrame
+        Those columns as text, and `marks`: the spans as lists.
+
+    Raises
+    ------
+    ContractError
+        With row and column, for whatever cannot be judged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        there = [file.name for file in path.parent.glob("*.csv")] if path.parent.is_dir() else []
+        raise ContractError(file=path, expected="a CSV file", got="none", remedy=nearest(path.name, there))
+    if path.stat().st_size > LARGEST:
+        raise ContractError(file=path, expected=f"at most {LARGEST:,} bytes", got=f"{path.stat().st_size:,}")
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ContractError(file=path, expected="a CSV file in UTF-8 with a header", got=str(error)) from error
+    for name in COLUMNS:
+        if name not in frame:
+            remedy = nearest(name, frame.columns)
+            raise ContractError(
+                file=path, column=name, expected=f"columns {', '.join(COLUMNS)}", got="none", remedy=remedy
+            )
+    if frame.empty:
+        raise ContractError(file=path, expected="at least one message", got="a header alone")
+    for name, known in (("category", CATEGORIES), ("urgency", URGENCIES)):
+        frame[name] = frame[name].str.strip()
+        for row in np.flatnonzero(~frame[name].isin(known))[:1]:
+            got = frame[name].iloc[row]
+            where = {"file": path, "row": int(row) + 1, "column": name}
+            raise ContractError(**where, expected="one that there is", got=repr(got), remedy=nearest(got, known))
+    for name in ("text", "language"):
+        for row in np.flatnonzero(frame[name].str.strip() == "")[:1]:
+            raise ContractError(file=path, row=int(row) + 1, column=name, expected="a text", got="an empty cell")
+    marks = [
+        _marks(cell, text, path, row)
+        for row, (cell, text) in enumerate(zip(frame["spans"], frame["text"], strict=True), 1)
+    ]
+    return frame[list(COLUMNS)].assign(marks=marks)
+
+
+def _marks(cell: str, text: str, path: Path, row: int) -> list[tuple[int, int, str]]:
+    where = {"file": path, "row": row, "column": "spans"}
+    expected = "a JSON list of [start, end, kind]"
+    try:
+        read = json.loads(cell) if cell.strip() else []
+        marks = [(int(start), int(end), str(kind)) for start, end, kind in read]
+        whole = all(type(start) is int and type(end) is int for start, end, _ in read)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ContractError(**where, expected=expected, got=repr(cell)) from error
+    if not whole:
+        raise ContractError(**where, expected=f"{expected} with whole numbers", got=repr(cell))
+    for start, end, kind in marks:
+        if not 0 <= start < end <= len(text):
+            got = f"[{start}, {end}, {kind!r}] in a text of {len(text):,} characters"
+            raise ContractError(**where, expected="0 <= start < end <= the text's length", got=got)
+    return marks
+
+
+def judge(frame: pd.DataFrame, found: pd.DataFrame, *, groups: Sequence | None = None, seed: int = 0) -> Judgement:
+    """Judge labels that were given to messages.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        `text`, `language`, `category`, `urgency`, and `marks` (lists of spans) or `spans` (JSON).
+    found : DataFrame
+        `category`, `urgency`, `sure` for the same rows in the same order.
+    groups : sequence, optional
+        Which rows are drawn together in the bootstrap; each alone without it.
+    seed : int
+
+    Returns
+    -------
+    Judgement
+        Macro F1 over the categories that occur, per language as well, of the keywords beside it; urgency; share that
+        is unsure, accuracy where it is sure; and what `judge_personal` says.
+    """
+    units = pd.factorize(np.asarray(groups if groups is not None else np.arange(len(frame))))[0]
+    words, hurry = by_keywords(frame["text"].tolist())
+    parts = {"": np.ones(len(frame), bool)}
+    parts |= {f"_{name}": (frame["language"] == name).to_numpy() for name in sorted(set(frame["language"]))}
+    estimates: dict[str, Estimate] = {}
+    for suffix, rows in parts.items():
+        for name, column, labels in (
+            (f"feedback.macro_f1{suffix}", "category", found["category"]),
+            (f"feedback.keywords_macro_f1{suffix}", "category", words),
+            (f"feedback.urgency_macro_f1{suffix}", "urgency", found["urgency"]),
+            (f"feedback.keywords_urgency_macro_f1{suffix}", "urgency", hurry),
+        ):
+            estimates[name] = _macro_f1(frame[column].to_numpy()[rows], np.asarray(labels)[rows], units[rows], seed)
+    right = (found["category"].to_numpy() == frame["category"].to_numpy()).astype(int)
+    sure = found["sure"].to_numpy(dtype=bool)
+    estimates["feedback.unsure_share"] = wilson_interval(int((~sure).sum()), len(sure))
+    if sure.any():
+        estimates["feedback.accuracy_where_sure"] = wilson_interval(int(right[sure].sum()), int(sure.sum()))
+    personal = judge_personal(frame)
+    return Judgement(
+        {**estimates, **personal.estimates}, {"feedback.messages": len(frame), **personal.counts}, personal.misses
+    )
+
+
+def judge_personal(frame: pd.DataFrame) -> Judgement:
+    """Judge what is taken out of messages against what is marked as personal in them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        `text`, `marks` or `spans`.
+
+    Returns
+    -------
+    Judgement
+        ``feedback.pii_recall``: share of the marked spans of which every letter and digit is taken out, whatever kind
+        it is taken for; ``feedback.pii_recall_<kind>``; ``feedback.false_scrub_share``: of the letters and digits that
+        nobody marked, the share that is taken out too.
+    """
+    marks = frame["marks"] if "marks" in frame else frame["spans"].map(json.loads)
+    kinds: dict[str, list[bool]] = {}
+    misses, unmarked, wrongly, touched = [], 0, 0, 0
+    for row, (text, spans) in enumerate(zip(frame["text"], marks, strict=True), start=1):
+        told = np.array([c.isalnum() for c in text], dtype=bool)
+        taken, marked = np.zeros(len(text), bool), np.zeros(len(text), bool)
+        for start, end, _ in personal_spans(text):
+            taken[start:end] = True
+        for start, end, kind in spans:
+            marked[start:end] = True
+            inside = told[start:end]
+            covered = float(taken[start:end][inside].mean()) if inside.any() else 1.0
+            kinds.setdefault(kind, []).append(covered == 1.0)
+            if covered < 1.0:
+                misses.append({"row": row, "kind": kind, "start": start, "end": end, "covered": covered})
+        unmarked += int((told & ~marked).sum())
+        wrongly += int((told & ~marked & taken).sum())
+        touched += bool((told & ~marked & taken).any())
+    hits = [hit for listed in kinds.values() for hit in listed]
+    estimates = {"feedback.false_scrub_share": wilson_interval(wrongly, max(unmarked, 1))}
+    if hits:
+        estimates["feedback.pii_recall"] = wilson_interval(sum(hits), len(hits))
+        estimates |= {f"feedback.pii_recall_{k}": wilson_interval(sum(h), len(h)) for k, h in sorted(kinds.items())}
+    counts = {
+        "feedback.pii_spans": len(hits),
+        "feedback.pii_missed": len(misses),
+        "feedback.falsely_scrubbed_messages": touched,
+    }
+    return Judgement(estimates, counts, pd.DataFrame(misses, columns=["row", "kind", "start", "end", "covered"]))
+
+
+def held_out_predictions(
+    frame: pd.DataFrame, *, folds: int = 5, inner: int = 3, settings: Sequence[Mapping] = SETTINGS, seed: int = 0
+) -> tuple[pd.DataFrame, list[dict]]:
+    """Label each message by a model that has seen neither it nor its parallel, chosen without either.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        `text`, `category`, `urgency`, `group`.
+    folds, inner : int
+        Outer folds, and inner ones on which each outer one chooses its settings.
+    settings : sequence of mapping
+        Settings of `FeedbackClassifier` to choose from.
+    seed : int
+
+    Returns
+    -------
+    found : DataFrame
+        As `FeedbackClassifier.predict`, rows as in `frame`.
+    chosen : list of dict
+        The settings that each outer fold chose.
+    """
+    groups, parts, chosen = frame["group"].to_numpy(), [], []
+    for train, test in group_folds(groups, folds, seed):
+        known = frame.iloc[train]
+        best = dict(settings[0]) if len(settings) == 1 else _best(known, settings, inner, seed)
+        model = FeedbackClassifier(**best).fit(known["text"], known["category"], known["urgency"], known["group"])
+        parts.append(model.predict(frame["text"].iloc[test]).set_axis(test))
+        chosen.append(best)
+    return pd.concat(parts).sort_index().set_axis(frame.index), chosen
+
+
+def _best(known: pd.DataFrame, settings: Sequence[Mapping], inner: int, seed: int) -> dict:
+    scores = []
+    for choice in settings:
+        labels = np.empty(len(known), dtype=object)
+        for train, test in group_folds(known["group"].to_numpy(), inner, seed + 1):
+            part = known.iloc[train]
+            model = FeedbackClassifier(**choice).fit(part["text"], part["category"], part["urgency"])
+            labels[test] = model.predict(known["text"].iloc[test])["category"]
+        scores.append(_f1(known["category"].to_numpy(), labels))
+    return dict(settings[int(np.argmax(scores))])
+
+
+def _f1(true: np.ndarray, found: np.ndarray) -> float:
+    """Macro F1 over the classes that occur among the true labels."""
+    parts = []
+    for name in set(true):
+        hit = ((true == name) & (found == name)).sum()
+        parts.append(2 * hit / ((true == name).sum() + (found == name).sum()))
+    return float(np.mean(parts)) if parts else float("nan")
+
+
+def _macro_f1(true: np.ndarray, found: np.ndarray, units: np.ndarray, seed: int) -> Estimate:
+    """Macro F1 with the interval of a bootstrap over units; NaN where the cases are too few."""
+    names = sorted(set(true))
+    codes = {name: k for k, name in enumerate([*names, *sorted(set(found) - set(names))])}
+    size = len(codes)
+    ids, inverse = np.unique(units, return_inverse=True)
+    tables = np.zeros((len(ids), size, size))  # confusions of each unit: a resample's are their sum
+    np.add.at(tables, (inverse, [codes[t] for t in true], [codes[f] for f in found]), 1)
+
+    def statistic(drawn: np.ndarray) -> float:
+        table = drawn.sum(axis=0)
+        occurs = table.sum(axis=1)[: len(names)] > 0
+        both = table.sum(axis=0)[: len(names)] + table.sum(axis=1)[: len(names)]
+        return float((2 * np.diag(table)[: len(names)][occurs] / both[occurs]).mean()) if occurs.any() else float("nan")
+
+    try:
+        return bootstrap_interval(statistic, tables, resamples=RESAMPLES, seed=seed)
+    except NotEnoughEvidence:
+        return Estimate(*[float("nan")] * 3)
