@@ -13,11 +13,13 @@ import pandas as pd
 
 from stability.availability.forecasting import regular_values
 from stability.evaluation import Difference, Estimate, NotEnoughEvidence, bootstrap_interval, paired_difference
+from stability.evaluation.intervals import poisson_interval
 from stability.evaluation.pairs import expanded
+from stability.evaluation.resampling import require_units
 from stability.schema import ContractError
 
+WINDOW = 5.0  # s over which users judge, as the testbed's service level has it
 PATIENCE = 2.0  # s after which users give up waiting, so that no queue grows beyond them
-
 BLOCK = 600.0  # s: a day of the testbed's users
 
 
@@ -43,7 +45,7 @@ class Replica:
     start: float
     slow_seconds: float = 0.25
     slow_share: float = 0.10
-    window: float = 5.0
+    window: float = WINDOW
 
     def __post_init__(self) -> None:
         for name, value in (("rate", self.rate), ("slow_seconds", self.slow_seconds), ("window", self.window)):
@@ -286,7 +288,12 @@ def versus(
 
 
 def minutes_over(
-    runs: Sequence[pd.DataFrame], *, block: float = BLOCK, confidence: float = 0.95, seed: int = 0
+    runs: Sequence[pd.DataFrame],
+    *,
+    block: float = BLOCK,
+    window: float = WINDOW,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> Estimate:
     """Add up the minutes in which users waited too long, with the interval of as much time of this kind.
 
@@ -296,6 +303,9 @@ def minutes_over(
         From `simulate`, of the same rows.
     block, confidence, seed
         As in `versus`.
+    window : float
+        s over which users judge: nobody is over for less. Where nobody was, the interval ends at as many such times in
+        every run as a Poisson count of none leaves possible, since blocks without any have nothing to draw.
 
     Returns
     -------
@@ -311,6 +321,9 @@ def minutes_over(
     """
     seconds = _blocks(runs, block)[:, 0] / 60
     n = len(seconds)
+    if not seconds.any():
+        require_units(n, "blocks")
+        return Estimate(0.0, 0.0, poisson_interval(0, 1.0, confidence).hi * window / 60 * len(runs))
     return bootstrap_interval(lambda x: float(n * x.mean()), seconds, confidence=expanded(confidence, n), seed=seed)
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from stability.plotting.style import COLOURS, PALETTE, canvas, time_axis
 
 ROW = 0.26  # in, height of a mode
-SEVERITIES = {"page": "vermillion", "ticket": "orange"}
+SEVERITIES = {"page": "vermillion", "ticket": "purple"}
 LEAST = 0.05  # min: below the least that an axis of logarithms shows, "none" stands there
 
 
