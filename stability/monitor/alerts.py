@@ -21,6 +21,7 @@ from stability.schema import ContractError
 
 NEVER = np.iinfo(np.int64).min
 MICRO = pd.Timedelta("1us")
+HELD = 600_000_000  # microseconds for which an episode that is over is told: diagnoses look back on less
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Alerts:
         self._owners: dict[Labels, str] = {}
         self._entities = 0
         self.firing: dict[str, Firing] = {}
+        self.over: list[Firing] = []
 
     def step(self, moment: int) -> list[Firing]:
         """Evaluate all rules at a moment; gives what began to fire, and what ceased.
@@ -140,20 +142,22 @@ class Alerts:
                 self.firing[one.key] = one
             else:
                 self.firing.pop(one.key, None)
+        self.over = [one for one in self.over if one.end > moment - HELD] if self.over else []
+        self.over += [one for one in changed if one.end is not None]
         return changed
 
     def table(self) -> pd.DataFrame:
-        """What fires now, as `stability.rules.firings` tells it."""
+        """What fires now or did so lately, as `stability.rules.firings` tells it."""
         rows = [
             {
                 "rule": one.rule.alert,
                 "labels": one.labels,
                 "pending_since": one.pending_since,
                 "start": one.start,
-                "end": None,
+                "end": one.end,
                 "value": one.value,
             }
-            for one in self.firing.values()
+            for one in (*self.over, *self.firing.values())
         ]
         return firings_table(rows, self.instant.entities)
 
@@ -193,6 +197,19 @@ class Alerts:
         return Firing(rule, self._owners[labels], labels, *times, end, float(state.value[k]))
 
     # ---- kept ----------------------------------------------------------------------------------------------------
+    def said_over(self) -> list[dict[str, Any]]:
+        """Episodes that are over and still told, as JSON types; `restore_over` takes them."""
+        names = ("entity", "labels", "pending_since", "start", "end", "value")
+        return [{"rule": one.rule.alert} | {name: getattr(one, name) for name in names} for one in self.over]
+
+    def restore_over(self, told: Sequence[Mapping[str, Any]]) -> None:
+        """Take what `said_over` gave; what is told of rules that are gone is left out."""
+        rules = {rule.alert: rule for rule in self.rules}
+        for one in told:
+            if one["rule"] in rules:
+                labels = tuple((str(a), str(b)) for a, b in one["labels"])
+                self.over.append(Firing(**{**one, "rule": rules[one["rule"]], "labels": labels}))
+
     def said(self) -> dict[str, Any]:
         """What is pending or fires, as JSON types; `restore` takes it."""
         told: dict[str, Any] = {}

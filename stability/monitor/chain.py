@@ -11,7 +11,7 @@ __all__ = ["Step", "Watch"]
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +28,11 @@ from stability.monitor.journal import Journal
 from stability.monitor.ring import Ring, Rows
 from stability.monitor.rowlog import RowLog
 from stability.monitor.sentries import Raised, Sentry, learn
-from stability.rules import metrics_of, read_rules
+from stability.monitor.step import FIRES, Beside, Step, alarm_of
+from stability.rules import read_rules
 from stability.schema import ContractError, read_table
 from stability.telemetry import rate
 from stability.telemetry.grid import micros
-
-SEVERITIES = {"page": "critical", "critical": "critical", "ticket": "warning", "warning": "warning"}
-
-
-@dataclass
-class Step:
-    """What a step brought.
-
-    Parameters
-    ----------
-    moment : int
-        Microseconds since 1970.
-    scores : dict of detector to array, shape (entities,)
-        In the order of the rows.
-    firings : list of Firing
-        That began or ceased.
-    alarms : list of Raised
-        That were raised or ended.
-    seconds : float
-        Of the processor, for all of it.
-    """
-
-    moment: int
-    entities: tuple[str, ...] = ()
-    scores: dict[str, np.ndarray] = field(default_factory=dict)
-    firings: list[Firing] = field(default_factory=list)
-    alarms: list[Raised] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class Watch:
@@ -72,6 +45,8 @@ class Watch:
         Columns of the rows that will come.
     folder : Path, optional
         Of its state; the declaration's without it.
+    beside : callable, optional
+        Of (first, last): tables that diagnoses look at beside the metrics, where the source has some.
 
     Attributes
     ----------
@@ -79,7 +54,12 @@ class Watch:
         Of the last step, microseconds since 1970; -1 before the first.
     """
 
-    def __init__(self, told: Declaration, metrics: Sequence[str], *, folder: Path | None = None):
+    fires = FIRES
+
+    def __init__(
+        self, told: Declaration, metrics: Sequence[str], *, folder: Path | None = None, beside: Beside | None = None
+    ):
+        self.beside = beside
         self.told, self.metrics, self.folder = told, list(metrics), folder or told.folder
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
         self.log = RowLog(self.folder / "rows", metrics)
@@ -158,6 +138,7 @@ class Watch:
         """Make room for scores, which a verdict looks back on; those up to a moment are read."""
         names = [sentry.name for sentry in self.sentries]
         names += [self.predictor.name] if self.predictor is not None else []
+        names += [FIRES] if self.alerts is not None and self.told.repair is not None else []
         self.scored = Ring(names, self.ring.length)
         self.score_log = RowLog(self.folder / "scores", names)
         if until is None:
@@ -182,6 +163,7 @@ class Watch:
         fresh = Alerts(rules, self.ring, reach=self.reach, labels=self.told.rules.labels, lookback=lookback)
         if self.alerts is not None:
             fresh.restore(self.alerts.said(), self.alerts.instant.entities)
+            fresh.restore_over(self.alerts.said_over())
         self.alerts = fresh
 
     def reload(self, changed: Sequence[str]) -> None:
@@ -246,31 +228,26 @@ class Watch:
                 scores, changed = self.predictor.judge(rows)
                 step.scores[self.predictor.name] = scores
                 step.alarms += changed
-            if step.scores:
-                scored = Rows(rows.moment, rows.entities, np.column_stack(list(step.scores.values())))
-                self.scored.add(scored)
-                self.score_log.append(scored, sure=False)
         if self.alerts is not None:
             step.firings = self.alerts.step(rows.moment)
-            step.alarms += [self._of_rule(one) for one in step.firings if self._alarms(one)]
+            step.alarms += [alarm_of(one, self.ring.metrics) for one in step.firings if self._alarms(one)]
+        if len(rows.entities) and self.scored.metrics:
+            columns = list(step.scores.values())
+            if FIRES in self.scored.metrics:
+                on = {one.entity for one in self.alerts.firing.values() if self._alarms(one)}
+                columns.append(np.array([float(name in on) for name in rows.entities]))
+            scored = Rows(rows.moment, rows.entities, np.column_stack(columns))
+            self.scored.add(scored)
+            self.score_log.append(scored, sure=False)
         self._tell(step)
         self.incidents.step(step, rows, values)
         self.counts["steps"] += 1
+        step.told = self.journal.taken()
         step.seconds = time.process_time() - begun
         return step
 
     def _alarms(self, firing: Firing) -> bool:
         return firing.rule.labels.get("severity", "") in self.told.rules.alarm
-
-    def _of_rule(self, one: Firing) -> Raised:
-        rule = one.rule
-        text = rule.annotations.get("summary", rule.expr)
-        severity = SEVERITIES.get(rule.labels.get("severity", ""), "info")
-        metrics = ",".join(name for name in metrics_of(rule.expr) if name in self.ring.metrics)
-        who = one.entity or "all"
-        return Raised(
-            one.key, who, one.start, one.end, f"rule:{rule.alert}", metrics, one.value, np.nan, severity, text, ""
-        )
 
     def _tell(self, step: Step) -> None:
         """Write what changed into the journal, each once."""
@@ -314,6 +291,7 @@ class Watch:
             "counts": self.counts,
             "desks": {sentry.name: sentry.said() for sentry in self.sentries},
             "rules": {} if self.alerts is None else self.alerts.said(),
+            "over": [] if self.alerts is None else self.alerts.said_over(),
             "alarms": [asdict(one) for one in self._told_alarms.values()],
             "predictor": None if self.predictor is None else self.predictor.said(),
             "incidents": self.incidents.said(),
@@ -362,6 +340,7 @@ class Watch:
         if self.alerts is not None:
             self.alerts.instant.begin(self.moment)
             self.alerts.restore(said["rules"], self.alerts.instant.entities)
+            self.alerts.restore_over(said["over"])
         self._told_alarms = {one["alarm_id"]: Raised(**one) for one in said["alarms"]}
         self._begin_predictor(self.ring.panel() if self.told.predictor else _no_rows(self.metrics))
         if self.predictor is not None:
@@ -372,7 +351,8 @@ class Watch:
             self._advance(rows)
 
     def close(self) -> None:
-        """Write a checkpoint, and close the files."""
+        """Wait for actions that are under way, write a checkpoint, and close the files."""
+        self.incidents.close(self.moment)
         if self.counts["steps"]:
             self.checkpoint()
         self.log.close()

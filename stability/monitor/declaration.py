@@ -5,11 +5,14 @@ from __future__ import annotations
 __all__ = [
     "Declaration",
     "DetectorPart",
+    "FeltPart",
     "FilesPart",
+    "LooksPart",
     "PredictorPart",
     "PrometheusPart",
     "RepairPart",
     "RulesPart",
+    "TestbedPart",
     "read_watch",
 ]
 
@@ -60,16 +63,25 @@ class FilesPart(_Strict):
     reader: dict[str, Any] = Field(default_factory=dict, description="options of telemetry.read")
 
 
+class TestbedPart(_Strict):
+    """The testbed, by the folder that it runs in: the panel as it is recorded, and who was answered as promised."""
+
+    __test__ = False  # no test, whatever pytest thinks of its name
+
+    folder: str = "runs/.testbed"
+
+
 class SourcePart(_Strict):
-    """Where metrics come from: one of the two."""
+    """Where metrics come from: one of the three."""
 
     prometheus: PrometheusPart | None = None
     files: FilesPart | None = None
+    testbed: TestbedPart | None = None
 
     @model_validator(mode="after")
     def _one(self) -> SourcePart:
-        if (self.prometheus is None) == (self.files is None):
-            raise ValueError("expected one source: prometheus or files")
+        if [self.prometheus, self.files, self.testbed].count(None) != 2:
+            raise ValueError("expected one source: prometheus or files, or testbed")
         return self
 
 
@@ -122,12 +134,56 @@ class PredictorPart(_Strict):
     policy: dict[str, Any] = Field(default_factory=dict)
 
 
-class ServicePart(_Strict):
-    """Which metrics tell what users see: requests and errors, as counters, of whom they ask."""
+class FeltPart(_Strict):
+    """Gauges by which users are hurt, where some are told: any of them beyond its bound."""
 
     entity: str
+    below: dict[str, float] = Field(default_factory=dict)
+    above: dict[str, float] = Field(default_factory=dict)
+
+
+class ServicePart(_Strict):
+    """Which counters tell what users see: requests, and errors or good ones, of whoever is asked."""
+
+    entity: str | list[str]
     total: str
-    errors: str
+    errors: str | None = None
+    good: str | None = None
+    felt: FeltPart | None = Field(None, description="says whether users are hurt; a hundredth that fails without it")
+
+    @model_validator(mode="after")
+    def _one(self) -> ServicePart:
+        if (self.errors is None) == (self.good is None):
+            raise ValueError("expected one of errors and good")
+        return self
+
+    @property
+    def entities(self) -> list[str]:
+        """Who is asked."""
+        return [self.entity] if isinstance(self.entity, str) else list(self.entity)
+
+
+class LooksPart(_Strict):
+    """When an open incident is looked into again: what has just begun often looks like nothing, or like something else.
+
+    It is looked into when it opens, when a rule newly fires or an entity joins, and at the delays after the newest of
+    these; what is decided may change with what is seen.
+    """
+
+    after: list[str] = Field(["30s", "1min", "2min", "5min"], description="a leak shows in minutes what it is")
+    most: int = Field(12, ge=1, le=1000, description="looks at one incident, a third of a second each")
+    agree: int = Field(1, ge=1, le=10, description="looks in a row that have to say the same before it is acted upon")
+    service: str | None = Field(None, description="alarms of rules are one incident of this; each its own without it")
+    apart: str = Field("5s", description="what begins within it is one moment, as in what the localizer was taught")
+    clear: str = Field("15s", description="without an alarm, after which the incident of a service is over")
+
+    _lengths = field_validator("apart", "clear", mode="before")(lambda cls, v: _length(v))
+    _each = field_validator("after", mode="before")(lambda cls, v: [_length(one) for one in v])
+
+    @property
+    def delays(self) -> list[int]:
+        """Microseconds, rising."""
+        return sorted(micros(one, "after") for one in self.after)
 
 
 class RepairPart(_Strict):
@@ -138,6 +194,7 @@ class RepairPart(_Strict):
     inventory: str
     guards: dict[str, Any] = Field(default_factory=dict)
     clock: Literal["wall", "rows"] = Field("wall", description="whose time it is; rows: of a record gone through again")
+    notify: bool = Field(True, description="whether people are told")
     impact_minutes: float = Field(10.0, gt=0, description="expected if nobody acts")
 
 
@@ -174,6 +231,7 @@ class Declaration(_Strict):
     service: ServicePart | None = None
     repair: RepairPart | None = None
     serve: ServePart | None = Field(default_factory=ServePart)
+    looks: LooksPart = Field(default_factory=LooksPart)
     beside: dict[Literal["states", "logs", "feedback"], str] = Field(
         default_factory=dict, description="tables that diagnoses look at, read when there is an alarm"
     )
@@ -292,6 +350,9 @@ _PARTS: dict[str, type[BaseModel]] = {
     "source": SourcePart,
     "prometheus": PrometheusPart,
     "files": FilesPart,
+    "testbed": TestbedPart,
+    "looks": LooksPart,
+    "felt": FeltPart,
     "detectors": DetectorPart,
     "rules": RulesPart,
     "predictor": PredictorPart,

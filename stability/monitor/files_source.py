@@ -34,6 +34,9 @@ class FilesSource:
         Columns that are known already, of an earlier start.
     """
 
+    live = False
+    beside = None  # tables beside the metrics: none
+
     def __init__(self, told: Declaration, metrics: Sequence[str] | None = None):
         self.told, self.part = told, told.source.files
         self.metrics = list(metrics) if metrics else []

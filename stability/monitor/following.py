@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "source_of"]
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +26,15 @@ METRICS = "metrics.txt"
 BATCH = 240  # steps after which a follower that catches up looks around: at a signal, at changed files
 
 
+def source_of(told: Declaration) -> Callable[..., PrometheusSource | FilesSource]:
+    """Give the kind of source that a declaration names."""
+    if told.source.testbed is not None:
+        from stability.monitor.testbed_source import TestbedSource
+
+        return TestbedSource
+    return PrometheusSource if told.source.prometheus else FilesSource
+
+
 class Follower:
     """A watch and its source, driven by a clock.
 
@@ -36,6 +45,8 @@ class Follower:
         Gives the time, as `pd.Timestamp.now("UTC")` does.
     folder : Path, optional
         Of the state.
+    source : callable, optional
+        Of (declaration, metrics): the source, where it is not the declared one.
 
     Attributes
     ----------
@@ -48,7 +59,12 @@ class Follower:
     """
 
     def __init__(
-        self, told: Declaration, *, clock: Callable[[], pd.Timestamp] | None = None, folder: Path | None = None
+        self,
+        told: Declaration,
+        *,
+        clock: Callable[[], pd.Timestamp] | None = None,
+        folder: Path | None = None,
+        source: Callable[..., PrometheusSource] | None = None,
     ):
         self.told, self.clock = told, clock or (lambda: pd.Timestamp.now("UTC"))
         self.folder = folder or told.folder
@@ -60,9 +76,9 @@ class Follower:
         self.seconds: list[float] = []
         known = self.folder / METRICS
         metrics = known.read_text(encoding="utf-8").split() if known.is_file() else None
-        self.source = (PrometheusSource if told.source.prometheus else FilesSource)(told, metrics)
+        self.source = (source or source_of(told))(told, metrics)
         if metrics:
-            watch = Watch(told, metrics, folder=self.folder)
+            watch = Watch(told, metrics, folder=self.folder, beside=self.source.beside)
             if watch.resumed:
                 self._take_up(watch)
             else:
@@ -106,14 +122,14 @@ class Follower:
         self.folder.mkdir(parents=True, exist_ok=True)
         with written_whole(self.folder / METRICS) as file:
             file.write("\n".join(self.source.metrics).encode())
-        watch = Watch(told, self.source.metrics, folder=self.folder)
+        watch = Watch(told, self.source.metrics, folder=self.folder, beside=self.source.beside)
         watch.begin(history[first:], start - step)
         self._take_up(watch)
         return True
 
     def _take_up(self, watch: Watch) -> None:
         self.watch = watch
-        if isinstance(self.source, PrometheusSource):
+        if self.source.live:
             self.source.known |= dict.fromkeys(watch.ring.entities)
         else:
             self.source.forget(watch.moment)
@@ -170,7 +186,7 @@ class Follower:
 
     def _count(self, moment: int) -> None:
         """Count a step that came too late to keep up; of files that is not known."""
-        if isinstance(self.source, PrometheusSource):
+        if self.source.live:
             behind = self.clock().timestamp() * 1e6 - self.told.delay_us - moment
             self.late += behind > 2 * self.told.step_us
 
@@ -179,7 +195,7 @@ class Follower:
         watch, step = self.watch, self.told.step_us
         most = max(micros(self.told.catch_up, "catch_up") // step, 1)
         missed = (due - watch.moment) // step
-        if missed > most and isinstance(self.source, PrometheusSource):
+        if missed > most and self.source.live:
             until = due - most * step
             moments = (until - watch.moment) // step
             self.skipped += moments
@@ -230,7 +246,7 @@ class Follower:
         """Seconds between the newest moment that is due and the last step."""
         if self.watch is None:
             return 0.0
-        if not isinstance(self.source, PrometheusSource):
+        if not self.source.live:
             newest = self.source._newest
             return 0.0 if newest is None else max(0.0, (newest - self.told.delay_us - self.watch.moment) / 1e6)
         return max(0.0, self.clock().timestamp() - self.told.delay_us / 1e6 - self.watch.moment / 1e6)

@@ -5,10 +5,10 @@ Whatever goes wrong here is told and counted, and the watch goes on: an alarm wi
 
 from __future__ import annotations
 
-__all__ = ["Incident", "Incidents"]
+__all__ = ["Incidents"]
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,59 +17,23 @@ import pandas as pd
 from stability.fmea.files import read_worksheet
 from stability.fmea.priority import action_priority
 from stability.localization import Diagnoser, live_pictures
+from stability.monitor.incident import AGAIN, RUNS, Incident
+from stability.monitor.looks import joined, named, news, plan
 from stability.monitor.reports import report_name, write_report
 from stability.monitor.sentries import Raised
 from stability.schema import ContractError, read_table, validate
+from stability.telemetry.grid import micros
 
 if TYPE_CHECKING:
     from stability.monitor.chain import Step, Watch
+    from stability.monitor.repairs import Repairs
     from stability.monitor.ring import Rows
 
+VERDICT = ("verdict", "action_id", "at", "entity", "checks", "escalated")
 RANKS = 5  # causes that are told
+LOOKED = 1_500_000_000  # microseconds before a look that it looks back on, as `live_pictures` does
 KEPT = 200  # incidents that are held, to be shown and to go on with
 SHOWN = 4  # entities in a report's picture: the alarm's own, and the likeliest
-
-
-@dataclass
-class Incident:
-    """An alarm that is looked into.
-
-    Parameters
-    ----------
-    alarm : dict
-        As `Raised`.
-    causes : list of dict
-        Rows of the contract's `causes`.
-    answer : str
-        What the localizer says as a whole; "" without one.
-    priority : dict
-        Of the likeliest mode, from the worksheet: severity, occurrence, detection, action_priority, effect, playbook.
-    decision, acted, verdict : dict
-        What repair says; empty without it.
-    timeline : list of [moment, text]
-        What happened, ISO times.
-    page : str
-        Name of the report's file.
-    """
-
-    alarm: dict[str, Any]
-    causes: list[dict[str, Any]] = field(default_factory=list)
-    answer: str = ""
-    priority: dict[str, Any] = field(default_factory=dict)
-    decision: dict[str, Any] = field(default_factory=dict)
-    acted: dict[str, Any] = field(default_factory=dict)
-    verdict: dict[str, Any] = field(default_factory=dict)
-    timeline: list[list[str]] = field(default_factory=list)
-    page: str = ""
-
-    def table(self) -> pd.DataFrame:
-        """The causes, as the contract's table."""
-        return validate(pd.DataFrame(self.causes).set_index(["alarm_id", "rank"]), "causes")
-
-    def happened(self, at: str, text: str) -> None:
-        """Add to the timeline, once."""
-        if [at, text] not in self.timeline:
-            self.timeline.append([at, text])
 
 
 class Incidents:
@@ -91,7 +55,11 @@ class Incidents:
         self.held: dict[str, Incident] = {}
         self.localizer: Diagnoser | None = None
         self.worksheet: pd.DataFrame | None = None
-        self.repair = None
+        self.repair: Repairs | None = None
+        self.links: dict[str, set[str]] = {}
+        for source, target in [] if watch.topology is None else watch.topology.index:
+            self.links.setdefault(source, set()).add(target)
+            self.links.setdefault(target, set()).add(source)
         self.reload()
 
     def reload(self) -> None:
@@ -108,26 +76,126 @@ class Incidents:
         if told.repair is not None:
             from stability.monitor.repairs import Repairs
 
-            self.repair = Repairs(self.watch)
+            self.repair = Repairs(self.watch, self.repair)
 
     # ---- a step ------------------------------------------------------------------------------------------------------
     def step(self, step: Step, rows: Rows, values: np.ndarray) -> None:
-        """Look into the alarms of a step, close those that ended, and go on with repairs."""
+        """Look into what is new, look again where it is due, close what ended, and go on with repairs."""
+        looks, moment = self.told.looks, step.moment
+        if self.repair is not None:
+            self._guarded("repair", lambda: self._observe(moment))
         fresh = [one for one in step.alarms if one.end is None and not one.suppressed_by]
         fresh.sort(key=lambda one: (one.severity != "critical", -one.score if np.isfinite(one.score) else 0.0))
-        for one in fresh[: self.told.incidents_per_step]:
-            self._guarded("incident", lambda one=one: self._look_into(one, step.moment))
-        if left := fresh[self.told.incidents_per_step :]:
-            text = f"{len(left)} more alarms in this step were not looked into, which is for {len(fresh) - len(left)}"
-            self.watch.journal.once(f"left/{step.moment}", step.moment, kind="left", said=text)
-        for one in step.alarms:
-            if one.end is not None and one.alarm_id in self.held:
-                incident = self.held[one.alarm_id]
-                incident.alarm |= asdict(one)
-                incident.happened(_iso(one.end), f"over; the highest score was {one.score:.3g}")
-                self._guarded("report", lambda incident=incident: self._report(incident, step.moment))
+        calls = joined(fresh, self.held, looks, self.links)
+        for one in calls.opened[: self.told.incidents_per_step]:
+            self._guarded("incident", lambda one=one: self._open(one, moment))
+        if left := calls.opened[self.told.incidents_per_step :]:
+            more = len(calls.opened) - len(left)
+            text = f"{len(left)} more alarms in this step were not looked into, which is for {more}"
+            self.watch.journal.once(f"left/{moment}", moment, kind="left", said=text)
+        for name, what in calls.joins.items():
+            self._join(self.held[name], what, fresh, moment)
+        self._close(step)
+        due = [one for one in self.held.values() if one.open and one.due and one.due[0] <= moment]
+        for one in due[: self.told.incidents_per_step]:  # the rest is due in the next step
+            self._guarded("look", lambda one=one: self._again(one, moment))
         if self.repair is not None:
-            self._guarded("repair", lambda: self._observe(step.moment))
+            self._tell_acted(moment)
+
+    def _open(self, alarm: Raised, moment: int) -> None:
+        if known := self.watch.journal.kept.get(f"incident/{alarm.alarm_id}"):
+            self._remember(known)
+            return
+        incident = Incident(asdict(alarm), page=report_name(alarm.alarm_id, alarm.start))
+        incident.news, incident.fired = alarm.start, moment
+        incident.happened(_iso(alarm.start), f"{alarm.detector} on {alarm.entity}: {alarm.reason}")
+        self.held[alarm.alarm_id] = incident
+        for old in list(self.held)[:-KEPT]:
+            self.held.pop(old)
+        if self.localizer is not None:
+            plan(incident, moment, self.told.looks, now=False)
+            self._look(incident, moment, "it began")
+        self._prioritise(incident)
+        new = self._consider(incident, moment)
+        self._report(incident, moment)
+        told = asdict(incident) | {"alarm_id": alarm.alarm_id, "decided": new}
+        self.watch.counts["incidents"] += self.watch.journal.once(
+            f"incident/{alarm.alarm_id}", moment, kind="incident", **told
+        )
+
+    def _join(self, incident: Incident, what: list[str], fresh: list[Raised], moment: int) -> None:
+        """Take news of an open incident: it is looked into anew, from now on."""
+        names = [one.entity for one in fresh if f"{one.detector} of {one.entity}" in what]
+        incident.members += [name for name in dict.fromkeys(names) if name not in incident.members]
+        news(incident, max(one.start for one in fresh if one.entity in names), self.told.looks)
+        incident.happened(_iso(moment), f"joined by {', '.join(what)}")
+        if self.localizer is not None:
+            plan(incident, moment, self.told.looks)
+
+    def _close(self, step: Step) -> None:
+        """Close what is over: an alarm that ended, or a service whose alarms have been silent for a while."""
+        service = self.told.looks.service
+        if service is None:
+            for one in step.alarms:
+                if one.end is not None and one.alarm_id in self.held:
+                    self._over(self.held[one.alarm_id], asdict(one), one.score, step.moment)
+            return
+        goes_on = any(one.detector.startswith("rule:") for one in self.watch.goes_on.values())
+        for incident in self.held.values():
+            if not incident.open:
+                continue
+            incident.fired = step.moment if goes_on else incident.fired
+            if step.moment - incident.fired > micros(self.told.looks.clear, "clear"):
+                self._over(incident, {"end": incident.fired}, incident.alarm["score"], step.moment)
+                told = {"alarm_id": incident.alarm["alarm_id"], "end": _iso(incident.fired)}
+                self.watch.journal.once(f"over/{told['alarm_id']}", step.moment, kind="incident_over", **told)
+
+    def _over(self, incident: Incident, said: dict[str, Any], score: float, moment: int) -> None:
+        incident.alarm |= said
+        incident.open, incident.due = False, []
+        incident.happened(_iso(incident.alarm["end"]), f"over; the highest score was {_said(score)}")
+        self._guarded("report", lambda: self._report(incident, moment))
+
+    # ---- a look ------------------------------------------------------------------------------------------------------
+    def _again(self, incident: Incident, moment: int) -> None:
+        """Look again, unless a repair is waited for: then what is seen is its doing. What that changes, decide anew."""
+        incident.due = [at for at in incident.due if at > moment]
+        number = len(incident.looks)
+        busy = self.repair is not None and self.repair.busy(incident)
+        if busy or number >= self.told.looks.most:
+            return
+        name = incident.alarm["alarm_id"]
+        if known := self.watch.journal.kept.get(f"look/{name}/{number}"):
+            self._remember(known)
+            return
+        before = incident.looks[-1] if incident.looks else {}
+        self._look(incident, moment, "again")
+        self._prioritise(incident)
+        new = self._consider(incident, moment)
+        told = asdict(incident) | {"alarm_id": name, "decided": new}
+        self.watch.journal.once(f"look/{name}/{number}", moment, kind="look", **told)
+        now = incident.looks[-1]
+        if new or any(before.get(one) != now[one] for one in ("entity", "failure_mode", "answer")):
+            self._report(incident, moment)
+
+    def _look(self, incident: Incident, moment: int, why: str) -> None:
+        self._localise(incident, moment)
+        best = incident.causes[0]
+        seen = {"entity": _text(best["entity"]), "failure_mode": _text(best["failure_mode"])}
+        seen |= {"probability": best["probability"], "answer": incident.answer}
+        incident.looks.append({"at": _iso(moment), "why": why, **seen})
+
+    def _consider(self, incident: Incident, moment: int) -> bool:
+        """Decide, where looks agree and nothing of it is under way; says whether it is another decision than before."""
+        if self.repair is None or not incident.causes or self.repair.busy(incident):
+            return False
+        said = named(incident, self.told.looks.agree)
+        if said is None or [*said, incident.verdicts] in incident.done:
+            return False
+        new = self.repair.decide(incident, incident.table(), moment)
+        if incident.decision["kind"] in ("step", "rollback") and incident.acted.get("status") not in AGAIN:
+            incident.done.append([*said, incident.verdicts])
+        return new
 
     def _guarded(self, what: str, act) -> None:
         try:
@@ -136,41 +204,24 @@ class Incidents:
             self.watch.counts["errors"] += 1
             self.watch.note("error", what=what, said=f"{type(error).__name__}: {error}")
 
-    def _look_into(self, alarm: Raised, moment: int) -> None:
-        if known := self.watch.journal.kept.get(f"incident/{alarm.alarm_id}"):
-            self._remember(known)
-            return
-        incident = Incident(asdict(alarm), page=report_name(alarm.alarm_id, alarm.start))
-        incident.happened(_iso(alarm.start), f"{alarm.detector} on {alarm.entity}: {alarm.reason}")
-        self.held[alarm.alarm_id] = incident
-        for old in list(self.held)[:-KEPT]:
-            self.held.pop(old)
-        table = pd.DataFrame()
-        if self.localizer is not None:
-            table = self._localise(alarm, incident, moment)
-        self._prioritise(incident)
-        if self.repair is not None and len(table):
-            self.repair.decide(incident, table, moment)
-        self._report(incident, moment)
-        told = asdict(incident) | {"alarm_id": alarm.alarm_id}
-        new = self.watch.journal.once(f"incident/{alarm.alarm_id}", moment, kind="incident", **told)
-        self.watch.counts["incidents"] += new
-
     def _remember(self, known: Mapping[str, Any]) -> None:
         """Take an incident that was looked into before a crash as it was: what was decided then has been acted upon."""
-        names = [one.name for one in fields(Incident)]
-        incident = Incident(**{name: known[name] for name in names})
+        incident = Incident(**{one.name: known[one.name] for one in fields(Incident)})
         verdict = self.watch.journal.kept.get(f"verdict/{incident.acted.get('action_id')}")
         if verdict is not None:
-            incident.verdict = {name: verdict[name] for name in ("verdict", "action_id", "at", "checks", "escalated")}
+            incident.verdict = {name: verdict[name] for name in VERDICT}
         self.held[incident.alarm["alarm_id"]] = incident
+        if self.repair is not None:
+            self.repair.recall(incident)
 
-    def _localise(self, alarm: Raised, incident: Incident, moment: int) -> pd.DataFrame:
-        row = {"alarm_id": alarm.alarm_id, "entity": alarm.entity, "detector": alarm.detector, "metrics": alarm.metrics}
-        start = pd.Timestamp(alarm.start, unit="us", tz="UTC")
+    def _localise(self, incident: Incident, moment: int) -> None:
+        alarm = incident.alarm
+        row = {name: alarm[name] for name in ("alarm_id", "entity", "detector", "metrics")}
+        start = pd.Timestamp(incident.news, unit="us", tz="UTC")
         alarms = validate(pd.DataFrame([row | {"start": start}]).set_index("alarm_id"), "alarms")
         ring, step = self.watch.ring, self.told.step_us
-        tables = {"telemetry": ring.panel(moment - max(600_000_000, 40 * step))}
+        now = pd.Timestamp(moment, unit="us", tz="UTC")
+        tables = {"telemetry": ring.panel(moment - max(LOOKED, 40 * step))}
         if self.watch.topology is not None:
             tables["topology"] = self.watch.topology
         if self.watch.alerts is not None:
@@ -178,16 +229,20 @@ class Incidents:
         for name, path in self.told.beside.items():
             if self.told.place(path).is_file():
                 tables[name] = read_table(self.told.place(path), name)
-        now = pd.Timestamp(moment, unit="us", tz="UTC")
+        if self.watch.beside is not None:
+            first = tables["telemetry"].index.get_level_values("timestamp").min()
+            tables |= self.watch.beside(first, now + pd.Timedelta(step, "us"))
         pictures = live_pictures(tables, alarms, self.localizer.usual_, now=now)
         causes = self.localizer.diagnose(pictures, first=RANKS)
-        incident.answer = str(causes.attrs["answers"][alarm.alarm_id])
+        before = incident.causes[:1]
+        incident.answer = str(causes.attrs["answers"][alarm["alarm_id"]])
         incident.causes = causes.reset_index().to_dict("records")
         best = incident.causes[0]
+        if before and all(_text(before[0][name]) == _text(best[name]) for name in ("entity", "failure_mode")):
+            return
         known = isinstance(best["entity"], str)
         who = f"{best['failure_mode']} of {best['entity']}" if known else "nobody"
         incident.happened(_iso(moment), f"likeliest cause: {who}, {best['probability']:.0%} ({incident.answer})")
-        return causes
 
     def _prioritise(self, incident: Incident) -> None:
         """What the worksheet says of the likeliest mode; of a rule's alarm without a cause, of the rule's own mode."""
@@ -210,10 +265,20 @@ class Incidents:
     def _observe(self, moment: int) -> None:
         for incident in self.repair.observe(self.held, moment):
             verdict = incident.verdict
-            key = f"verdict/{verdict['action_id']}"
             told = {"alarm_id": incident.alarm["alarm_id"], **verdict}
-            self.watch.journal.once(key, moment, kind="verdict", **told)
-            self._report(incident, moment)
+            self.watch.journal.once(f"verdict/{verdict['action_id']}", moment, kind="verdict", **told)
+            if incident.open and self.localizer is not None:
+                plan(incident, moment, self.told.looks)  # a verdict is evidence, too
+            self._guarded("report", lambda one=incident: self._report(one, moment))
+        self._tell_acted(moment)
+
+    def _tell_acted(self, moment: int) -> None:
+        """Write down what came of actions, each once."""
+        for told in self.repair.told():
+            key = f"acted/{told['decision_id']}/{told['status']}"
+            new = self.watch.journal.once(key, moment, kind="acted", **told)
+            if new and told["touched"] and told["alarm_id"] in self.held:
+                self._guarded("report", lambda name=told["alarm_id"]: self._report(self.held[name], moment))
 
     def _report(self, incident: Incident, moment: int) -> None:
         others = [one["entity"] for one in incident.causes if isinstance(one["entity"], str)]
@@ -233,6 +298,30 @@ class Incidents:
         self.held = {name: Incident(**one) for name, one in told.items()}
         if self.repair is not None:
             self._guarded("repair", self.repair.resume)
+            for incident in self.held.values():
+                if incident.acted.get("status") == RUNS:
+                    self._guarded("repair", lambda incident=incident: self.repair.recall(incident))
+
+    def of(self, alarm_id: str) -> Incident | None:
+        """The incident to which an alarm belongs."""
+        service = self.told.looks.service
+        if service is None or not alarm_id.startswith("rule:"):
+            return self.held.get(alarm_id)
+        return next((one for one in self.held.values() if one.open), None)
+
+    def close(self, moment: int) -> None:
+        """Wait for actions that are under way, and write down what came of them."""
+        if self.repair is not None:
+            self.repair.wait()
+            self._guarded("repair", lambda: self._observe(moment))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _said(score: float | None) -> str:
+    return "none" if score is None or score != score else f"{score:.3g}"
 
 
 def _iso(moment: int) -> str:

@@ -23,7 +23,7 @@ from stability.schema import ContractError
 
 NAME = "events"
 LARGEST = 64 << 20  # bytes of a file
-WHOLE = ("incident", "verdict")
+WHOLE = ("incident", "look", "verdict")
 FILES = 16  # with the largest size: 1 GiB of history
 
 
@@ -46,6 +46,7 @@ class Journal:
     def __init__(self, folder: Path, *, since: int = -1, largest: int = LARGEST, files: int = FILES):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.largest, self.files = folder, largest, files
+        self.news: list[dict[str, Any]] = []  # entries since somebody took them
         self._since: dict[Path, int] = {}  # newest moment in each file
         self._keys: dict[str, int] = {}
         self.kept: dict[str, dict[str, Any]] = {}  # incidents and verdicts, whole: their makers have acted upon them
@@ -81,9 +82,16 @@ class Journal:
         """
         if key in self._keys:
             return False
-        self.write([{"key": key, "moment": int(moment), **told}])
+        entry = {"key": key, "moment": int(moment), **told}
+        self.write([entry])
         self._keys[key] = int(moment)
+        self.news.append(entry)
         return True
+
+    def taken(self) -> list[dict[str, Any]]:
+        """Entries that `once` has written since this was asked last."""
+        news, self.news = self.news, []
+        return news
 
     def has(self, key: str) -> bool:
         """Whether there is an entry of this key about a moment that may be gone through again."""

@@ -28,6 +28,9 @@ class PrometheusSource:
         Columns that are known already, of an earlier start.
     """
 
+    live = True  # it goes on by itself: what is late is late, and what is long ago may be given up
+    beside = None  # tables beside the metrics: none
+
     def __init__(self, told: Declaration, metrics: Sequence[str] | None = None):
         self.told, self.part = told, told.source.prometheus
         self.metrics = list(metrics) if metrics else []
@@ -73,7 +76,7 @@ class PrometheusSource:
         step = self.told.step_us
         moments = np.arange(first, last + 1, step)
         try:
-            panel = read_prometheus(*self._asked(first, last), **self._options())
+            panel = self._panel(first, last)
         except ContractError as error:
             if error.expected != NOTHING:
                 raise
@@ -92,6 +95,9 @@ class PrometheusSource:
         absent = np.full((len(gone), len(self.metrics)), np.nan)
         for k, moment in enumerate(moments.tolist()):
             yield Rows(moment, names, np.concatenate([blocks[:, k], absent]))
+
+    def _panel(self, first: int, last: int) -> pd.DataFrame:
+        return read_prometheus(*self._asked(first, last), **self._options())
 
     def _asked(self, first: int, last: int) -> tuple:
         ends = (pd.Timestamp(moment, unit="us", tz="UTC") for moment in (first, last))

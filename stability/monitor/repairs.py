@@ -4,14 +4,19 @@ from __future__ import annotations
 
 __all__ = ["Repairs"]
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from stability.monitor.incident import AGAIN, RUNS
+from stability.monitor.looks import named
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.approval import approval_key
-from stability.remediation.decisions import Case, Decision, ServiceState
+from stability.remediation.decisions import Acted, Case, Decision, ServiceState
 from stability.remediation.guards import Guards, read_guards
 from stability.remediation.inventory import read_inventory
 from stability.remediation.playbooks import read_playbooks
@@ -21,25 +26,44 @@ from stability.workbench.notification import send
 
 if TYPE_CHECKING:
     from stability.monitor.chain import Watch
-    from stability.monitor.incidents import Incident
+    from stability.monitor.incident import Incident
 
 BEFORE = 1_800_000_000  # microseconds of history before the impact that a verdict compares with
 HURT = 0.01  # share of a step's requests that fail: from there on, users are hurt
-AGAIN = ("needs_approval", "refused")  # asked again while the alarm goes on: guards change their minds, people decide
+AT_ONCE = 8  # actions that are waited for at the same time; guards allow fewer
+LATELY = 3  # steps in which who answered is healthy
 LONGEST = 50  # lines of a timeline
 APPROVALS = "approvals"  # folder of tokens, a file named after the decision each
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """An action that somebody is at."""
+
+    decision: Decision
+    begun: pd.Timestamp
+    done: Future[Acted]
 
 
 class Repairs:
     """A repairer, and what it has to know of the service at each step.
 
+    Actions are done in threads, so that steps keep their rhythm; only where the clock is that of the rows, which wait
+    for nobody, a step waits for them. What is begun stands in the repairer's record before it begins: whoever is
+    killed meanwhile finds an intent without an outcome there, which is judged by what is seen and never repeated.
+
     Parameters
     ----------
     watch : Watch
+    before : Repairs, optional
+        Whose actions go on.
     """
 
-    def __init__(self, watch: Watch):
+    def __init__(self, watch: Watch, before: Repairs | None = None):
         self.watch, self.part = watch, watch.told.repair
+        self.under_way: dict[str, UnderWay] = before.under_way if before else {}
+        self.workers = before.workers if before else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="repair")
+        self.ended: list[dict[str, Any]] = before.ended if before else []
         # What is known of the service is as old as its newest rows: no guard may take that for carelessness.
         told = watch.told
         stale = {"stale": max(Guards().stale, (3 * told.step_us + told.delay_us) / 1e6)}
@@ -50,7 +74,7 @@ class Repairs:
             self.record,
             read_guards(stale | self.part.guards),
             mode=self.part.mode,
-            send=send,
+            send=send if self.part.notify else None,
             key=approval_key(),
         )
 
@@ -65,32 +89,64 @@ class Repairs:
         ring = self.watch.ring
         healthy: dict[str, bool] = {}
         if "up" in ring.metrics and len(ring.times):
-            up = ring.values[ring.metrics.index("up"), :, -1]
-            healthy = {name: bool(value > 0) for name, value in zip(ring.entities, up, strict=True) if value == value}
-        service, at = self.service(moment - 3 * self.watch.told.step_us), pd.Timestamp(moment, unit="us", tz="UTC")
-        asked = service.dropna()
-        impact = None
-        if len(asked) and asked["total"].sum() > 0:
-            impact = bool(1 - asked["good"].sum() / asked["total"].sum() > HURT)
-        return ServiceState(at, healthy, self.watch.told.groups, impact)
+            lately = ring.values[ring.metrics.index("up"), :, -LATELY:]
+            for name, up in zip(ring.entities, lately, strict=True):
+                if len(known := up[~np.isnan(up)]):
+                    healthy[name] = bool((known > 0).all())
+        at = pd.Timestamp(moment, unit="us", tz="UTC")
+        return ServiceState(at, healthy, self.watch.told.groups, self._hurt(moment - LATELY * self.watch.told.step_us))
+
+    def _hurt(self, since: int) -> bool | None:
+        """Whether users are hurt; None where nobody tells."""
+        part = self.watch.told.service
+        if part is not None and part.felt is not None:
+            bounds = part.felt.below | part.felt.above
+            own = self.watch.ring.panel(since, [part.felt.entity])
+            told = own.reindex(columns=list(bounds)).dropna()
+            if told.empty:
+                return None
+            last = told.iloc[-1]
+            low = any(last[name] < bound for name, bound in part.felt.below.items())
+            return bool(low or any(last[name] > bound for name, bound in part.felt.above.items()))
+        asked = self.service(since).dropna()
+        if not len(asked) or not asked["total"].sum() > 0:
+            return None
+        return bool(1 - asked["good"].sum() / asked["total"].sum() > HURT)
 
     def service(self, since: int) -> pd.DataFrame:
         """Good and all requests of each step, as users see them; without rows where nobody counts them."""
         part = self.watch.told.service
-        if part is None or not {part.total, part.errors} <= set(self.watch.ring.metrics):
+        named = None if part is None else (part.total, part.good or part.errors)
+        if named is None or not set(named) <= set(self.watch.ring.metrics):
             return pd.DataFrame()
-        own = self.watch.ring.panel(since, [part.entity])[[part.total, part.errors]]
-        grown = own.diff()
-        grown = grown.where(grown >= 0, own)  # it began again at zero
-        total, errors = grown[part.total].iloc[1:], grown[part.errors].iloc[1:]
-        return pd.DataFrame({"good": np.minimum(total - errors, total).clip(lower=0.0), "total": total})
+        own = self.watch.ring.panel(since, part.entities)[list(named)]
+        grown = own.groupby(level="entity").diff()
+        grown = grown.where(~(grown < 0), own)  # it began again at zero
+        total, counted = grown[named[0]], grown[named[1]]
+        good = counted if part.good else total - counted
+        if part.good:  # a series of good ones may not be there before the first
+            good = good.fillna(0.0).where(total.notna())
+        return pd.DataFrame({"good": np.minimum(good, total).clip(lower=0.0), "total": total})
 
-    def decide(self, incident: Incident, causes: pd.DataFrame, moment: int) -> None:
-        """Ask what to do about an alarm, and do it as far as the mode lets it."""
+    # ---- what is done ------------------------------------------------------------------------------------------------
+    def decide(self, incident: Incident, causes: pd.DataFrame, moment: int) -> bool:
+        """Ask what to do about an incident, and do it as far as the mode lets it; whether that is a new decision."""
         now, state = self.now(moment), self.state(moment)
         alarm = incident.alarm | {"start": pd.Timestamp(incident.alarm["start"], unit="us", tz="UTC")}
         decision = self.repairer.decide(alarm, causes, now, state, impact=self.part.impact_minutes)
-        self._act(incident, decision, now, state)
+        new = decision.decision_id != incident.decision.get("decision_id")
+        if new or incident.acted.get("status") in AGAIN:
+            self._act(incident, decision, now, state)
+        return new
+
+    def busy(self, incident: Incident) -> bool:
+        """Whether something of an incident is under way, or waits for its verdict or its turn."""
+        name = incident.alarm["alarm_id"]
+        if any(one.decision.alarm_id == name for one in self.under_way.values()):
+            return True
+        history = self.repairer.history
+        waits = any(action.waits for _, action in history.of_alarm(name))
+        return waits or any(one.alarm_id == name for one in list(history.pending.values()))
 
     def _act(self, incident: Incident, decision: Decision, now: pd.Timestamp, state: ServiceState) -> None:
         named = {"kind": decision.kind, "entity": decision.entity, "playbook": decision.playbook, "step": decision.step}
@@ -100,14 +156,46 @@ class Repairs:
             for one in decision.options
         ]
         incident.happened(decision.at.isoformat(), f"decided: {decision.kind}, because {decision.because}")
-        if not decision.acts:
+        if not decision.acts or decision.decision_id in self.under_way:
             return
-        acted = self.repairer.act(decision, now, state, approval=self._approval(decision))
-        incident.acted = {"status": acted.status, "detail": acted.detail, "action_id": acted.action_id}
-        if acted.status not in AGAIN or len(incident.timeline) < LONGEST:
-            incident.happened(
-                now.isoformat() if acted.touched else decision.at.isoformat(), f"{acted.status}: {acted.detail}"
-            )
+        told = {"approval": self._approval(decision)}
+        if self.part.clock == "rows":
+            self._has_acted(incident, decision, now, self.repairer.act(decision, now, state, **told))
+            return
+        what = f"{decision.plan['action']} of {decision.entity}"
+        incident.acted = {"status": RUNS, "detail": what, "action_id": None, "decision_id": decision.decision_id}
+        done = self.workers.submit(self.repairer.act, decision, now, state, **told)
+        self.under_way[decision.decision_id] = UnderWay(decision, now, done)
+
+    def _has_acted(self, incident: Incident | None, decision: Decision, begun: pd.Timestamp, acted: Acted) -> None:
+        told = {"alarm_id": decision.alarm_id, "decision_id": decision.decision_id, "of": decision.kind}
+        told |= {"entity": decision.entity, "action": decision.plan["action"], "playbook": decision.playbook}
+        told |= {"status": acted.status, "detail": acted.detail, "action_id": acted.action_id}
+        told |= {"begun": (acted.start or begun).isoformat(), "ended": (acted.end or begun).isoformat()}
+        self.ended.append(told | {"touched": acted.touched})
+        if incident is None:
+            return
+        again = all(incident.acted.get(name) == told[name] for name in ("status", "detail"))
+        incident.acted = {name: told[name] for name in ("status", "detail", "action_id", "decision_id")}
+        if acted.status not in AGAIN or (not again and len(incident.timeline) < LONGEST):
+            at = acted.end if acted.touched and acted.end is not None else decision.at
+            incident.happened(at.isoformat(), f"{acted.status}: {acted.detail}")
+
+    def _collect(self, held: Mapping[str, Incident]) -> None:
+        """Take what came of actions that have ended."""
+        for name, one in list(self.under_way.items()):
+            if not one.done.done():
+                continue
+            del self.under_way[name]
+            error = one.done.exception()
+            acted = one.done.result() if error is None else Acted("refused", f"{type(error).__name__}: {error}")
+            self._has_acted(held.get(one.decision.alarm_id), one.decision, one.begun, acted)
+
+    def told(self) -> list[dict[str, Any]]:
+        """What has ended since this was asked last, as JSON types."""
+        told = list(self.ended)
+        self.ended.clear()
+        return told
 
     def _approval(self, decision: Decision) -> str | None:
         """A token that somebody laid down for this decision."""
@@ -116,28 +204,60 @@ class Repairs:
             return None
         return path.read_text(encoding="utf-8").strip() or None
 
-    def observe(self, held: dict[str, Incident], moment: int) -> list[Incident]:
-        """Ask for the verdict on everything that was done, and go on from it; incidents that have a new one."""
-        now, changed = self.now(moment), []
+    def observe(self, held: Mapping[str, Incident], moment: int) -> list[Incident]:
+        """Take what ended, ask for the verdict on everything that was done, and go on; incidents with a new verdict."""
+        self._collect(held)
+        judged, now = [], self.now(moment)
         for case in self.repairer.open_cases():
+            if case.acted_at > now:
+                continue
             progress = self.repairer.observe(case, self._aftermath(case, now), now)
             if not progress.final:
                 continue
             incident = held.get(case.alarm_id)
             if incident is not None:
                 incident.verdict = {"verdict": progress.verdict, "action_id": case.action_id, "at": now.isoformat()}
-                incident.verdict |= {"checks": list(progress.checks), "escalated": progress.escalated}
+                incident.verdict |= {"entity": case.entity, "checks": list(progress.checks)}
+                incident.verdict |= {"escalated": progress.escalated}
+                incident.verdicts += 1
                 incident.happened(now.isoformat(), f"verdict: {progress.verdict.replace('_', ' ')}")
-                changed.append(incident)
+                judged.append(incident)
         state = self.state(moment)
         for decision in self.repairer.pending():
-            if decision.alarm_id in held:
+            waits = any(one.decision.alarm_id == decision.alarm_id for one in self.under_way.values())
+            if decision.alarm_id in held and not waits:  # a way back before the next step
                 self._act(held[decision.alarm_id], decision, now, state)
-                changed.append(held[decision.alarm_id]) if held[decision.alarm_id].verdict else None
         for incident in held.values():
-            if incident.acted.get("status") in AGAIN and incident.alarm["alarm_id"] in self.watch.goes_on:
+            if incident.acted.get("status") not in AGAIN or not incident.open or self.busy(incident):
+                continue
+            if named(incident, self.watch.told.looks.agree) is not None:
                 self.decide(incident, incident.table(), moment)
-        return changed
+        return judged
+
+    def wait(self) -> None:
+        """Wait for what is under way; nothing is begun afterwards."""
+        self.workers.shutdown(wait=True)
+
+    def recall(self, incident: Incident) -> None:
+        """After a start: what was under way has an end in the record, was perhaps done, or was never begun."""
+        name = incident.acted.get("decision_id")
+        if name is None or name in self.under_way:
+            return
+        for action_id, action in list(self.repairer.history.actions.items()):
+            facts = action.facts
+            if facts["decision_id"] != name or action.end is None:
+                continue
+            told = {"alarm_id": facts["alarm_id"], "decision_id": name, "of": facts["kind"]}
+            told |= {"entity": facts["entity"], "action": facts["action"], "playbook": facts["playbook"]}
+            told |= {"status": action.status or "dry-run", "detail": action.detail, "action_id": action_id}
+            told |= {"begun": action.at.isoformat(), "ended": action.end.isoformat(), "touched": not action.rehearsed}
+            self.ended.append(told)
+            if incident.acted["status"] == RUNS:
+                incident.acted |= {one: told[one] for one in ("status", "detail", "action_id")}
+                incident.happened(told["ended"], f"{told['status']}: {told['detail']}")
+            return
+        if incident.acted["status"] == RUNS:
+            incident.acted |= {"status": "not_begun", "detail": "nobody began before the watch was killed"}
 
     def _aftermath(self, case: Case, now: pd.Timestamp) -> Aftermath:
         watch = self.watch
@@ -145,6 +265,7 @@ class Repairs:
         since = int(begun.timestamp() * 1e6) - BEFORE
         who = [case.entity, *case.neighbours]
         thresholds = {sentry.name: sentry.threshold for sentry in watch.sentries}
+        thresholds |= {watch.fires: 0.5} if watch.fires in watch.scored.metrics else {}
         seen = {"telemetry": watch.ring.panel(since, who), "scores": watch.scored.panel(since, who)}
         return Aftermath(
             case.entity, case.acted_at, case.impact_start, max(now, case.acted_at), service=self.service(since),

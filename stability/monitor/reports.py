@@ -22,7 +22,7 @@ from stability.telemetry import rate
 
 if TYPE_CHECKING:
     from stability.monitor.alerts import Firing
-    from stability.monitor.incidents import Incident
+    from stability.monitor.incident import Incident
 
 PANELS = 4  # metrics that are drawn
 PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
@@ -51,6 +51,11 @@ code{background:#f3f3f3;padding:0 .2em}h2{margin-top:1.6em;font-size:1.15em}</st
 <td>{{ one.failure_mode or "no fault" }}</td><td>{{ one.probability }}</td><td>{{ one.metric or "" }}</td>
 <td>{{ one.evidence }}</td></tr>{% endfor %}</table>{% else %}
 <p>Nobody looked for causes: no localizer is declared.</p>{% endif %}
+{% if looks|length > 1 %}<h2>How the answer changed</h2><table><tr><th>look</th><th>at</th><th>why</th>
+<th>likeliest cause</th><th>probability</th></tr>{% for one in looks %}<tr><td>{{ loop.index }}</td>
+<td>{{ one.at }}</td><td>{{ one.why }}</td>
+<td>{% if one.entity %}{{ one.failure_mode }} of {{ one.entity }}{% else %}no fault{% endif %}</td>
+<td>{{ "%.0f%%"|format(100 * one.probability) }}</td></tr>{% endfor %}</table>{% endif %}
 {% if firing %}<h2>Rules that fire</h2><table><tr><th>rule</th><th>entity</th><th>value</th><th>what to do first
 </th></tr>
 {% for one in firing %}<tr><td>{{ one.rule }}</td><td>{{ one.entity }}</td><td>{{ one.value }}</td>
@@ -131,7 +136,7 @@ def write_report(folder: Path, incident: Incident, panel: pd.DataFrame, firings:
     text = PAGE.render(
         alarm=alarm, start=_stamp(alarm["start"]), end=None if alarm["end"] is None else _stamp(alarm["end"]),
         score=_number(alarm["score"]), limit=_number(alarm["threshold"]), picture=_picture(panel, alarm), causes=causes,
-        answer=incident.answer, firing=rules[:20], priority=priority,
+        answer=incident.answer, looks=incident.looks, firing=rules[:20], priority=priority,
         decision=incident.decision, acted=incident.acted, verdict=incident.verdict, timeline=incident.timeline,
         now=_stamp(moment),
     )  # fmt: skip

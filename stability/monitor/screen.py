@@ -70,7 +70,7 @@ def _alarms(follower: Follower) -> Table:
     table.title = "Alarms that go on" if follower.watch.open_alarms else "No alarm goes on"
     spoken = [one for one in follower.watch.open_alarms if not one.suppressed_by]
     for one in spoken[:ALARMS]:
-        held = follower.watch.incidents.held.get(one.alarm_id)
+        held = follower.watch.incidents.of(one.alarm_id)
         cause = held.causes[0] if held and held.causes else None
         said = (
             ""

@@ -44,11 +44,10 @@ def watch(
 def _check(told) -> None:
     import pandas as pd
 
-    from stability.monitor.files_source import FilesSource
-    from stability.monitor.prometheus_source import PrometheusSource
+    from stability.monitor.following import source_of
     from stability.rules import read_rules
 
-    source = (PrometheusSource if told.source.prometheus else FilesSource)(told)
+    source = source_of(told)(told)
     source.check(pd.Timestamp.now("UTC"))
     count = sum(len(read_rules(told.place(one))) for one in told.rules.files) if told.rules else 0
     print(f"{told.name}: the source answers; {len(told.detectors)} detectors, {count} rules; state in {told.folder}")
@@ -95,3 +94,21 @@ def _lines(step) -> None:
         if not one.suppressed_by:
             what = "over" if one.end is not None else one.severity
             print(f"{at} {what} {one.entity} {one.detector}: {one.reason}", flush=True)
+    for one in step.told:
+        if line := _line(one):
+            print(f"{at} {line}", flush=True)
+
+
+def _line(told: dict) -> str:
+    """An entry of the journal, of a look, an action or a verdict, as a line; "" for others."""
+    if told["kind"] in ("incident", "look") and told["looks"]:
+        last = told["looks"][-1]
+        what = f"{last['failure_mode']} of {last['entity']}" if last["entity"] else "no fault"
+        said = f"look {len(told['looks'])}: {what}, {last['probability']:.0%}"
+        decision = told["decision"]
+        return said + (f"; decided: {decision['kind']}, because {decision['because']}" if told["decided"] else "")
+    if told["kind"] == "acted":
+        return f"{told['action']} of {told['entity']}: {told['status']}, {told['detail']}"
+    if told["kind"] == "verdict":
+        return f"verdict on {told['entity']}: {told['verdict'].replace('_', ' ')}"
+    return ""

@@ -20,13 +20,12 @@ import json
 import os
 import re
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from stability.schema import ContractError, load_yaml, nearest
+from stability.schema import ContractError, home, load_yaml, nearest
 
 # What may stand in an argument list: never an option (a leading dash), never a path that climbs.
 UNIT = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,254}$"  # systemd.unit(5)
@@ -84,7 +83,7 @@ class Testbed(_Strict):
         """
         if self.supervisor:
             return self.supervisor.rstrip("/")
-        path = Path(self.folder or "") / "state.json"
+        path = home() / (self.folder or "") / "state.json"
         try:
             return f"http://127.0.0.1:{int(json.loads(path.read_text(encoding='utf-8'))['supervisor']['port'])}"
         except (OSError, ValueError, KeyError, TypeError) as error:
