@@ -163,6 +163,29 @@ def data_expire(
     print_expiry(older_than, [name.strip() for name in tables.split(",")], dry_run=dry_run)
 
 
+@feedback.command("serve")
+def feedback_serve(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8790,
+    host: Annotated[str, typer.Option(help="Loopback; another address needs a proxy with TLS in front.")] = "127.0.0.1",
+) -> None:
+    """Serve the form, the JSON endpoint and the chat webhook; tell STABILITY_NOTIFY; until interrupted."""
+    from stability.feedback.display import run_server
+    from stability.workbench.notification import send
+
+    run_server(host, port, send)
+
+
+@feedback.command("route")
+def feedback_route() -> None:
+    """Tell STABILITY_NOTIFY of messages that nobody was told of, and of answers that are overdue."""
+    from stability.feedback.clocks import escalate, route
+    from stability.feedback.store import FeedbackStore
+    from stability.workbench.notification import send
+
+    store = FeedbackStore()
+    print(f"{route(store, send):,} routed, {escalate(store, send):,} overdue")
+
+
 def main() -> None:
     """Run the command line; an error that a user can mend is a sentence and exit code 2, never a traceback."""
     try:

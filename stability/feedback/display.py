@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["print_evaluation", "print_import", "print_list", "print_mail", "run_server"]
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -89,19 +90,17 @@ def print_list(category: str | None, limit: int, *, overdue: bool, as_json: bool
         state = (
             "answered" if pd.notna(row.answered_at) else "OVERDUE" if row.overdue else f"due {row.due:%Y-%m-%d %H:%M}"
         )
-        sure = "" if row.sure else "?"
-        print(
-            f"{row.timestamp:%Y-%m-%d %H:%M} {row.feedback_id} {row.channel:<6} {row.category}{sure}/{row.urgency} {state}: {row.text[:100]}"
-        )
+        kind = f"{row.category}{'' if row.sure else '?'}/{row.urgency}"
+        print(f"{row.timestamp:%Y-%m-%d %H:%M} {row.feedback_id} {row.channel:<6} {kind} {state}: {row.text[:100]}")
     if not len(frame):
         print("No messages.")
 
 
-def run_server(host: str, port: int) -> None:
+def run_server(host: str, port: int, send: Callable[..., bool] | None = None) -> None:
     """Serve until interrupted."""
     import uvicorn
 
     from stability.feedback.intake import Intake
     from stability.feedback.service import feedback_service
 
-    uvicorn.run(feedback_service(Intake()), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(feedback_service(Intake(), send=send), host=host, port=port, log_level="warning", access_log=False)

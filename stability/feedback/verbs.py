@@ -66,14 +66,3 @@ def list_(
     from stability.feedback.display import print_list
 
     print_list(category, limit, overdue=overdue, as_json=as_json)
-
-
-@app.command()
-def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8790,
-    host: Annotated[str, typer.Option(help="Loopback; another address needs a proxy with TLS in front.")] = "127.0.0.1",
-) -> None:
-    """Serve the form, the JSON endpoint and the chat webhook until interrupted."""
-    from stability.feedback.display import run_server
-
-    run_server(host, port)

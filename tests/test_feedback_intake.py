@@ -1,0 +1,301 @@
+"""Intake: from every channel, once, scrubbed before anything is stored, and not lost to a lock or a kill."""
+
+import datetime as dt
+import json
+import mailbox
+import os
+import random
+import signal
+import socketserver
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stability.feedback import read_development
+from stability.feedback.classification import FeedbackClassifier
+from stability.feedback.contacts import Contacts
+from stability.feedback.intake import Intake
+from stability.feedback.mailbox import read_mailbox
+from stability.feedback.sources import Message, from_chat, from_mail, read_source
+from stability.feedback.store import FeedbackStore
+from stability.records.privacy import KeyStore
+from stability.schema import ContractError
+
+MODEL = []
+
+
+@pytest.fixture
+def intake(tmp_path, monkeypatch):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    if not MODEL:
+        part = read_development().iloc[::8]
+        MODEL.append(FeedbackClassifier(simulated=0).fit(part["text"], part["category"], part["urgency"]))
+    keys = KeyStore(tmp_path / "keys.sqlite")
+    contacts = Contacts(tmp_path / "contacts.sqlite", keys=keys)
+    return Intake(FeedbackStore(tmp_path / "store"), keys=keys, contacts=contacts, model=MODEL[0])
+
+
+def mail(text="The invoice is wrong. Regards, Eleanor Whitcombe", key="<1@mail.example>", **headers):
+    made = EmailMessage()
+    made["From"], made["Subject"], made["Message-ID"] = "Eleanor <eleanor@home.example>", "Invoice 7", key
+    made["Date"] = "Thu, 01 Jan 2026 10:00:00 +0100"
+    for name, value in headers.items():
+        made[name.replace("_", "-")] = value
+    made.set_content(text)
+    return made
+
+
+def test_everything_personal_is_gone_before_anything_is_stored(intake, tmp_path):
+    counts = intake.take([from_mail(mail("Call 0161 496 0735, Eleanor Whitcombe").as_bytes())])
+    assert counts == {"new": 1, "known": 0, "waiting": 0}
+    (row,) = intake.store.frame().to_dict("records")
+    assert row["text"] == "Invoice 7\nCall [phone], [name]"
+    assert row["user"].startswith("p-")
+    assert row["timestamp"].isoformat() == "2026-01-01T09:00:00+00:00"
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+    assert not any(word in stored.lower() for word in (b"eleanor", b"0735", b"home.example"))
+    assert intake.contacts.find(row["feedback_id"]) == ("mail", "eleanor@home.example")
+    assert (tmp_path / "contacts.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_an_erased_subject_has_no_address_any_more(intake):
+    intake.take([from_mail(mail().as_bytes())])
+    (row,) = intake.store.frame().to_dict("records")
+    intake.keys.destroy(row["user"])
+    assert intake.contacts.find(row["feedback_id"]) is None
+    assert b"eleanor" not in intake.contacts.path.read_bytes()
+
+
+def test_every_form_of_file_is_read_once(intake, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    box = mailbox.mbox(folder / "archive.mbox")
+    box.add(mail())
+    box.add(mail("Another", "<2@mail.example>"))
+    box.close()
+    (folder / "one.eml").write_bytes(mail("A third one", "<3@mail.example>").as_bytes())
+    (folder / "export.csv").write_text("id,created_at,message,rating\n7,2026-01-02T10:00:00Z,很慢,2\n8,,Great,5\n")
+    (folder / "lines.jsonl").write_text('{"text": "search is down", "user": "u1"}\n\n{"comment": "发票错了"}\n')
+    (folder / "chat.json").write_text(json.dumps([{"text": "bot is silent", "user": "U7"}, {"type": "join"}]))
+    (folder / "call.txt").write_text(
+        "Date: 2026-01-03T08:00:00Z\nCaller: 0161 496 0735\nService: voice\n\nHe says it hangs up."
+    )
+    first = intake.take(read_source(folder))
+    assert first == {"new": 9, "known": 0, "waiting": 0}
+    assert intake.take(read_source(folder)) == {"new": 0, "known": 9, "waiting": 0}
+    frame = intake.store.frame()
+    assert frame["channel"].value_counts().to_dict() == {"mail": 3, "file": 4, "chat": 1, "phone": 1}
+    assert frame["entity"].dropna().tolist() == ["voice"]
+    assert sorted(frame["rating"].dropna()) == [2.0, 5.0]
+
+
+def test_a_maildir_is_read(intake, tmp_path):
+    box = mailbox.Maildir(tmp_path / "box", create=True)
+    box.add(mail())
+    assert intake.take(read_source(tmp_path / "box", channel="post"))["new"] == 1
+    assert intake.store.frame()["channel"].tolist() == ["post"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "id,created_at\n1,2026-01-01\n", "row 1, column 'text'"),
+        ("a.csv", "text,time\nx,later\n", "a moment"),
+        ("a.csv", "", "with a header"),
+        ("a.jsonl", "{]\n", "row 1: expected JSON"),
+        ("a.jsonl", "[1]\n", "a JSON object a line"),
+        ("a.json", "7", "a chat payload"),
+        ("a.json", "[" * 100_000, "JSON"),
+        ("a.txt", "Date: 2026-01-01\n", "no text"),
+        ("a.bin", "nothing", "mbox, Maildir"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ContractError, match=said):
+        list(read_source(tmp_path / name))
+    with pytest.raises(ContractError, match="a file or folder"):
+        list(read_source(tmp_path / "none"))
+
+
+def test_mail_in_other_shapes():
+    reply = mail("Still broken\n\nOn Monday somebody wrote:\n> old text\n> more", In_Reply_To="<0@mail.example>")
+    message = from_mail(reply.as_bytes())
+    assert message.text == "Invoice 7\nStill broken"
+    assert message.thread == "<0@mail.example>"
+    page = EmailMessage()
+    page["Subject"] = "Re: 回复：慢"
+    page.set_content("<p>Slow &amp; late</p><script>x()</script>", subtype="html")
+    assert from_mail(page.as_bytes()).text.split() == ["慢", "Slow", "&", "late"]
+    assert "x" in from_mail(b"Content-Type: text/plain; charset=no-such\n\nx").text
+    assert from_mail(b"").text == ""
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(max_size=400),
+    st.sampled_from([b"", b"From: a\nSubject: =?x?q?", b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"]),
+)
+def test_no_mail_breaks_the_reader(raw, before):
+    assert isinstance(from_mail(before + raw).text, str)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"event": {"type": "message", "text": "it is down", "user": "U1", "client_msg_id": "7", "ts": "1767225600.5"}},
+        {"text": {"content": "it is down"}, "senderId": "s", "msgId": "7", "sessionWebhook": "https://x.example"},
+        {"event": {"message": {"content": '{"text": "it is down"}', "message_id": "7"}}},
+        {"text": "it is down", "user_id": "u", "id": "7"},
+        {"type": "message", "text": "it is down", "from": {"id": "a"}, "id": 7},
+    ],
+)
+def test_chat_services(payload):
+    message = from_chat(payload)
+    assert (message.text, message.key, message.channel) == ("it is down", "7", "chat")
+
+
+def test_a_locked_store_loses_nothing(intake):
+    intake.take([Message("first", "form", key="1")])
+    locker = sqlite3.connect(intake.store.path, isolation_level=None)
+    locker.execute("begin exclusive")
+    try:
+        assert intake.take([Message("second", "form", key="2")]) == {"new": 1, "known": 0, "waiting": 1}
+    finally:
+        locker.execute("rollback")
+        locker.close()
+    assert intake.store.drain() == 1
+    assert intake.store.waiting() == 0
+    assert sorted(intake.store.frame()["text"]) == ["first", "second"]
+    assert intake.take([Message("second", "form", key="2")])["known"] == 1
+
+
+WRITER = """
+import sys
+from stability.feedback.store import FeedbackStore
+store = FeedbackStore(sys.argv[1])
+for k in range(100_000):
+    row = {"feedback_id": f"f{k}", "timestamp": "2026-01-01T00:00:00+00:00", "received_at": "2026-01-01T00:00:00+00:00",
+           "channel": "form", "text": f"message {k}", "category": "other", "urgency": "low"}
+    store.put(row)
+    print(k, flush=True)
+    if k % 7 == 6:
+        store.drain()
+"""
+
+
+def killed(folder, seconds):
+    """Run the writer, kill it, and give the last message that it said was safe."""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True, env=env)
+    assert process.stdout.readline() == "0\n"
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    said = process.stdout.read().split("\n")
+    process.wait()
+    return max([0, *(int(line) for line in said[:-1])])
+
+
+def all_there(folder, last):
+    store = FeedbackStore(folder)
+    store.drain()
+    names = set(store.frame()["feedback_id"])
+    assert {f"f{k}" for k in range(last + 1)} <= names
+    assert len(names) <= last + 2, "and no message but the one that was being written"
+
+
+def test_a_killed_process_loses_no_message_that_it_had_taken(tmp_path):
+    all_there(tmp_path, killed(tmp_path, 0.3))
+
+
+@pytest.mark.soak
+def test_a_process_killed_at_fifty_moments_loses_nothing(tmp_path):
+    rng = random.Random(0)
+    for k in range(50):
+        all_there(tmp_path / str(k), killed(tmp_path / str(k), rng.random()))
+
+
+def test_names_and_columns_of_the_store_are_checked(tmp_path):
+    store = FeedbackStore(tmp_path)
+    with pytest.raises(ContractError, match="a name and columns"):
+        store.put({"feedback_id": "../x"})
+    with pytest.raises(ContractError, match="a name and columns"):
+        store.put({"feedback_id": "x", "phone": "1"})
+    with pytest.raises(ContractError, match="columns of"):
+        store.update("x", phone="1")
+    assert not store.update("x", answer="1")
+    assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
+
+
+class Imap(socketserver.StreamRequestHandler):
+    """As much of RFC 3501 as a reader asks: it answers with literals, and changes nothing."""
+
+    mails = (mail().as_bytes(), mail("Second", "<2@mail.example>").as_bytes())
+
+    def handle(self):
+        self.wfile.write(b"* OK ready\r\n")
+        while line := self.rfile.readline().decode().strip():
+            tag, _, command = line.partition(" ")
+            verb = command.upper()
+            if verb.startswith("CAPABILITY"):
+                self.wfile.write(b"* CAPABILITY IMAP4rev1\r\n")
+            elif verb.startswith("LOGIN") and "wrong" in command:
+                self.wfile.write(f"{tag} NO refused\r\n".encode())
+                continue
+            elif verb.startswith("EXAMINE"):
+                if "INBOX" not in verb:
+                    self.wfile.write(f"{tag} NO no such mailbox\r\n".encode())
+                    continue
+                self.wfile.write(b"* 2 EXISTS\r\n")
+            elif verb.startswith("UID SEARCH"):
+                self.wfile.write(b"* SEARCH 1 2\r\n")
+            elif verb.startswith("UID FETCH"):
+                assert "BODY.PEEK" in verb, "a mail that is only peeked at stays unread"
+                uid = int(command.split()[2])
+                raw = self.mails[uid - 1]
+                self.wfile.write(f"* {uid} FETCH (UID {uid} BODY[]<0> {{{len(raw)}}}\r\n".encode() + raw + b")\r\n")
+            self.wfile.write(f"{tag} OK done\r\n".encode())
+            if verb.startswith("LOGOUT"):
+                return
+
+
+@pytest.fixture
+def imap(monkeypatch):
+    monkeypatch.setenv("STABILITY_IMAP_USER", "u")
+    monkeypatch.setenv("STABILITY_IMAP_PASSWORD", "p")
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Imap)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_mailbox_is_read_over_imap(imap, intake, monkeypatch):
+    assert intake.take(read_mailbox("127.0.0.1", imap, plain=True)) == {"new": 2, "known": 0, "waiting": 0}
+    assert intake.take(read_mailbox("127.0.0.1", imap, plain=True))["known"] == 2
+    with pytest.raises(ContractError, match="a mailbox that there is"):
+        list(read_mailbox("127.0.0.1", imap, plain=True, folder="nowhere"))
+    with pytest.raises(ContractError, match="TLS"):
+        list(read_mailbox("mail.example", 143, plain=True))
+    monkeypatch.setenv("STABILITY_IMAP_PASSWORD", "wrong")
+    with pytest.raises(ConnectionError, match="refused"):
+        list(read_mailbox("127.0.0.1", imap, plain=True))
+    monkeypatch.delenv("STABILITY_IMAP_PASSWORD")
+    with pytest.raises(ContractError, match="both in the environment"):
+        list(read_mailbox("127.0.0.1", imap, plain=True))
+
+
+def test_a_message_without_a_text_is_refused(intake):
+    with pytest.raises(ContractError, match="a text"):
+        intake.take_one(Message("  ", "form"))
+    stamp = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    assert intake.take_one(Message("x", "form", stamp)) == intake.take_one(Message("x", "form", stamp))
