@@ -1001,8 +1001,16 @@ def moving(values, usual, since):
 
     known = sum(not math.isnan(x) for x in values[:usual])
     share = sum(moves(0, usual)) / (known - 1) if known >= 20 else math.nan
-    still = min(max(1 - (0.5 if math.isnan(share) else share), 0.1), 1 - 1e-6)
+    there = [not math.isnan(x) for x in values[:usual]]
+    stood = again = longest = run = 0
+    for i in range(usual - 1):
+        stands = there[i] and not moves(0, usual)[i] and there[i + 1]
+        run = run + 1 if stands else 0
+        longest, stood, again = max(longest, run), stood + stands, again + (stands and moves(0, usual)[i + 1])
+    woken = 0.5 if math.isnan(share) else min((again + 20 * share) / (stood + 20), share)
+    still = min(max(1 - woken, 0.1), 1 - 1e-6)
     patience = math.ceil(math.log(1e-3) / math.log(still) - 1e-9)
+    patience = min(max(longest + 2, patience), 3 * patience)
     later = [False] * min(since, len(values)) + moves(since, len(values))
     alive = [any(later[max(i - patience + 1, 0) : i + 1]) for i in range(len(values))]
     return alive, share >= 0.02

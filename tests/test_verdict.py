@@ -81,7 +81,19 @@ def test_before_it_is_proven_it_is_open(moment):
 def test_courses(known, expected):
     verdict = judge(known)
     assert (verdict.verdict, verdict.final) == (expected, True)
-    assert verdict.credited == (expected == "verified")
+    late = verdict.recovered_at - ACTED > pd.Timedelta(seconds=60)  # ill for 40 s: by then most things heal alone
+    assert verdict.credited == (expected == "verified" and not late)
+
+
+def test_what_holds_too_late_for_its_watch_is_open_at_the_end_of_the_window():
+    verdict = judge(aftermath(heals=110))
+    assert (verdict.verdict, verdict.final, verdict.at) == ("inconclusive", True, after(WINDOW))
+    assert verdict.recovered_at >= after(110)
+
+
+def test_what_began_to_heal_before_the_action_is_well_and_no_merit_of_it():
+    verdict = judge(aftermath(ill=60, heals=-8))
+    assert (verdict.verdict, verdict.credited) == ("verified", False)
 
 
 def test_what_never_came_back_is_said_as_soon_as_no_hold_can_be_complete():
@@ -231,6 +243,44 @@ def test_a_neighbour_that_vanishes_or_was_never_seen_leaves_it_open():
     assert judge(dataclasses.replace(RECOVERED, neighbours=("nobody",))).verdict == "inconclusive"
 
 
+def test_a_neighbour_that_is_loud_no_longer_than_it_used_to_be_is_not_hurt():
+    known = aftermath()
+    scores = known.scores.copy()
+    for begin, end in ((-400, -380), (60, 76)):  # once in its history for 20 s, and for 16 s now
+        scores.loc[since(scores, "model-b", begin) & ~since(scores, "model-b", end), "shift"] += 12
+    assert judge(with_rows(known, "scores", lambda _: scores)).verdict == "verified"
+    scores.loc[since(scores, "model-b", -400) & ~since(scores, "model-b", -380), "shift"] -= 12
+    assert judge(with_rows(known, "scores", lambda _: scores)).verdict == "not_recovered"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(20, "verified"), (60, "not_recovered")])
+def test_a_neighbour_may_use_more_for_a_while_and_not_for_ever(seconds, expected):
+    frame = RECOVERED.telemetry.copy()
+    frame.loc[
+        since(frame, "model-b", 30) & ~since(frame, "model-b", 30 + seconds), "process_resident_memory_bytes"
+    ] *= 3
+    assert judge(with_rows(RECOVERED, "telemetry", lambda _: frame)).verdict == expected
+
+
+def test_a_neighbour_that_was_ill_before_the_fault_is_no_side_effect_though_it_was_quiet_at_the_action():
+    scores = RECOVERED.scores.copy()
+    scores.loc[since(scores, "model-b", -120), "shift"] += 12
+    scores.loc[since(scores, "model-b", -35) & ~since(scores, "model-b", 5), "shift"] -= 12
+    assert judge(with_rows(RECOVERED, "scores", lambda _: scores)).verdict == "verified"
+
+
+def test_a_score_that_often_stands_still_may_do_so():
+    scores = RECOVERED.scores.copy()
+    own = since(scores, "model-a", -1e9)
+    held = scores.loc[own, "shift"].to_numpy().copy()
+    for begin in range(10, len(held) - 20, 50):
+        held[begin : begin + 20] = held[begin]
+    scores.loc[own, "shift"] = held
+    verdict = judge(with_rows(RECOVERED, "scores", lambda _: scores))
+    assert verdict.verdict == "verified"
+    assert verdict.at <= judge(RECOVERED).at + pd.Timedelta("2s")
+
+
 def test_a_neighbour_as_ill_before_the_action_is_no_side_effect():
     assert judge(hurt_scores(RECOVERED, -200)).verdict == "verified"
     assert judge(dataclasses.replace(RECOVERED, neighbours=())).verdict == "verified"
@@ -256,6 +306,18 @@ def test_what_was_mending_at_the_same_pace_proves_nothing():
     verdict = judge(with_rows(known, "service", lambda _: service))
     assert (verdict.verdict, verdict.credited) == ("inconclusive", False)
     assert "mending" in verdict.sentence
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(0.5, "inconclusive"), (0.9, "verified")])
+def test_lesser_evils_that_healed_by_themselves_say_nothing_of_a_greater_one(depth, expected):
+    known = aftermath(ill=30, heals=10)
+    service = known.service.copy()
+    seconds = (service.index.get_level_values(1) - ACTED).total_seconds()
+    past = np.zeros(len(service), dtype=bool)
+    for begin in (-560, -470, -380, -290, -200):
+        past |= (seconds > begin) & (seconds <= begin + 38)
+    service.loc[past, "good"] = (service.loc[past, "total"] * depth).round()
+    assert judge(with_rows(known, "service", lambda _: service)).verdict == expected
 
 
 def test_what_outlasted_all_that_healed_by_itself_is_proof():
@@ -328,6 +390,7 @@ def test_noise_does_not_keep_recoveries_from_being_verified():
         {"hold": 0},
         {"watch": -1},
         {"window": 10},
+        {"window": 89},
         {"hold": float("nan")},
         {"hold": "30"},
         {"budget": 0.5},

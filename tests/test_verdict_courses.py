@@ -90,12 +90,20 @@ def test_two_samples_within_a_step_and_requests_between_steps():
 def test_a_metric_beyond_what_was_usual(name, usual, later, beyond):
     noise = 1 + 0.01 * np.random.default_rng(0).normal(size=(120, 1)) * (name != "up")
     values = np.r_[np.full((100, 1), usual), np.full((20, 1), later)] * noise
-    found, names = courses.condition(values, [name], slice(0, 100), 10, True)
+    found, names = courses.condition(values, [name], slice(0, 100), 10, 10)
     assert (names == [name]) == (name != "something_of_mine")
     assert not found[:104].any()
-    assert bool(found[110:].all() and found.size) == beyond
+    assert bool(found[114:].all() and found.size) == beyond
     if name == "process_resident_memory_bytes":
-        assert courses.condition(values, [name], slice(0, 100), 10, False)[1] == []
+        assert not found[:110].any()  # ten steps longer: it has to stay there
+        assert courses.condition(values, [name], slice(0, 100), 10, 0)[1] == []
+
+
+@pytest.mark.parametrize(("later", "beyond"), [(0.3, False), (0.9, True)])
+def test_a_share_of_what_there_is_hurts_when_little_is_left(later, beyond):
+    values = np.r_[np.full((100, 1), 0.004), np.full((40, 1), later)]
+    found, _ = courses.condition(values, ["system_filesystem_utilization_ratio"], slice(0, 100), 10, 10)
+    assert bool(found[120:].all()) == bool(found.any()) == beyond
 
 
 def test_a_counter_is_judged_by_its_increments_and_a_restart_is_none():
@@ -104,6 +112,6 @@ def test_a_counter_is_judged_by_its_increments_and_a_restart_is_none():
     worse = errors.copy()
     worse[120:] += 30.0 * np.arange(40)
     for values, beyond in ((errors, False), (worse, True)):
-        found, _ = courses.condition(values.reshape(-1, 1), ["http_server_errors_total"], slice(0, 100), 10, False)
+        found, _ = courses.condition(values.reshape(-1, 1), ["http_server_errors_total"], slice(0, 100), 10, 0)
         assert bool(found[130:].all()) == beyond
         assert bool(found.any()) == beyond

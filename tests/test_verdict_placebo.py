@@ -96,6 +96,15 @@ def test_what_does_not_mend_steadily_is_not_mending(failing):
     assert mending(counts * 0, 0, len(failing)) == math.inf
 
 
+def test_what_goes_up_and_down_or_did_not_go_on_is_not_mending():
+    up_and_down = np.array([40, 5, 45, 10, 50, 30, 35, 5, 30, 5, 10, 25, 0, 25, 5])  # fewer, but by no steady course
+    assert mending(np.column_stack([60.0 - up_and_down, np.full(15, 60.0)]), 0, 15) == math.inf
+    steadily = np.r_[np.arange(60, 30, -2), [50] * 10]
+    counts = np.column_stack([100.0 - steadily, np.full(25, 100.0)])
+    assert mending(counts, 0, 15) < 30
+    assert mending(counts, 0, 15, 25) == math.inf
+
+
 def test_what_was_mending_before_the_action_proves_nothing():
     told = compare([], OWN, 1000, 1.0, 15, mends=6.0)
     assert (told.passed, told.chance) == (False, 1.0)

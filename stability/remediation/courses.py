@@ -38,10 +38,12 @@ GOOD, UNKNOWN, BAD = 1, 0, -1  # the worst of several is their minimum
 RARE = 1e-3  # chance below which a shortfall, or a standstill, is none: one false word in some hours of steps
 LIVELY = 0.5  # of how often the liveliest metric moves: what moves less often says little by standing still
 ASLEEP = 0.02  # share of the steps in which the liveliest has to move: a sample a minute, at a step of 1 s
+PATIENT = 3.0  # times the usual patience is the most that one long standstill of the history may make of it
 PAIRS = 20  # pairs of samples from which on history says how often a metric moves
 USUAL = 60  # samples from which on history says what is usual
 TAIL = 0.005  # share of the history that may lie beyond what is usual, on each side
 SLACK = 0.05  # of the median: a metric that never moved has no range of its own
+AMPLE = 0.5  # share of what there is, below which there is enough of it
 DOUBLE = 1.0  # of the median: what is only used up (memory, descriptors, queues) may stay higher than it was
 
 
@@ -241,18 +243,25 @@ def moving(values: np.ndarray, usual: slice, since: int) -> tuple[np.ndarray, np
     Returns
     -------
     alive : ndarray of bool, shape (steps, n)
-        Whether it moved within as many steps as it would need in 999 of 1,000 cases.
+        Whether it moved within as many steps as it would need in 999 of 1,000 cases. What has just stood still moves
+        less often than others do (a running median, a forecast cut off at 0): how often is learnt, too.
     lively : ndarray of bool, shape (n,)
         Whether it usually moves at least half as often as the liveliest one; none where history is too short.
     """
     place = np.arange(len(values))[:, None]
     moved = changes(values)
-    pairs = (~np.isnan(values[usual])).sum(axis=0)
+    known = ~np.isnan(values[usual])
+    pairs = known.sum(axis=0)
     share = np.where(pairs >= PAIRS, moved[usual].sum(axis=0) / np.maximum(pairs - 1, 1), math.nan)
+    stood = (known & ~moved[usual])[:-1] & known[1:]
+    again = (stood & moved[usual][1:]).sum(axis=0)
+    woken = np.minimum((again + PAIRS * share) / (stood.sum(axis=0) + PAIRS), share)
     top = np.nanmax(share, initial=0.0)
     lively = np.nan_to_num(share) >= max(LIVELY * top, ASLEEP)
-    still = np.clip(1 - np.nan_to_num(share, nan=LIVELY), RARE ** (1 / 3), 1 - 1e-6)  # three steps at least
+    still = np.clip(1 - np.nan_to_num(woken, nan=LIVELY), RARE ** (1 / 3), 1 - 1e-6)  # three steps at least
     patience = np.ceil(math.log(RARE) / np.log(still) - 1e-9)
+    stands = np.column_stack([runs(column) for column in stood.T]) if stood.size else np.zeros((1, values.shape[1]))
+    patience = np.clip(stands.max(axis=0) + 2, patience, PATIENT * patience)
     late = values.copy()
     late[:since] = math.nan
     at = np.maximum.accumulate(np.where(changes(late), place, -np.inf), axis=0)
@@ -260,12 +269,13 @@ def moving(values: np.ndarray, usual: slice, since: int) -> tuple[np.ndarray, np
 
 
 def condition(
-    values: np.ndarray, names: list[str], usual: slice, lasting: int, used: bool
+    values: np.ndarray, names: list[str], usual: slice, lasting: int, used: int
 ) -> tuple[np.ndarray, list[str]]:
     """Find metrics that stay where they hurt, beyond all that was usual before the fault.
 
     Times, errors, and what is bad when it is low (`up`, qualities) hurt by themselves. What is used up, such as memory,
-    descriptors or processors, need not come back after a fault, and hurts a neighbour only when it is twice as high.
+    descriptors or processors, need not come back after a fault, and hurts a neighbour only when it stays twice as high;
+    a share of what there is, only when half of it is used.
 
     Parameters
     ----------
@@ -276,8 +286,8 @@ def condition(
         The steps before the fault.
     lasting : int
         Steps over which a median is taken.
-    used : bool
-        Whether what is used up is looked at.
+    used : int
+        Steps over which what is used up has to stay there, since work comes in bursts; 0: it is not looked at.
 
     Returns
     -------
@@ -303,9 +313,11 @@ def condition(
             continue
         middle, edge = np.median(past), np.quantile(past, 1 - TAIL)
         limit = edge + max(edge - middle, (SLACK if felt else DOUBLE) * abs(middle))
+        limit = max(limit, AMPLE) if not felt and about.unit == "1" else limit
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             median = pd.Series(sign * column).rolling(lasting, min_periods=(lasting + 1) // 2).median().to_numpy()
-        kept.append(says & (np.nan_to_num(median, nan=-math.inf) > limit))
+        beyond = says & (np.nan_to_num(median, nan=-math.inf) > limit)
+        kept.append(beyond if felt else runs(beyond) >= used)
         found.append(name)
     return (np.column_stack(kept) if kept else np.zeros((len(values), 0), dtype=bool)), found

@@ -17,6 +17,7 @@ from stability.remediation.verification import Verification
 from stability.schema import metric
 
 Own = tuple[np.ndarray, list[str]]  # an entity's telemetry on the steps, and its metrics
+HALF = 0.5  # of the last hold before the action, or before the fault: what was bad for so much of it was bad before
 QUIET = 0.01  # smallest rate that a detector's crossings in quiet time are taken for
 REGULAR = 0.5  # share of the usual steps from which on an entity's requests are known regularly, and are missed
 SURE = 0.999  # of the crossings that so many quiet steps have at most
@@ -73,7 +74,7 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     fresh = _fresh(own, usual, steps.zero + width.skew)
     service, asked, counts = _service(aftermath, steps, settings, usual)
     detectors, scored, above, crossed, loud = _detectors(aftermath, steps, settings, aftermath.entity, usual)
-    beyond, hurt = _condition(own, usual, width.lasting, False)
+    beyond, hurt = _condition(own, usual, width.lasting, 0)
     before = _fresh(own, usual, 0)
     fresh[: steps.zero] = before[: steps.zero]
     neighbours, hurting = _neighbours(aftermath, steps, settings, usual)
@@ -182,7 +183,7 @@ def _detectors(aftermath: Aftermath, steps: Steps, settings: Verification, entit
     return combined, _latest(states, steps.count), crossings, crossed, loud
 
 
-def _condition(own: Own, usual: slice, lasting: int, used: bool):
+def _condition(own: Own, usual: slice, lasting: int, used: int):
     values, names = own
     beyond, judged = courses.condition(values, names, usual, lasting, used)
     state = np.where(beyond.any(axis=1), BAD, GOOD)
@@ -196,17 +197,19 @@ def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usua
     for entity in aftermath.neighbours:
         detectors, *_ = _detectors(aftermath, steps, settings, entity, usual)
         own = courses.laid(aftermath, steps, "telemetry", entity)
-        condition, _ = _condition(own, usual, width.lasting, True)
+        condition, _ = _condition(own, usual, width.lasting, width.hold)
         fresh = _fresh(own, usual, 0)
         moves = own[1] and courses.moving(own[0], usual, 0)[1].any()
         scored = (detectors != UNKNOWN) & (not moves)
         seen = np.where((fresh == GOOD) | scored, GOOD, UNKNOWN)
-        just = slice(max(steps.zero - width.hold, 0), steps.zero)
+        just, long = (slice(max(end - width.hold, 0), end) for end in (steps.zero, steps.fault))
         worse = np.zeros(steps.count, dtype=bool)
         for state in (detectors, condition):
             bad = state == BAD
-            if not (steps.zero and bad[just].mean() >= 0.5):
-                worse |= courses.runs(bad) >= width.lasting
+            ill = [bad[part].mean() >= HALF for part in (just, long) if part.stop]  # just as ill before
+            if not any(ill):
+                longest = courses.runs(bad)[usual].max(initial=0)  # its own history says how long it may be loud
+                worse |= courses.runs(bad) >= np.clip(longest + 1, width.lasting, max(width.hold, width.lasting))
         state = courses.carried(seen, width.gap)
         gone = steps.zero and (seen[just] == UNKNOWN).mean() > 0.5 and (seen[: just.start] == GOOD).any()
         if gone:  # it was not to be seen before the action either

@@ -17,6 +17,7 @@ from stability.remediation.courses import BAD
 
 PACE = 1.5  # what lasted up to so many times as long, or no less than that part of it, went at the same pace
 STEADY = 0.5  # of the earlier fall of failures, that the later one has to be, to be the same course
+LEAST = 3  # steps of each third of a time, to say how much steps differ among themselves
 SURE = 3.3  # standard errors: once in a thousand by chance
 SHARE = 0.25  # largest share of placebo windows that may do as well: one oddity in four is no rule
 
@@ -125,22 +126,24 @@ def self_healing(ended: int, seconds: float, within: float) -> float:
     return 1.0 - (seconds / (seconds + within)) ** (ended + 0.5)
 
 
-def mending(counts: np.ndarray, first: int, zero: int) -> float:
-    """Estimate when requests that fail less and less before an action would all be good.
+def mending(counts: np.ndarray, first: int, end: int, zero: int | None = None) -> float:
+    """Estimate when requests that fail less and less would all be good.
 
     Parameters
     ----------
     counts : ndarray of shape (steps, 2)
         Good and all requests of each step.
-    first, zero : int
-        First bad step, and first step after the action.
+    first, end : int
+        First bad step, and the first one in which an action may have had an effect.
+    zero : int, optional
+        First step after the action: what fails as often from `end` up to it did not go on to mend.
 
     Returns
     -------
     float
-        Steps after the action; infinite where failures do not go down steadily: the last third of the time before the
-        action has to be better than the first one beyond chance, and to go on as the second one did. What fell at once
-        and stays (a replica that nobody asks any more) is not mending.
+        Steps after `end`; infinite where failures do not go down steadily: the last third of the time has to be better
+        than the first one beyond chance and beyond how much the steps of each differ among themselves, and to go on as
+        the second one did. What fell at once and stays (a replica that nobody asks any more) is not mending.
 
     Examples
     --------
@@ -148,18 +151,25 @@ def mending(counts: np.ndarray, first: int, zero: int) -> float:
     >>> float(round(mending(np.column_stack([100 - failed, np.full(9, 100)]), 0, 9), 6))
     4.0
     """
-    third = (zero - first) // 3
-    if third < 1:
+    third = (end - first) // 3
+    if third < LEAST:
         return math.inf
-    edges = [(zero - 3 * third, zero - 2 * third), (zero - 2 * third, zero - third), (zero - third, zero)]
-    good, total = np.array([np.nansum(counts[a:b], axis=0) for a, b in edges]).T
+    parts = counts[end - 3 * third : end].reshape(3, third, 2)
+    good, total = np.nansum(parts, axis=1).T
     if (total == 0).any():
         return math.inf
     failing = 1 - good / total
     fell, falls = failing[0] - failing[1], failing[1] - failing[2]
     pooled = 1 - (good[0] + good[2]) / (total[0] + total[2])
-    noise = math.sqrt(pooled * (1 - pooled) * (1 / total[0] + 1 / total[2]))
+    chance = pooled * (1 - pooled) / total
+    away = np.nansum((parts[:, :, 1] * (1 - failing[:, None]) - parts[:, :, 0]) ** 2, axis=1)
+    noise = np.maximum(chance, away / total**2 * third / (third - 1))
+    noise = math.sqrt(noise[0] + noise[2])
     if not (falls > 0 and falls >= STEADY * fell and fell + falls > SURE * noise):
+        return math.inf
+    since = counts[end:zero] if zero is not None else counts[:0]
+    good, total = np.nansum(since, axis=0)
+    if total > 0 and 1 - good / total >= failing[2]:
         return math.inf
     slope = (fell + falls) / (2 * third)
     return float(failing[2] / slope - (third - 1) / 2)

@@ -26,7 +26,7 @@ from stability.remediation.observed import Observed, observe, share
 from stability.remediation.verification import Verification
 
 VERIFIED, NOT_RECOVERED, INCONCLUSIVE = "verified", "not_recovered", "inconclusive"
-LIKELY = 0.5  # chance of healing by itself from which on a recovery is not credited to the action
+LIKELY = 1 / 3  # chance of healing by itself above which a recovery is not credited: not to is twice as likely
 HALF = 0.5  # share of the time of the impact
 SURELY = 0.05  # level of the test whether the whole impact fell short: one look, at what was told to be bad
 
@@ -64,7 +64,8 @@ class Verdict:
     recovered_at : Timestamp or NaT
         Since when everything has been inside its bounds; NaT where it is not, or not yet for a hold.
     credited : bool
-        Whether the recovery counts as a success of the action: verified, and unlikely to have come by itself.
+        Whether the recovery counts as a success of the action: verified, still going on when the action ended, and
+        unlikely to have come as soon by itself.
     chance : float
         Estimated chance that it would have come as soon by itself; NaN where there is no recovery.
     sentence : str
@@ -115,7 +116,7 @@ def judge(aftermath: Aftermath, settings: Verification | None = None, repaired: 
     It is unknown where one of these cannot be told, or where the thing's own samples do not move (frozen, deleted,
     another's). A hold is a run without either. Bad after the hold is a relapse: not recovered, at that step; unknown
     begins the hold anew. What cannot have held by the end of the window is not recovered where it was bad at the last,
-    else inconclusive.
+    else inconclusive; so is what has held, but not long enough for the watch to end within the window.
     """
     settings = settings or Verification()
     seen = observe(aftermath, settings)
@@ -132,7 +133,7 @@ def judge(aftermath: Aftermath, settings: Verification | None = None, repaired: 
         end.final,
         _checks(aftermath, seen, settings, end, compared),
         _time(aftermath, seen, end.start - 1) if recovered else pd.NaT,
-        bool(verdict == VERIFIED and compared.chance <= LIKELY),
+        bool(verdict == VERIFIED and compared.chance <= LIKELY and _ill_to_the_end(seen, settings, aftermath.step)),
         compared.chance if recovered else math.nan,
         why,
     )
@@ -166,8 +167,8 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
             if broken == BAD and start is None:
                 return _End(NOT_RECOVERED, i, True, None, None, _said_bad(seen, i))
             return _End(INCONCLUSIVE, i, True, None, None, _said_unknown(seen, i))
-        if held is not None and i >= max(deadline, held + width.watch + width.hold):
-            return _End(INCONCLUSIVE, i, True, start, held, "too little is known since the hold, or it comes and goes")
+        if held is not None and i >= deadline:
+            return _End(INCONCLUSIVE, i, True, start, held, "the window ends before the watch, or too little is known")
     return _End(INCONCLUSIVE, seen.steps.count - 1, False, start, held, "not decided yet")
 
 
@@ -226,9 +227,43 @@ def _compared(aftermath: Aftermath, seen: Observed, settings: Verification, end:
     if own is None and _ill(seen, settings, aftermath.step):
         own = placebo.Episode(steps.fault, steps.zero - 1, False)
     past = [one for one in found if one.last < (own.first if own else steps.fault)]
-    asked = seen.counts.values() if own else ()
-    mends = min((placebo.mending(counts, own.first, steps.zero) for counts in asked), default=math.inf)
-    return placebo.compare(past, own, steps.zero, aftermath.step, width.early, mends=mends)
+    if own and _felt(seen, own):
+        least = HALF * _failing(seen, own)  # what nobody felt, or hardly, is of another kind
+        past = [one for one in past if _felt(seen, one) and _failing(seen, one) >= least]
+    until = steps.zero - width.early
+    hurt = [counts for counts in seen.counts.values() if own and _short(counts, settings, own.first, until - 1)]
+    mends = max((placebo.mending(counts, own.first, until, steps.zero) for counts in hurt), default=math.inf)
+    return placebo.compare(past, own, steps.zero, aftermath.step, width.early, mends=mends - width.early)
+
+
+def _felt(seen: Observed, one: placebo.Episode) -> bool:
+    return bool((seen.states["service"][one.first : one.last + 1] == BAD).any())
+
+
+def _failing(seen: Observed, one: placebo.Episode) -> float:
+    good, total = np.sum([share(counts, one.first, one.last) for counts in seen.counts.values()], axis=0)
+    return 1 - good / total if total > 0 else 0.0
+
+
+def _short(counts: np.ndarray, settings: Verification, first: int, last: int) -> bool:
+    """Whether the requests of some time as a whole fall short of the objective, beyond chance."""
+    good, total = share(counts, first, last)
+    return bool(stats.binom.sf(total - good - 1, total, 1 - settings.objective) < SURELY)
+
+
+def _ill_to_the_end(seen: Observed, settings: Verification, step: float) -> bool:
+    """Whether it had not begun to heal when the action ended: in its last steps at least half as bad as before them."""
+    zero, width = seen.steps.zero, settings.widths(step)
+    last = zero - width.recent
+    first = max(min(seen.steps.fault, last - width.recent), 0)
+    if last <= first:
+        return False
+    asked = [counts for counts in seen.counts.values() if _short(counts, settings, first, zero - 1)]
+    for counts in asked:
+        (good, total), (now, of) = share(counts, first, last - 1), share(counts, last, zero - 1)
+        if of > 0 and total > 0 and 1 - now / of < HALF * (1 - good / total):
+            return False
+    return bool(asked) or bool((seen.crossings[last:zero] > 0).mean() > HALF)
 
 
 def _ill(seen: Observed, settings: Verification, step: float) -> bool:
@@ -237,8 +272,7 @@ def _ill(seen: Observed, settings: Verification, step: float) -> bool:
     first = max(min(seen.steps.fault, last - settings.widths(step).recent + 1), 0)
     if first > last:
         return False
-    asked = [share(counts, first, last) for counts in seen.counts.values()]
-    short = [stats.binom.sf(total - good - 1, total, 1 - settings.objective) < SURELY for good, total in asked]
+    short = [_short(counts, settings, first, last) for counts in seen.counts.values()]
     part = slice(first, last + 1)
     silent = (seen.states["samples"][part] == UNKNOWN).mean() if seen.seen_before else 0.0
     return any(short) or max(silent, (seen.crossings[part] > 0).mean()) > HALF

@@ -37,7 +37,8 @@ class Verification:
     watch : float
         How long after the hold nothing may relapse.
     window : float
-        After the action: what is not back for a hold by then has not recovered. The watch may end later.
+        After the action: by its end the verdict is final. What is not back for a hold by then has not recovered; what
+        is, but not for the watch, is inconclusive.
     recent : float
         Over so long, at least two steps, samples say whether something is out of bounds now.
     lasting : float
@@ -59,7 +60,7 @@ class Verification:
     Raises
     ------
     ContractError
-        For a value out of its range, or a window shorter than the hold.
+        For a value out of its range, or a window shorter than hold and watch.
     """
 
     objective: float = 0.99
@@ -84,10 +85,9 @@ class Verification:
             if not number or value < 0 or (value == 0 and not zero) or (share and value >= 1):
                 said = "a share between 0 and 1" if share else f"a number {'from' if zero else 'above'} 0"
                 raise ContractError(column=one.name, expected=said, got=value)
-        if self.window < self.hold:
-            raise ContractError(
-                column="window", expected=f"at least the hold of {self.hold:g} s", got=f"{self.window:g} s"
-            )
+        if self.window < self.hold + self.watch:
+            least = f"at least hold and watch together, {self.hold + self.watch:g} s"
+            raise ContractError(column="window", expected=least, got=f"{self.window:g} s")
         if self.budget < 1:
             raise ContractError(column="budget", expected="1 or more error budgets", got=self.budget)
 
