@@ -8,10 +8,12 @@ import threading
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import mlflow
 import pytest
-from backing import ANNA, a_run, bare, filled, rows
+from backing import ANNA, BEN, a_run, bare, filled, rows
 from typer.testing import CliRunner
+from workbenches import CHECKOUT
 
 from stability import backup
 from stability.backup import creation, databases, drills
@@ -19,9 +21,10 @@ from stability.backup.keeping import Keep
 from stability.backup.plain import ARCHIVE, SUMS, Archives
 from stability.backup.swap import JOURNAL
 from stability.cli import app
-from stability.schema import ContractError
+from stability.feedback.store import FeedbackStore
+from stability.schema import ContractError, read_table
 from stability.workbench.nights import PRUNING
-from stability.workbench.tracking import locked
+from stability.workbench.tracking import locked, read_metrics
 
 
 @pytest.fixture
@@ -54,6 +57,7 @@ def test_a_backup_has_all_that_must_not_be_lost_and_says_what_it_has_not(home):
     assert done.manifest.rows["feedback/feedback.sqlite"] == {"messages": 2}, "what only its log had yet, too"
     assert done.manifest.rows["mlflow.db"] == databases.counts(home / "mlflow.db")
     assert any("private/" in sentence for sentence in done.manifest.left_out)
+    assert not any("outside of the workbench" in sentence for sentence in done.manifest.left_out)
     assert any("git keeps" in sentence for sentence in done.manifest.left_out)
     assert any("same disk" in sentence for sentence in done.warnings)
     folder = home / "backups" / done.backup.name
@@ -168,6 +172,25 @@ def test_online_while_others_write(home):
     assert backup.drill(server=False).findings == []
 
 
+def test_what_leaves_a_spool_for_a_database_meanwhile_is_in_the_backup(home, tmp_path, monkeypatch):
+    store = FeedbackStore()
+    assert store.put({"feedback_id": "m1", "text": "before"})
+    copied = databases.copy_online
+
+    def drained(source, target):
+        """The message is stored and leaves the spool just after the database was copied."""
+        copied(source, target)
+        store.drain()
+
+    monkeypatch.setattr(databases, "copy_online", drained)
+    backup.create()
+    assert store.waiting() == 0
+    backup.restore(into=tmp_path / "new")
+    again = FeedbackStore(tmp_path / "new" / "runs" / "feedback")
+    again.drain()
+    assert list(again.frame()["text"]) == ["before"]
+
+
 def test_a_database_that_a_writer_holds_is_waited_for_and_then_named(home):
     with sqlite3.connect(home / "mlflow.db", isolation_level=None) as store:
         store.execute("begin exclusive")
@@ -274,6 +297,11 @@ def test_an_empty_store_is_backed_up_and_the_drill_says_that_it_reads_nothing(wo
 
 
 def test_who_was_erased_after_a_backup_is_erased_again_by_a_restore(home, tmp_path):
+    store = FeedbackStore()
+    for name, user, text in (("m1", ANNA, "my phone is hot"), ("m2", BEN, "all is well")):
+        assert store.put({"feedback_id": name, "user": user, "text": text, "timestamp": "2026-11-01T00:00:00+00:00"})
+    store.drain()
+    assert store.put({"feedback_id": "m3", "user": ANNA, "text": "it is dark"})
     done = backup.create()
     assert done.manifest.erasures == []
     with sqlite3.connect(home / "private" / "pseudonyms.sqlite") as keys:
@@ -285,6 +313,11 @@ def test_who_was_erased_after_a_backup_is_erased_again_by_a_restore(home, tmp_pa
     said = b"".join(path.read_bytes() for path in sorted((tmp_path / "new").rglob("feedback.parquet")))
     assert b"thank you" in said
     assert b"my mail is slow" not in said
+    told = b"".join(path.read_bytes() for path in sorted((tmp_path / "new" / "runs" / "feedback").rglob("*.*")))
+    assert b"all is well" in told
+    assert b"[erased]" in told
+    assert b"phone is hot" not in told
+    assert b"it is dark" not in told
     # The newest backup knows it too, where the workbench is lost.
     assert len(backup.create().manifest.erasures) == 2
     (home / "private" / "pseudonyms.sqlite").unlink()
@@ -312,3 +345,24 @@ def test_the_store_is_the_same_and_its_artifacts_are_found_elsewhere(home, tmp_p
         assert "weights of" in got.read_text()
     assert elsewhere.get_model_version("champion", "1").source.startswith(new.as_uri())
     assert str(home) not in json.dumps([v for v in rows(new / "mlflow.db").items() if v[0] != "tags"], default=str)
+
+
+def test_the_notebook_of_the_week_drills_what_there_is_and_what_it_makes(home, tmp_path, monkeypatch):
+    monkeypatch.setattr("matplotlib.rcParams", plt.rcParams.copy())
+    (tmp_path / "step").mkdir()
+    first = backup.create().backup
+    cells = json.loads((CHECKOUT / "notebooks" / "15-backup.ipynb").read_text())["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]).replace("%matplotlib inline", ""), names)
+            if cell["metadata"].get("tags") == ["parameters"]:
+                names |= {"server": False, "flips": 20, "output": str(tmp_path / "step")}
+    plt.close("all")
+    told = {name: metric.value for name, metric in read_metrics(tmp_path / "step").items()}
+    assert told["backup.flips_found"] == told["backup.flips"] == 20
+    assert (told["backup.kept"], told["backup.runs"], told["backup.findings"]) == (2, 2, 0)
+    assert told["backup.rpo_s"] == 0.0
+    assert told["backup.rto_s"] > 0
+    drilled = read_table(tmp_path / "step" / "drills.parquet")
+    assert list(drilled["backup"]) == [first.name, backup.backups()[-1].name]

@@ -11,7 +11,7 @@ from stability.backup import restic
 from stability.backup.keeping import Keep
 from stability.schema import ContractError
 
-FLIPS = 200
+FLIPS = 60
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ SKIPPED_FILES = (".lock", ".*.lock", ".*.part", "*-wal", "*-shm", "*-journal", "
 SKIPPED_PATHS = ("runs/watch/*/lock",)
 DECLARED = "what git keeps (data/, experiments/, notebooks/, the package) is not in a backup of the workbench's state"
 KEYS = (
-    "the keys of pseudonyms (private/) are not in an archive that is not encrypted: after a restore from it people "
-    "get new pseudonyms; with restic they are in it"
+    "the keys of pseudonyms and the addresses for answers (private/) are not in an archive that is not encrypted: "
+    "after a restore from it people get new pseudonyms; with restic they are in it"
 )
 
 

@@ -31,6 +31,7 @@ from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import locked, store_file, store_uri
 
 DATABASE, DUMP = "mlflow.db", "mlflow.dump"
+SPOOL = "spool"  # a folder of what is about to go into a database
 UNDER_WAY = "work-"
 PATIENCE = 30.0  # seconds to wait for another backup, or for `stability prune`
 SAME_DISK = "the backups lie on the same disk as what they protect: --place, or STABILITY_BACKUPS, names one on another"
@@ -100,7 +101,7 @@ def create(place: str | os.PathLike | None = None, *, kind: str | None = None, k
                 runs=rows[DATABASE if DATABASE in rows else DUMP]["runs"],
                 sample=store.sample(address, entries, root, moment),
                 erasures=known_erasures(root),
-                left_out=[*found.left_out, *notes],
+                left_out=[*found.left_out, *store.elsewhere(address, root), *notes],
             )
 
         def fill(stream: BinaryIO) -> Manifest:
@@ -158,7 +159,8 @@ def _databases(
     root: Path, scratch: Path, *, encrypted: bool
 ) -> tuple[dict[str, Path], dict[str, dict[str, int]], str, str]:
     """Copy the store and every other database; gives copies, rows, the address of the store's copy, and its kind."""
-    staged: dict[str, Path] = {}
+    # What waits in a spool first: meanwhile it may go into a database, and must be in one of the two copies.
+    staged = _spooled(root, scratch, encrypted=encrypted)
     rows: dict[str, dict[str, int]] = {}
     uri, file = store_uri(), store_file()
     if file is not None:
@@ -192,6 +194,16 @@ def _databases(
             staged[path].chmod(status.st_mode & 0o777)
             os.utime(staged[path], ns=(status.st_atime_ns, status.st_mtime_ns))
     return staged, rows, address, what
+
+
+def _spooled(root: Path, scratch: Path, *, encrypted: bool) -> dict[str, Path]:
+    """Copy the files of spools; gives their paths and where the copies lie."""
+    staged = {}
+    for path in contents(root, encrypted=encrypted).paths:
+        if SPOOL in path.split("/")[:-1]:
+            with contextlib.suppress(FileNotFoundError):  # in the database by now
+                staged[path] = Path(shutil.copy2(root / path, scratch / f"{len(staged)}.waiting"))
+    return staged
 
 
 def _remove_old(place: str | os.PathLike | None, newest: Backup, keep: Keep) -> list[str]:

@@ -6,6 +6,7 @@ __all__ = ["erase_again", "known_erasures"]
 
 import contextlib
 import datetime as dt
+import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +14,11 @@ from pathlib import Path
 from stability.backup.contents import PRIVATE
 from stability.backup.manifest import Manifest
 from stability.records.privacy import is_pseudonym, tombstone
+from stability.schema import written_whole
 
 KEYS = "pseudonyms.sqlite"
+FEEDBACK, TEXTS = "feedback", ("text", "answer")
+TOMBSTONE = "[erased]"  # as `stability data erase` writes it
 
 
 def known_erasures(root: Path) -> list[dict[str, str]]:
@@ -58,7 +62,7 @@ def erase_again(folder: Path, manifest: Manifest, erasures: Iterable[dict[str, s
     list of str
         Pseudonyms that were erased after the backup was made.
     """
-    later = {}
+    later: dict[str, str] = {}
     for entry in erasures:
         moment = dt.datetime.fromisoformat(entry["moment"])
         # Moments of erasures are whole seconds; to erase twice does no harm.
@@ -66,10 +70,42 @@ def erase_again(folder: Path, manifest: Manifest, erasures: Iterable[dict[str, s
             later[entry["pseudonym"]] = entry["moment"]
     keys = folder / PRIVATE / KEYS
     for pseudonym, moment in later.items():
-        changed = tombstone(folder, pseudonym)
+        changed = [*tombstone(folder, pseudonym), *_in_databases(folder, manifest, pseudonym)]
+        changed += _in_spools(folder, pseudonym)
         if keys.is_file():
             with contextlib.closing(sqlite3.connect(keys, timeout=30)) as store, store:
                 store.execute("pragma secure_delete = on")
                 store.execute("delete from subjects where pseudonym = ?", (pseudonym,))
                 store.execute("insert into erasures values (?, ?, ?, ?)", (moment, pseudonym, len(changed), 0))
     return sorted(later)
+
+
+def _in_databases(folder: Path, manifest: Manifest, pseudonym: str) -> list[str]:
+    """Take a subject's texts out of the tables of feedback in SQLite."""
+    changed = []
+    for name, tables in manifest.rows.items():
+        if FEEDBACK not in tables or name.endswith(".dump"):
+            continue
+        with contextlib.closing(sqlite3.connect(folder / name, timeout=30)) as store, store:
+            store.execute("pragma secure_delete = on")
+            known = {row[1] for row in store.execute(f"pragma table_info({FEEDBACK})")}
+            for column in TEXTS if "user" in known else ():
+                if column in known:
+                    query = f'update {FEEDBACK} set "{column}" = ? where "user" = ? and "{column}" is not null'  # noqa: S608
+                    if store.execute(query, (TOMBSTONE, pseudonym)).rowcount:
+                        changed.append(name)
+    return changed
+
+
+def _in_spools(folder: Path, pseudonym: str) -> list[str]:
+    """Take a subject's texts out of messages that wait to be stored."""
+    changed = []
+    for path in sorted(folder.glob("*/**/spool/*.json")):
+        with contextlib.suppress(ValueError):  # what is no message has no text of anybody
+            message = json.loads(path.read_bytes())
+            if isinstance(message, dict) and message.get("user") == pseudonym:
+                told = {column: TOMBSTONE for column in TEXTS if message.get(column)}
+                with written_whole(path) as file:
+                    file.write(json.dumps({**message, **told}, ensure_ascii=False).encode())
+                changed.append(path.name)
+    return changed

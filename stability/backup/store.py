@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["move", "newest", "runs_since", "sample"]
+__all__ = ["elsewhere", "move", "newest", "runs_since", "sample"]
 
 import contextlib
 import time
@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from sqlalchemy import Connection, column, create_engine, func, inspect, literal, or_, select, table, text, update
 
 from stability.backup.manifest import Entry, Sample
+from stability.workbench.reporting.formats import redact
 
 # Where MLflow keeps the addresses of artifacts; a trace's is a tag.
 ADDRESSES = (
@@ -106,6 +107,27 @@ def sample(uri: str, entries: Mapping[str, Entry], home: Path, moment: float) ->
     artifact = by_run.get(chosen)
     inner = artifact.removeprefix(f"{_relative(address, home)}/") if artifact else None
     return Sample(chosen, {key: float(value) for key, value in metrics}, params, artifact, inner)
+
+
+def elsewhere(uri: str, home: Path) -> list[str]:
+    """Say of which experiments the artifacts lie outside of the workbench's folder, in sentences.
+
+    Parameters
+    ----------
+    uri : str
+    home : path
+    """
+    query = (
+        "select distinct e.name, e.artifact_location from experiments e "
+        "join runs r on r.experiment_id = e.experiment_id order by 1"
+    )
+    with _connected(uri) as connection:
+        found = connection.execute(text(query)).fetchall()
+    return [
+        f"artifacts of experiment {name} are at {redact(address or 'no address')}, outside of the workbench's folder"
+        for name, address in found
+        if _relative(address, home) is None
+    ]
 
 
 def _relative(address: str | None, home: Path) -> str | None:
