@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from stability.cli import app
 from stability.schema import ContractError, read_table, validate
-from stability.testbed import control, models
+from stability.testbed import control, models, scaling
 from stability.testbed.effects import Effect
 from stability.testbed.feature_store import Store
 from stability.testbed.modes import BENIGN, ENTITIES, FAILURE_MODES
@@ -269,7 +269,7 @@ def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(tmp_path)
     assert "model-c" not in at_the_terminal(folder, "status")
     at_the_terminal(folder, "scale", "3")
     assert "model-c" in at_the_terminal(folder, "status")
-    at_the_terminal(folder, "scale", "2")
+    assert scaling.scale(folder, 2)[:2] == (2, 2)
     assert "model-c" not in at_the_terminal(folder, "status")
     at_the_terminal(folder, "act", "stop", "model-b")
     assert re.search(r"model-b .* is stopped", at_the_terminal(folder, "status", code=1))
