@@ -41,8 +41,9 @@ def group_messages(frame: pd.DataFrame, *, alike: float = ALIKE, within: str = W
     """
     if not 0 < alike <= 1:
         raise ContractError(column="alike", expected="more than 0, at most 1", got=repr(alike))
+    stamps = frame["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     order = frame["timestamp"].argsort(kind="stable").to_numpy()
-    ids, stamps = frame["feedback_id"].to_numpy()[order], frame["timestamp"].to_numpy()[order]
+    ids, stamps = frame["feedback_id"].to_numpy()[order], stamps[order]
     root = np.arange(len(frame))
     if len(frame) > 1:
         try:

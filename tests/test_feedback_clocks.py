@@ -1,0 +1,194 @@
+"""Groups, links, clocks: near-duplicates together, alarms with their messages, nobody forgotten, answers sent back."""
+
+import datetime as dt
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stability.feedback.clocks import SERVICE_TIMES, answer, answer_group, due, escalate, regroup, route
+from stability.feedback.contacts import Contacts
+from stability.feedback.grouping import group_messages
+from stability.feedback.linking import link_messages
+from stability.feedback.store import FeedbackStore
+from stability.records.privacy import KeyStore
+from stability.schema import ContractError
+
+NOW = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = FeedbackStore(tmp_path)
+    for k, (text, category, urgency) in enumerate(
+        [
+            ("Search is down again!", "availability", "high"),
+            ("search is down again", "availability", "normal"),
+            ("please refund my invoice", "billing", "normal"),
+            ("add a dark mode", "usability", "low"),
+        ]
+    ):
+        stamp = (NOW + dt.timedelta(minutes=k)).isoformat()
+        made.put({"feedback_id": f"f{k}", "timestamp": stamp, "received_at": stamp, "channel": "mail", "text": text,
+                  "category": category, "urgency": urgency, "sure": 1.0, "user": None})  # fmt: skip
+    made.drain()
+    return made
+
+
+@pytest.fixture
+def contacts(tmp_path, monkeypatch):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    made = Contacts(tmp_path / "contacts.sqlite", keys=KeyStore(tmp_path / "keys.sqlite"))
+    for k in range(3):
+        made.remember(f"f{k}", None, "mail", f"u{k}@home.example")
+    return made
+
+
+class Outbox:
+    def __init__(self, takes=True):
+        self.sent, self.takes = [], takes
+
+    def __call__(self, *what, bad=False):
+        self.sent.append((*what, bad))
+        return self.takes
+
+
+def test_each_group_is_told_of_once_and_what_was_not_taken_again(store):
+    assert route(store, Outbox(takes=False), now=NOW) == 0
+    box = Outbox()
+    assert route(store, box, now=NOW) == 4
+    assert sorted(title for title, _, _ in box.sent) == [
+        "Feedback: availability, urgent (2 alike)",
+        "Feedback: billing",
+        "Feedback: usability",
+    ]
+    assert [bad for title, _, bad in box.sent if "urgent" in title] == [True]
+    assert "answer due 2026-01-01 12:15 UTC" in next(text for title, text, _ in box.sent if "urgent" in title)
+    again = Outbox()
+    assert route(store, again, now=NOW) == 0
+    assert again.sent == []
+
+
+def test_the_clock_of_each_category_and_urgency(store):
+    frame = due(store.frame(), now=NOW + dt.timedelta(minutes=20)).set_index("feedback_id")
+    assert frame["overdue"].to_dict() == {"f0": True, "f1": False, "f2": False, "f3": False}
+    assert frame.loc["f3", "due"] - frame.loc["f3", "received_at"] == pd.Timedelta(hours=4 * SERVICE_TIMES["usability"])
+    with pytest.raises(ContractError, match="hours for each category"):
+        due(store.frame(), hours={"billing": 1})
+
+
+def test_what_is_overdue_is_escalated_once(store):
+    box = Outbox()
+    assert escalate(store, box, now=NOW) == 0
+    later = NOW + dt.timedelta(hours=2)
+    assert escalate(store, Outbox(takes=False), now=later) == 0
+    assert escalate(store, box, now=later) == 2
+    assert escalate(store, box, now=later) == 0
+    ((title, text, bad),) = box.sent
+    assert title == "Feedback: 2 answers are overdue"
+    assert "f0 availability/high" in text
+    assert bad
+
+
+def test_answers_go_back_through_the_channel_and_stop_the_clock(store, contacts):
+    regroup(store)
+    refuses = Outbox(takes=False)
+    assert not answer(store, contacts, "f2", "We refund it.", {"mail": refuses}, now=NOW)
+    assert store.frame().set_index("feedback_id").loc["f2", "answered_at"] is pd.NaT
+    box = Outbox()
+    assert answer(store, contacts, "f2", "We refund it. Eleanor Whitcombe", {"mail": box}, now=NOW)
+    assert box.sent == [("u2@home.example", "We refund it. Eleanor Whitcombe", False)]
+    assert store.frame().set_index("feedback_id").loc["f2", "answer"] == "We refund it. [name]"
+    with pytest.raises(ContractError, match="which has one"):
+        answer(store, contacts, "f2", "again", {"mail": box})
+    assert answer_group(store, contacts, "f0", "Fixed in 1.2", {"mail": box}, now=NOW) == 2
+    assert [address for address, *_ in box.sent[1:]] == ["u0@home.example", "u1@home.example"]
+    assert answer(store, contacts, "f3", "Noted.", {}, now=NOW), "nobody to send it to: it is kept"
+    assert not due(store.frame(), now=NOW + dt.timedelta(days=99))["overdue"].any()
+
+
+def test_answers_that_cannot_be(store, contacts):
+    for name, text, said in (
+        ("none", "x", "a message that there is"),
+        ("f0", " ", "an answer"),
+        ("f0", "x", "a sender"),
+    ):
+        with pytest.raises(ContractError, match=said):
+            answer(store, contacts, name, text, {})
+
+
+def naive_groups(frame, alike, within):
+    """Single linkage, pair by pair."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    rows = (
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
+        .fit_transform(frame["text"])
+        .toarray()
+    )
+    groups = [{k} for k in range(len(frame))]
+    for a in range(len(frame)):
+        for b in range(a):
+            near = abs(frame["timestamp"].iloc[a] - frame["timestamp"].iloc[b]) <= pd.Timedelta(within)
+            if near and rows[a] @ rows[b] >= alike:
+                one, two = (next(g for g in groups if k in g) for k in (a, b))
+                if one is not two:
+                    groups.remove(two)
+                    one |= two
+    return {frozenset(group) for group in groups}
+
+
+def test_groups_are_those_of_every_pair():
+    rng = np.random.default_rng(0)
+    base = ["search is down", "the invoice is wrong", "answers are slow today", "登录不上了", "很慢很慢"]
+    texts = [base[rng.integers(5)] + ["", "!", " again", " please help"][rng.integers(4)] for _ in range(60)]
+    stamps = pd.to_datetime("2026-01-01", utc=True) + pd.to_timedelta(rng.uniform(0, 5 * 86400, 60), unit="s")
+    frame = pd.DataFrame({"feedback_id": [f"f{k}" for k in range(60)], "timestamp": stamps, "text": texts})
+    found = group_messages(frame)
+    mine = {frozenset(np.flatnonzero(found == name).tolist()) for name in set(found)}
+    assert mine == naive_groups(frame, 0.55, "24h")
+    assert group_messages(frame.head(0)).empty
+    assert group_messages(frame.assign(text="")).tolist() == frame["feedback_id"].tolist()
+    with pytest.raises(ContractError, match="alike"):
+        group_messages(frame, alike=0)
+
+
+def linked(text, *, minutes=5, category="availability", entity=None, topology=None, end=None):
+    start = pd.Timestamp(NOW)
+    alarms = pd.DataFrame({"alarm_id": ["a", "b"], "entity": ["search-1", "mail-1"], "start": [start, start],
+                           "end": [end, end], "metrics": ["errors_total", "errors_total"]})  # fmt: skip
+    said = pd.DataFrame({"feedback_id": ["f"], "timestamp": [start + pd.Timedelta(minutes=minutes)], "text": [text],
+                         "category": [category], "entity": [entity]})  # fmt: skip
+    return link_messages(said, alarms, topology).iloc[0]
+
+
+def test_links_follow_time_text_and_topology():
+    named = linked("search-1 gives errors")
+    assert (named["alarm_id"], named["entity"]) == ("a", "search-1")
+    assert linked("mail gives errors")["alarm_id"] == "b"
+    assert linked("x", entity="mail-1")["alarm_id"] == "b"
+    calls = pd.DataFrame({"source": ["web-1", "far-1"], "target": ["search-1", "web-9"]})
+    upstream = linked("it fails", entity="web-1", topology=calls)
+    assert upstream["alarm_id"] == "a", "users of what calls it feel it"
+    assert upstream["probability"] < named["probability"]
+    assert pd.isna(linked("it fails", entity="far-1", topology=calls)["alarm_id"])
+    assert pd.isna(linked("thank you", category="praise")["alarm_id"])
+    assert pd.isna(linked("search-1 fails", minutes=-60)["alarm_id"])
+    ended = pd.Timestamp(NOW)
+    assert pd.isna(linked("search-1 fails", minutes=600, end=ended)["alarm_id"])
+    assert linked("search-1 fails", minutes=60, end=ended)["probability"] < named["probability"]
+    with pytest.raises(ContractError, match="alarms"):
+        link_messages(pd.DataFrame({"feedback_id": [], "timestamp": [], "text": [], "category": []}), pd.DataFrame())
+
+
+def test_a_locked_store_is_no_reason_to_tell_twice(store):
+    box = Outbox()
+    route(store, box, now=NOW)
+    locker = sqlite3.connect(store.path, isolation_level=None)
+    locker.execute("begin exclusive")
+    with pytest.raises(sqlite3.OperationalError):
+        route(store, box, now=NOW)
+    locker.execute("rollback")
+    locker.close()
+    assert len(box.sent) == 3

@@ -1,0 +1,183 @@
+"""The form and its endpoints: a real server, hostile input, and a keyboard alone in a real browser."""
+
+import json
+import os
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+import uvicorn
+
+from stability.feedback import read_development
+from stability.feedback.classification import FeedbackClassifier
+from stability.feedback.contacts import Contacts
+from stability.feedback.intake import Intake
+from stability.feedback.service import LARGEST, feedback_service
+from stability.feedback.store import FeedbackStore
+from stability.records.privacy import KeyStore
+
+SECRET = "a-secret-of-enough-letters"
+MODEL = []
+
+
+class Served:
+    """The service on a free port of loopback."""
+
+    def __init__(self, intake, **options):
+        self.intake = intake
+        free = socket.socket()
+        free.bind(("127.0.0.1", 0))
+        self.server = uvicorn.Server(uvicorn.Config(feedback_service(intake, **options), log_level="error"))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [free]}, daemon=True)
+        self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.02)
+
+    def close(self):
+        self.server.should_exit = True
+        self.thread.join()
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    monkeypatch.setenv("STABILITY_FEEDBACK_WEBHOOK", SECRET)
+    if not MODEL:
+        part = read_development().iloc[::8]
+        MODEL.append(FeedbackClassifier(simulated=0).fit(part["text"], part["category"], part["urgency"]))
+    made = []
+
+    def served(**options):
+        keys = KeyStore(tmp_path / "keys.sqlite")
+        contacts = Contacts(tmp_path / "contacts.sqlite", keys=keys)
+        intake = Intake(FeedbackStore(tmp_path / "store"), keys=keys, contacts=contacts, model=MODEL[0])
+        made.append(Served(intake, **options))
+        return made[-1]
+
+    yield served
+    for one in made:
+        one.close()
+
+
+def texts(served):
+    served.intake.store.drain()
+    return served.intake.store.frame()["text"].tolist()
+
+
+def test_a_message_by_form_arrives_scrubbed_and_its_answer_stands_on_its_page(make):
+    served = make()
+    page = httpx.get(served.url)
+    assert "<script" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    fields = {"text": "Nothing loads. Eleanor Whitcombe", "contact": "e@home.example", "rating": "2", "key": "k1"}
+    done = httpx.post(served.url, data=fields)
+    assert done.status_code == 200
+    assert httpx.post(served.url, data=fields).text == done.text, "sent twice, taken once"
+    assert texts(served) == ["Nothing loads. [name]"]
+    name = served.intake.store.frame()["feedback_id"].iloc[0]
+    assert name in done.text
+    assert "no answer yet" in httpx.get(f"{served.url}/m/{name}").text
+    served.intake.store.update(name, answer="Fixed in <b>1.2</b>")
+    assert "Fixed in &lt;b&gt;1.2&lt;/b&gt;" in httpx.get(f"{served.url}/m/{name}").text
+    assert httpx.get(f"{served.url}/m/none").status_code == 404
+    assert "告诉我们" in httpx.get(f"{served.url}/?lang=zh").text
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"text": " "}, "Please write a message"),
+        ({"text": "x" * 5001}, "shorten"),
+        ({"text": "x", "contact": "nobody"}, "no e-mail address"),
+        ({"text": "x", "contact": 'a@b.c"><script>'}, "no e-mail address"),
+    ],
+)
+def test_a_form_that_cannot_be_sent_comes_back_with_what_was_written(make, fields, said):
+    served = make()
+    done = httpx.post(served.url, data=fields)
+    assert done.status_code == 400
+    assert said in done.text
+    assert 'role="alert"' in done.text
+    assert "<script" not in done.text
+    assert texts(served) == []
+
+
+def test_hostile_requests_are_refused_and_nothing_falls_over(make):
+    served = make(per_minute=1000)
+    assert httpx.post(served.url, data={"text": "x" * LARGEST}).status_code == 413
+    assert httpx.post(served.url, content=(b"y" * 1000 for _ in range(LARGEST // 1000 + 2))).status_code == 413
+    assert httpx.post(served.url, content="&".join(f"a{k}=1" for k in range(100))).status_code == 400
+    assert httpx.post(served.url, data={"text": "x"}, headers={"Origin": "https://evil.example"}).status_code == 403
+    for content in (b"\x00\xff\xfe", b"text=%00%ff%zz", b"text=" + "é".encode("latin-1")):
+        assert httpx.post(served.url, content=content).status_code in (200, 400)
+    api = f"{served.url}/api/feedback"
+    for content in ("", "[]", "7", "{", "[" * 20_000, '{"text": 7}', '{"text": ""}', '{"txt": "x"}',
+                    '{"text": "x", "rating": true}', '{"text": "x", "timestamp": "soon"}', json.dumps({"text": "x" * 6000})):  # fmt: skip
+        refused = httpx.post(api, content=content)
+        assert refused.status_code == 400, content
+        assert refused.json()["error"]
+    assert httpx.get(f"{served.url}/../../etc/passwd").status_code == 404
+    assert httpx.post(api, json={"text": "still here", "user": "u1"}).status_code == 201
+
+
+def test_a_flood_is_slowed(make):
+    served = make(per_minute=5)
+    codes = [httpx.post(f"{served.url}/api/feedback", json={"text": f"m {k}"}).status_code for k in range(8)]
+    assert codes == [201] * 5 + [429] * 3
+
+
+def test_chat_needs_its_secret(make, monkeypatch):
+    served = make()
+    handshake = {"type": "url_verification", "challenge": "c"}
+    assert httpx.post(f"{served.url}/chat/{SECRET}", json=handshake).json() == {"challenge": "c"}
+    assert httpx.post(f"{served.url}/chat/{SECRET}", json={"text": "bot is dead", "user": "U1"}).status_code == 201
+    assert httpx.post(f"{served.url}/chat/{SECRET}", json={"type": "join"}).json() == {"taken": False}
+    assert httpx.post(f"{served.url}/chat/another", json={"text": "x"}).status_code == 404
+    monkeypatch.setenv("STABILITY_FEEDBACK_WEBHOOK", "")
+    assert httpx.post(f"{served.url}/chat/", json={"text": "x"}).status_code == 404
+    assert texts(served) == ["bot is dead"]
+
+
+def test_what_arrives_is_routed_by_the_next_round(make):
+    told = threading.Event()
+    sent = []
+
+    def send(title, text, *, bad=False):
+        sent.append((title, text))
+        told.set()
+        return True
+
+    served = make(send=send, every=0.1)
+    httpx.post(f"{served.url}/api/feedback", json={"text": "I was charged twice, refund please"})
+    assert told.wait(30)
+    assert "charged twice" in sent[0][1]
+
+
+def test_the_form_is_filled_in_with_a_keyboard_alone(make):
+    api = pytest.importorskip("playwright.sync_api")
+    served = make()
+    with api.sync_playwright() as play:
+        try:
+            browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        except api.Error as error:
+            assert os.environ.get("CI") != "true", "the browser belongs to the tests"
+            pytest.skip(f"no browser: {str(error)[:80]}")
+        page = browser.new_page(java_script_enabled=False)
+        page.goto(served.url)
+        press = page.keyboard
+        for key in ("Tab", "Tab"):
+            press.press(key)
+        press.type("The export is broken since noon")
+        press.press("Tab")
+        press.type("reports")
+        for _ in range(3):
+            press.press("Tab")
+        press.press("Enter")
+        page.get_by_text("Its number is").wait_for()
+        assert "Thank you" in page.title()
+        browser.close()
+    assert texts(served) == ["The export is broken since noon"]
+    assert served.intake.store.frame()["entity"].tolist() == ["reports"]
