@@ -48,7 +48,7 @@ def test_a_new_place_and_a_fresh_checkout_get_all_of_it(home, tmp_path):
     fresh = bare(tmp_path / "checkout")
     (fresh / "runs").mkdir()
     (fresh / "runs" / ".store.lock").touch()
-    backup.restore(into=fresh)
+    assert backup.restore(into=fresh).aside is None
     assert state(fresh) == before
     assert (fresh / "data" / "metrics.yaml").is_file()
     assert not (fresh / swap.JOURNAL).exists()

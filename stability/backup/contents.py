@@ -23,7 +23,7 @@ SKIPPED_FOLDERS = {
     "runs/.reproductions",
 }
 # Locks are of processes, parts of writers that were cut off, and a database's companions are in its own online copy.
-SKIPPED_FILES = (".lock", ".*.lock", ".*.part", "*-wal", "*-shm", "*-journal", ".going-*", ".gitignore")
+SKIPPED_FILES = (".lock", ".*.lock", ".*.part", "*-wal", "*-shm", "*-journal", ".going-*", ".ballast", ".gitignore")
 SKIPPED_PATHS = ("runs/watch/*/lock",)
 DECLARED = "what git keeps (data/, experiments/, notebooks/, the package) is not in a backup of the workbench's state"
 KEYS = (

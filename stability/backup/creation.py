@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Created", "at_work", "create"]
+__all__ = ["Created", "at_work", "create", "no_pruning"]
 
 import contextlib
 import os
@@ -82,7 +82,7 @@ def create(place: str | os.PathLike | None = None, *, kind: str | None = None, k
         When the store is a server's (its own host makes the backup), does not answer, or the place cannot be written.
     """
     root, target = home(), repository(place, kind)
-    with at_work(root) as scratch, _no_pruning(root):
+    with at_work(root) as scratch, no_pruning(root):
         target.sweep()
         begun, moment = time.perf_counter(), time.time()
         staged, rows, address, what = _databases(root, scratch, encrypted=target.encrypted)
@@ -145,8 +145,8 @@ def at_work(root: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _no_pruning(root: Path) -> Iterator[None]:
-    """Nothing that the store names is removed between its copy and that of its files."""
+def no_pruning(root: Path) -> Iterator[None]:
+    """No night is removed and none begins: what the store names stays between its copy and that of its files."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(root / "runs" / PRUNING, patience=PATIENCE))

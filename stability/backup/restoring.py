@@ -7,6 +7,7 @@ __all__ = ["Restored", "extract", "restore"]
 import contextlib
 import datetime as dt
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from stability.backup import postgres, store
 from stability.backup.archive import broken, on_disk, unpack
 from stability.backup.contents import FOLDERS, PRIVATE, WORK
-from stability.backup.creation import DATABASE, DUMP, at_work
+from stability.backup.creation import DATABASE, DUMP, at_work, no_pruning
 from stability.backup.erased import erase_again, known_erasures
 from stability.backup.manifest import Manifest
 from stability.backup.places import Backup, backups, chosen
@@ -120,7 +121,7 @@ def restore(
         return Restored(backup, manifest, target, moved, None, erased)
     if not replace:
         _refuse_occupied(target, (DATABASE, *FOLDERS, PRIVATE))
-    with at_work(target) as scratch, _idle(target):
+    with at_work(target) as scratch, no_pruning(target), _idle(target):
         draft = scratch / "draft"
         draft.mkdir()
         manifest = extract(backup, draft, durable=True)
@@ -130,6 +131,8 @@ def restore(
             postgres.dump(store_uri(), aside / DUMP)
         moved, erased = _settle(draft, target, manifest, erasures, replace=replace)
         swap(draft, target, aside)
+        if aside.exists() and not occupied(aside, [path.name for path in aside.iterdir()]):
+            shutil.rmtree(aside)  # locks alone
     return Restored(backup, manifest, target, moved, aside if aside.exists() else None, erased)
 
 
