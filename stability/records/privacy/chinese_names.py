@@ -12,7 +12,7 @@ Span = tuple[int, int, str]
 
 _HAN = "\u4e00-\u9fff"
 #: Surnames that stand before a title in other words, too: 那位老师, 各位同学, 全体老师.
-_NO_TITLED = "位那都有是个名各何几时任全同师经查相原新常于能从来到第支官单"
+_NO_TITLED = "位那都有是个名各几时任全同师经查相原新常于能从来到第支官单"
 #: Characters that no given name has, and most sentences do.
 _NEVER = "的了在是有就都说去把被请还没我你他她这那电号您们与或但吗呢吧啊呀么和及很再才只"
 _NEVER += "从向对于让给跟找叫问个位先老经总打写寄收住用"
@@ -209,7 +209,8 @@ def _after_single(text: str, k: int, known: dict) -> int:
         if title[0] in ("上", "收", "启", "留", "留言"):
             return 0
         return k + 1 + len(title[0])
-    for end in _given(text, k + 1, known, loose=strong):
+    titled_later = any((t := _AFTER.match(text, k + n)) and len(t[0]) > 1 for n in (2, 3))
+    for end in _given(text, k + 1, known, loose=strong or (common and titled_later and (edge or cue))):
         name, closed = text[k + 1 : end], _closed(text, end)
         titled = _AFTER.match(text, end)
         contact = _CONTACT.match(text, end)

@@ -4,70 +4,15 @@ from __future__ import annotations
 
 __all__ = ["name_spans"]
 
-import functools
 import re
-import unicodedata
-from pathlib import Path
 
 from stability.records.privacy.chinese_names import chinese_name_spans
-from stability.schema import ContractError, home
+from stability.records.privacy.words import PARTICLES, folded, name_lists, names_in, sort_of_word
 
 Span = tuple[int, int, str]
 
-LISTS = Path("data") / "feedback" / "names"
 _LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7af]"
 _WORD = re.compile(rf"{_LETTER}(?:{_LETTER}|['’](?=\w)|-(?={_LETTER}))*\.?")
-_PARTICLES = frozenset(
-    [
-        "van",
-        "von",
-        "der",
-        "den",
-        "de",
-        "del",
-        "della",
-        "di",
-        "da",
-        "do",
-        "dos",
-        "das",
-        "du",
-        "la",
-        "le",
-        "el",
-        "al",
-        "bin",
-        "ibn",
-        "binti",
-        "ter",
-        "ten",
-        "zu",
-        "zur",
-        "y",
-        "e",
-        "st",
-        "mac",
-        "mc",
-        "abu",
-        "bint",
-        "ould",
-        "san",
-        "santa",
-        "ben",
-        "af",
-        "av",
-    ]
-)
-_FOLDED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "ß": "ss", "ð": "d", "þ": "th", "œ": "oe"})
-_FORMS = re.compile(
-    r"(?:^(?:o['’]|d['’]|mc|mac|fitz|al-)[a-z]{3,}|(?:sson|sdottir|dóttir|ssen|ski|ska|cki|cka|wicz"
-    r"|ovich|ović|evic|enko|chuk|czyk|escu"
-    r"|opoulos|akis|idis|yan|shvili|dze|oğlu|oglu|quist|qvist|strom|ström|gren|lund|berg|burg|mann"
-    r"|stein|bauer|meier|meyer|hoff|ez"
-    r"|inho|etti|elli|ucci|ini|awa|moto|mura|yama|ova|eva|sen|worth|combe|thwaite|bottom|ington|shaw"
-    r"|stead|field|bury))$",
-    re.I,
-)
 _TITLES = (
     r"(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Lady|Lord|Rev|Fr|Sr|Sra|Herr|Frau|Monsieur|Madame"
     r"|Mme|M|Capt|Captain|Sgt|Officer|Sister|Nurse|Judge|Inspector|Señor|Señora)"
@@ -86,29 +31,10 @@ _STRONG = re.compile(
     r"|director,?|wife,?|husband,?|son,?|daughter,?|mother,?|father,?|sister,?|brother,?|friend,?"
     r"|neighbour,?|employee,?|client,?|student,?|teacher,?|cardholder,?|for) ))$"
 )
-_WEAK = frozenset(
-    [
-        "for",
-        "friend",
-        "client",
-        "customer",
-        "user",
-        "this",
-        "i'm",
-        "i",
-        "am",
-        "im",
-        "hi",
-        "hello",
-        "hey",
-        "thanks",
-        "best",
-        "dear",
-        "it's",
-        "agent",
-        "caller",
-    ]
-)
+_WEAK = frozenset((
+    "for", "friend", "client", "customer", "user", "this", "i'm", "i", "am", "im", "hi", "hello", "hey",
+    "thanks", "best", "dear", "it's", "agent", "caller",
+))  # fmt: skip
 _INTRODUCED = re.compile(
     r"(?i)(?:\bmy name is|\bmy name's|\bthis is|\bi am|\bi'm|\bname:|\bregards,?|\bcheers,?|\bthanks,?"
     r"|\bsincerely,?|\bthx,?|\brgds,?|[-–—~])\s+"
@@ -116,36 +42,21 @@ _INTRODUCED = re.compile(
     r"|(?i:\bmy name is|\bmy name's|\bthis is|\bi am|\bi'm"
     r"|\bname:)\s+(?P<first>[a-zà-ÿ'’-]{3,20}(?: [a-zà-ÿ'’-]{3,20})?)(?=[,.;!]| and | from | here)"
 )
-#: How ordinary words are inflected: an end, and what stands there in the list.
-_ENDINGS = [(end, "") for end in ["ing", "ed", "er", "ly", "y", "ness", "less", "able", "ful"]]
-_ENDINGS += [("ing", "e"), ("ed", "e"), ("ly", "le")]
+_MY_NAME = re.compile(r"(?i:\bmy (?:full )?name(?: is|'s|’s|:)) (?P<value>[A-ZÀ-Þ][\w'’-]+(?: [A-ZÀ-Þ][\w'’-]+){0,3})")
+#: What belongs to a name behind it: a number of the family, a clan.
+_MORE = re.compile(r",? (?:Jr|Sr)\b\.?| (?:II|III|IV)\b| (?:al|el|ul|ibn)-[A-Z][\w'’]+")
 #: What people do, and things do not: after it a word in no list is somebody.
 _DOES = re.compile(
-    r" (?:in|from|at) (?:your |the |our )?(?:support|sales|service|accounts?|billing|helpdesk|team|finance|office|phone)"
+    r" (?:in|from|at) (?:your |the |our )?(?:support|sales|service|accounts?|billing|helpdesk|team|office|phone)"
     r"\b"
     r"| (?:was|is|were) (?:so |very |super |really |extremely )?(?:friendly|kind|patient|helpful|rude|nice|polite)\b"
     r"| (?:stayed|helped|told|said|explained|answered|called|asked|phoned|promised|wrote|replied)\b"
     r"|, (?:my|our|your) (?:\w+ )?(?:colleague|manager|boss|wife|husband|son|daughter|mother|father|friend)\b"
 )
-_STREETS = frozenset(
-    [
-        "Street",
-        "Road",
-        "Avenue",
-        "Lane",
-        "Drive",
-        "Square",
-        "Bridge",
-        "Station",
-        "Hospital",
-        "University",
-        "School",
-        "Airport",
-        "Park",
-        "Hall",
-        "Tower",
-    ]
-)
+_STREETS = frozenset((
+    "Street", "Road", "Avenue", "Lane", "Drive", "Square", "Bridge", "Station", "Hospital", "University",
+    "School", "Airport", "Park", "Hall", "Tower",
+))  # fmt: skip
 _PINYIN_FAMILY = frozenset(
     [
         "wang",
@@ -253,40 +164,6 @@ _PINYIN_FAMILY = frozenset(
 )
 
 
-@functools.cache
-def names_in(stem: str) -> tuple[str, ...]:
-    """Read a list of names, from the workbench's folder, else from beside the package.
-
-    Raises
-    ------
-    ContractError
-        Without the list: scrubbing with half of its lists would let names through in silence.
-    """
-    for folder in (home(), Path(__file__).resolve().parents[3]):
-        path = folder / LISTS / f"{stem}.txt"
-        if path.is_file():
-            return tuple(path.read_text(encoding="utf-8").split())
-    remedy = "bring data/feedback/names back from the repository, or set STABILITY_HOME to the checkout"
-    raise ContractError(file=path, expected="a list of names", got="no file", remedy=remedy)
-
-
-@functools.cache
-def _lists() -> dict[str, frozenset[str]]:
-    return {stem: frozenset(names_in(stem)) for stem in ("given", "family", "words", "not-names")}
-
-
-def folded(word: str) -> str:
-    """Write a word as the lists do: lower case, no accents, hyphens, apostrophes.
-
-    Examples
-    --------
-    >>> folded("Nuñez-O’Brien")
-    'nunezobrien'
-    """
-    plain = unicodedata.normalize("NFKD", word.casefold().translate(_FOLDED))
-    return "".join(c for c in plain if c.isascii() and c.isalpha())
-
-
 def name_spans(text: str) -> list[Span]:
     """Find names of people, in Latin letters and in Chinese characters.
 
@@ -327,19 +204,20 @@ def _latin(text: str) -> list[Span]:
     for found in words:
         last = runs[-1][-1] if runs else None
         near = last is not None and re.fullmatch(r" |\xa0", text[last.end() : found.start()]) is not None
-        near = near and (not last[0].endswith(".") or len(last[0]) == 2 or last[0][:-1].casefold() in _PARTICLES)
-        if near and (_capital(found[0]) or found[0].casefold() in _PARTICLES):
+        near = near and (not last[0].endswith(".") or len(last[0]) == 2 or last[0][:-1].casefold() in PARTICLES)
+        if near and (_capital(found[0]) or found[0].casefold() in PARTICLES):
             runs[-1].append(found)
         elif _capital(found[0]):
             runs.append([found])
     spans = []
     for run in runs:
         spans += _in_run(text, run, shouted)
-    given = _lists()["given"] | _lists()["family"]
+    given = name_lists()["given"] | name_lists()["family"]
+    spans += [(*found.span("value"), "name") for found in _MY_NAME.finditer(text)]
     for found in _INTRODUCED.finditer(text):  # somebody who writes his own name without capitals
         value = "value" if found["value"] else "first"
         parts = found[value].split()
-        known = [folded(part) in given and folded(part) not in _lists()["words"] for part in parts]
+        known = [folded(part) in given and folded(part) not in name_lists()["words"] for part in parts]
         if known[0] or (len(known) == 2 and known[1] and folded(parts[0]) in given):
             spans.append((*found.span(value), "name"))
     done: list[Span] = []
@@ -353,47 +231,9 @@ def _capital(word: str) -> bool:
     return word[0].isupper() or (len(word) > 3 and word[1] in "'’" and word[2].isupper())
 
 
-def _sort(word: str) -> str:
-    """given, family, both, common (an ordinary word that is a name, too), initial, particle, form, unknown or no."""
-    lists, bare = _lists(), word.rstrip(".")
-    parts = [folded(part) for part in re.split(r"[-’']", bare) if len(part) > 1] or [folded(bare)]
-    whole = folded(bare.removesuffix("'s").removesuffix("’s"))
-    if len(bare) == 1:
-        return "initial"
-    if bare.casefold() in _PARTICLES:
-        return "particle"
-    if whole in lists["not-names"]:
-        return "no"
-    inner = bare[1:]
-    if (
-        not inner.islower()
-        and not bare.isupper()
-        and not re.fullmatch(r"(?:Mc|Mac|De|Di|La|Le|Van|O['’]|D['’]|[A-Z]\w+-)[A-ZÀ-Þ].*(?:['’]s)?|.*['’]s", bare)
-    ):
-        return "no"  # iPhone, JavaScript, GmbH
-    if whole in lists["words"] or any(
-        part in lists["words"] for part in parts if len(parts) > 1 and part not in lists["given"]
-    ):
-        return "common" if whole in lists["given"] or whole in lists["family"] else "no"
-    is_given = whole in lists["given"] or any(part in lists["given"] for part in parts)
-    is_family = whole in lists["family"] or any(part in lists["family"] for part in parts)
-    if is_given or is_family:
-        return "both" if is_given and is_family else "given" if is_given else "family"
-    if whole.endswith("s") and (
-        whole[:-1] in lists["words"] or whole[:-2] in lists["words"] or f"{whole[:-3]}y" in lists["words"]
-    ):
-        return "no"
-    for end, instead in _ENDINGS:
-        if whole.endswith(end) and whole.removesuffix(end) + instead in lists["words"]:
-            return "no"
-    if bare.isupper() and len(bare) < 6:
-        return "no"
-    return "form" if _FORMS.search(bare) else "unknown"
-
-
 def _in_run(text: str, run: list[re.Match], shouted: bool) -> list[Span]:
     """Names within a run of capitalised words."""
-    sorts = [_sort(found[0]) for found in run]
+    sorts = [sort_of_word(found[0]) for found in run]
     spans, k = [], 0
     while k < len(run):
         if sorts[k] in ("no", "particle"):
@@ -413,6 +253,8 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
     start, end = part[0].start(), part[-1].end()
     if text[end - 1] == "." and len(part[-1][0]) > 2:
         end -= 1
+    if more := _MORE.match(text, end):
+        end = more.end()
     before = text[max(0, start - 40) : start]
     opening = not before.strip() or before.rstrip()[-1:] in '.!?:;。！？：\n"“(-–—•*'
     cue = _STRONG.search(before + "")
@@ -434,7 +276,7 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
                 return _decide(text, part[1:], sorts[1:], shouted) or [(start, end, "name")]
             return [(start, end, "name")]
         if sorts.count("common") == len(full):  # Mark Grant, but also Grant Page
-            lists = _lists()
+            lists = name_lists()
             likely = folded(part[0][0]) in lists["given"] and folded(part[-1][0]) in lists["family"]
             return [(start, end, "name")] if likely and (cue or signed or not opening) else []
         return [(start, end, "name")] if signed or not opening else []
@@ -446,7 +288,7 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
     if kind == "family":
         return [(start, end, "name")] if cue or signed or not opening else []
     if kind == "common":
-        hit = folded(part[0][0]) in _lists()["given"] and (signed or (cue and not weak))
+        hit = folded(part[0][0]) in name_lists()["given"] and (signed or (cue and not weak))
         return [(start, end, "name")] if hit else []
     if kind in ("form", "unknown") and _DOES.match(after):
         return [(start, end, "name")]

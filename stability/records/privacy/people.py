@@ -58,6 +58,14 @@ _CALLED = re.compile(
 )
 _LOCAL = re.compile(r"(?<![\w.:/-])[2-9]\d{2}[- ]\d{4}(?![\w-]|[.:]\d)")
 _DATE = re.compile(r"(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d{2}|\d{2}:\d{2}")
+#: Numbers in Chinese characters, and what somebody is called in a chat service.
+_SPELT = re.compile(
+    r"(?<![零〇一二三四五六七八九幺])[零〇一二三四五六七八九幺]{7,12}(?![零〇一二三四五六七八九幺十百千万])"
+)
+_CHAT = re.compile(
+    r"(?i)(?:\bqq号?|微信(?:号|同号)?|\bwechat(?: id)?|\bskype|\btelegram|\bwhatsapp)(?: ?(?:is|是|为))?\s?[:：]?\s?"
+    r"(?P<value>(?=[\w.-]*\d)[A-Za-z0-9][\w.-]{4,24})"
+)
 #: After such words whatever is written in one piece opens a door.
 _SECRET = re.compile(
     r"(?i)(?:\b(?:password|passwd|passcode|pass phrase|pin(?: code)?|otp|verification code"
@@ -123,6 +131,8 @@ def personal_spans(text: str) -> list[Span]:
     add([(*found.span(), "phone") for found in _PHONE.finditer(latin) if _is_phone(found[0])])
     add([span for span in secret_spans(latin) if span[2] == "phone"])
     add([span for span in _groups(_CALLED, plain, "phone") if not _DATE.fullmatch(plain[span[0] : span[1]])])
+    add([(*found.span(), "phone") for found in _SPELT.finditer(plain)])
+    add(_groups(_CHAT, plain, "phone"))
     if any(kind == "phone" for _, _, kind in spans):  # one beside another, without its area's code
         add([(*found.span(), "phone") for found in _LOCAL.finditer(latin)])
     add(name_spans(plain))
