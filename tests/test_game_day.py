@@ -17,22 +17,19 @@ from hypothesis import strategies as st
 from workbenches import CHECKOUT
 
 from stability import datasets, schema
-from stability.remediation.inventory import Inventory
-from stability.remediation.playbooks import read_playbooks
-from stability.remediation.record import Record
-from stability.remediation.repairer import Repairer
+from stability.monitor import lesson
+from stability.monitor.arm import Workbench, watch_of, workbench_at
+from stability.monitor.testbed_source import QUERIES
 from stability.rules import read_rules
 from stability.schema import ContractError
 from stability.testbed import game_day_slot
 from stability.testbed.game_day import ARMS, WITHHELD, GameDay, played, round_slots
 from stability.testbed.game_day_arms import Alarms, Nobody, RestartAlways, restarter
-from stability.testbed.game_day_learning import learnt
 from stability.testbed.game_day_measures import REMEDIES, episodes, measured, needed
 from stability.testbed.game_day_results import by_mode, compared, counted, estimates, read_rounds, restricted_means
 from stability.testbed.game_day_round import arm_of, next_round
 from stability.testbed.game_day_slot import carried_out
 from stability.testbed.game_day_slot import seconds as seconds_of
-from stability.testbed.game_day_workbench import ASKED, Workbench
 from stability.testbed.modes import BENIGN, FAILURE_MODES
 from stability.testbed.schedule import HEADLINE
 from stability.testbed.service_level import ServiceLevel
@@ -374,17 +371,18 @@ def test_seconds_of_a_slot_are_those_of_the_log_and_silence_is_not_good():
 
 # ---- the chain -----------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def recorded():
-    """The first two pieces of recording 1, and what is learnt from them."""
+def recorded(tmp_path_factory):
+    """The first piece of recording 1, and what is learnt from its half: tables, folder of the lesson, looks."""
     tables = datasets.load("testbed", recordings=[1])
     stamps = tables["telemetry"].index.get_level_values("timestamp")
-    end = stamps.min() + pd.Timedelta(seconds=2640)
+    end = stamps.min() + pd.Timedelta(seconds=PIECE)
     early = {"telemetry": tables["telemetry"][stamps < end], "topology": tables["topology"]}
     for name, at in (("faults", "cause_start"), ("benign", "start"), ("states", "timestamp")):
         early[name] = tables[name][tables[name][at] < end]
     for name in ("logs", "feedback"):
         early[name] = tables[name][tables[name]["timestamp"] < end]
-    return early, *learnt(early, RULES)
+    folder = tmp_path_factory.mktemp("lesson")
+    return early, folder, lesson.taught(folder, early)
 
 
 @pytest.fixture
@@ -409,31 +407,35 @@ def supervisor():
 
 
 def met(recorded, supervisor, tmp_path, fault, seconds, before=100):
-    """Let the chain meet a recorded fault, whose course it cannot change; gives what it noted."""
-    tables, diagnoser, _ = recorded
+    """Let the watch meet a recorded fault, whose course it cannot change; gives what it noted."""
+    tables, learnt, _ = recorded
+    begun = fault["cause_start"].ceil("s")
+    watch = watch_of(tmp_path / "none", learnt, tmp_path, start=begun.isoformat())
     control = {"control": "testbed", "supervisor": supervisor[0]}
-    inventory = Inventory.model_validate({"entities": [{"match": list(ASKED), "controls": [control]}]})
-    repairer = Repairer(read_playbooks(), inventory, Record(tmp_path / "record.jsonl"), mode="automatic")
+    (tmp_path / "inventory.json").write_text(json.dumps({"entities": [{"match": ["*"], "controls": [control]}]}))
+    watch = watch.model_copy(update={"repair": watch.repair.model_copy(update={"clock": "rows"})})
 
-    def told(first, last):
+    def beside(first, last):
         near = {n: tables[n][(tables[n]["timestamp"] >= first) & (tables[n]["timestamp"] < last)] for n in TOLD}
         return {"topology": tables["topology"], **near}
 
-    def served(first, last):
+    def answered(first, last):  # nobody counted
         index = tables["telemetry"].loc[(slice(None), slice(first, last)), :].index
-        return pd.DataFrame({"good": np.nan, "total": np.nan}, index=index)
+        return pd.DataFrame(np.nan, index=index, columns=list(QUERIES))
 
-    arm = Workbench(Alarms(RULES), RULES, diagnoser, repairer, told, served)
-    begun = fault["cause_start"].ceil("s")
+    arm = Workbench(watch, tmp_path / "watch", read=answered, beside=beside)
     stamps, notes = tables["telemetry"].index.get_level_values("timestamp"), []
+    near = tables["telemetry"][(stamps > begun - pd.Timedelta(seconds=before))]
+    stamps = near.index.get_level_values("timestamp")
     for now in pd.date_range(begun, periods=seconds, freq="s"):
-        seen = tables["telemetry"][(stamps > begun - pd.Timedelta(seconds=before)) & (stamps <= now)]
-        notes += arm.step(now, seen)
-        if arm.under_way:
-            arm.under_way[2].result()
-    return notes + arm.close(), repairer
+        notes += arm.step(now, near[stamps <= now])
+    assert not arm.follower.trouble
+    assert arm.follower.watch.counts["errors"] == 0
+    notes += arm.close()
+    return notes, arm.history
 
 
+PIECE = 1620  # s of a recording: all of its first piece, and enough of the second to tell them apart
 TOLD = ("states", "logs", "feedback")
 
 
@@ -441,7 +443,7 @@ def test_the_chain_restarts_the_replica_that_leaks_once_and_calls_nothing_verifi
     faults = recorded[0]["faults"]
     own = faults[(faults["failure_mode"] == "memory_leak") & (faults["root_entity"] == faults["entity"])]
     fault = own[own["impact_start"].notna()].iloc[0]
-    notes, repairer = met(recorded, supervisor, tmp_path, fault, 35)
+    notes, history = met(recorded, supervisor, tmp_path, fault, 35)
     acted = [note for note in notes if note.what == "action"]
     assert supervisor[1] == [f"/processes/{fault['root_entity']}/restart"]
     assert [(note.entity, note.verb, note.failure_mode) for note in acted] == [
@@ -450,7 +452,7 @@ def test_the_chain_restarts_the_replica_that_leaks_once_and_calls_nothing_verifi
     whats = [note.what for note in notes]
     assert whats.index("alarm") < whats.index("cause") < whats.index("decision") < whats.index("action")
     assert "verified" not in [note.verb for note in notes]  # it went on, and nobody knows what users saw
-    assert repairer.actions()["mode"].tolist() == ["automatic"]
+    assert [action.facts["mode"] for _, action in history.real()] == ["automatic"]
 
 
 def test_the_chain_leaves_a_harmless_event_alone(recorded, supervisor, tmp_path):
@@ -461,7 +463,7 @@ def test_the_chain_leaves_a_harmless_event_alone(recorded, supervisor, tmp_path)
 
 
 def test_looks_to_learn_from_know_what_was_going_on(recorded):
-    tables, diagnoser, looks = recorded
+    tables, _, (diagnoser, looks) = recorded
     assert set(diagnoser.signatures_.modes_) == set(looks["failure_mode"].dropna())
     for look in looks.itertuples():
         plain = None
@@ -528,6 +530,7 @@ def test_a_round_that_lacks_a_table_is_the_next_one(tmp_path):
 LAX = ServiceLevel(slow=0.9, failed=0.5, wrong=0.9)
 
 
+@pytest.mark.soak
 def test_a_slot_on_the_service(tmp_path, monkeypatch):
     """Up, under load, settled, broken, met by restarts, undone, down; the tables are whole."""
     monkeypatch.setattr(game_day_slot, "WARM_UP", 3.0)
@@ -559,12 +562,11 @@ def test_a_slot_on_the_service(tmp_path, monkeypatch):
 @pytest.mark.parametrize("mode", [mode for mode in FAILURE_MODES if mode not in HEADLINE])
 def test_the_chain_meets_every_other_mode(tmp_path, mode):
     """What it calls verified is, and what nobody has taught it is left alone."""
-    diagnoser, _ = learnt(datasets.load("testbed", recordings=[1]), RULES)
     day = GameDay(arms=("workbench",))
     kind = "withheld" if mode in WITHHELD else "known"
     entity = FAILURE_MODES[mode].on[0]
     slot = dataclasses.replace(round_slots(day, 1)[0], mode=mode, entity=entity, kind=kind, at=10.0, seconds=180.0)
-    arm = partial(arm_of, rules=RULES, diagnoser=diagnoser, playbooks=read_playbooks())
+    arm = partial(arm_of, rules=RULES, chain=workbench_at(schema.home() / "data" / "watch" / "testbed"))
     [row] = measured(**carried_out(slot, day, tmp_path / "testbed", arm, say=print)).to_dict("records")
     print(row)
     assert row["false_verified"] == 0

@@ -124,7 +124,7 @@ def test_a_server_that_is_not_there_at_the_start_is_waited_for(tmp_path):
 
 
 def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
-    panel = fleet(steps=260)
+    panel = fleet(entities=3, steps=210)
     lines = panel.reset_index().sort_values("timestamp", kind="stable").to_csv(index=False).splitlines(keepends=True)
     whole, grown = tmp_path / "whole", tmp_path / "grown"
     whole.mkdir()
@@ -133,8 +133,8 @@ def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
     told = declaration(grown, delay="15s")
     follower, steps = Follower(told, folder=grown / "state"), []
     with (grown / "metrics.csv").open("w") as file:
-        for k in range(0, len(lines), 97):
-            text = "".join(lines[k : k + 97])
+        for k in range(0, len(lines), 83):
+            text = "".join(lines[k : k + 83])
             file.write(text[: len(text) // 2])
             file.flush()
             steps += list(follower.tick())  # in the middle of a line
@@ -155,7 +155,7 @@ def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
 
 
 def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):
-    panel = fleet(steps=300)
+    panel = fleet(entities=2, steps=240)
     rows = panel.reset_index().sort_values("timestamp", kind="stable")
     cut = rows["timestamp"] < rows["timestamp"].iloc[len(rows) * 2 // 3]
     told = declaration(tmp_path)
@@ -176,7 +176,7 @@ def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):
 
 
 def test_two_do_not_watch_in_one_folder(tmp_path):
-    told = declaration(tmp_path, fleet(steps=200))
+    told = declaration(tmp_path, fleet(entities=1, steps=30))
     follower = Follower(told, folder=tmp_path / "state")
     with pytest.raises(ContractError, match="nobody else runs"):
         Follower(told, folder=tmp_path / "state")
@@ -184,7 +184,7 @@ def test_two_do_not_watch_in_one_folder(tmp_path):
 
 
 def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
-    told = declaration(tmp_path, fleet(steps=330), incidents_per_step=2)
+    told = declaration(tmp_path, fleet(entities=2, steps=230), incidents_per_step=2)
     follower = Follower(told, folder=tmp_path / "state")
     served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
     url = f"http://{served.address[0]}:{served.address[1]}"
@@ -214,7 +214,7 @@ def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
 
 
 def test_what_a_page_shows_is_text_and_no_markup(tmp_path):
-    panel = fleet(steps=330).rename({"web-0": "<script>alert(1)</script>"}, level="entity").sort_index()
+    panel = fleet(entities=2, steps=230).rename({"web-0": "<script>alert(1)</script>"}, level="entity").sort_index()
     follow(declaration(tmp_path, panel), tmp_path / "state")
     pages = [page.read_text() for page in (tmp_path / "state" / "reports").glob("*.html")]
     assert any("&lt;script&gt;" in page for page in pages)
@@ -222,7 +222,7 @@ def test_what_a_page_shows_is_text_and_no_markup(tmp_path):
 
 
 def test_the_command_goes_through_what_is_due(tmp_path):
-    declaration(tmp_path, fleet(steps=330))
+    declaration(tmp_path, fleet(entities=2, steps=230))
     spec = {
         "source": {"files": {"path": str(tmp_path / "metrics.csv")}}, "step": "15s", "delay": "0s",
         "rules": {"files": [str(tmp_path / "rules.yaml")]}, "serve": {"port": 0},

@@ -23,10 +23,16 @@ def keep_step(told, folder):
     os._exit(0)
 
 
+def fork(what, *given):
+    """Do it in a process of its own."""
+    process = multiprocessing.get_context("fork").Process(target=what, args=given)
+    process.start()
+    return process
+
+
 def killed(told, folder, seconds):
     """Run it for so long and kill it; whether it was done before."""
-    process = multiprocessing.get_context("fork").Process(target=keep_step, args=(told, folder))
-    process.start()
+    process = fork(keep_step, told, folder)
     process.join(seconds)
     if process.is_alive():
         os.kill(process.pid, signal.SIGKILL)

@@ -1,13 +1,12 @@
 """From an alarm to a repair in a watch: causes, priority, what is done, once, also when it is killed meanwhile."""
 
-import json
 import random
 from collections import Counter
 
 import pytest
 from repairing import Supervisor
 from test_monitor_kill import killed
-from watching import declaration, fleet, follow, journal, repairing, told_once
+from watching import declaration, fleet, follow, journal, record, repairing, told_once
 
 
 @pytest.fixture
@@ -16,10 +15,6 @@ def supervisor():
     server.processes |= {f"web-{k}": {"port": 0} for k in range(4)}
     yield server
     server.close()
-
-
-def record(folder):
-    return [json.loads(line) for line in (folder / "repairs.jsonl").open()]
 
 
 def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):

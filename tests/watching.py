@@ -101,6 +101,11 @@ def journal(folder, *kinds):
     return [line for line in lines if line["kind"] in kinds]
 
 
+def record(folder):
+    """Lines of a watch's record of repairs."""
+    return [json.loads(line) for line in (folder / "repairs.jsonl").open()]
+
+
 def told_once(folder, *kinds):
     """Keys of entries, after a look that none is there twice."""
     counts = Counter(line["key"] for line in journal(folder, *kinds))

@@ -17,6 +17,7 @@ from stability.rules import read_rules
 from stability.schema import home
 from stability.schema.store import written_whole
 from stability.testbed.game_day_learning import learnt
+from stability.testbed.tables import shifted
 
 LOCALIZER, DETECTOR, THRESHOLD = "localizer.json", "detector.npz", "threshold.txt"
 RULES = "data/rules/testbed.yaml"
@@ -54,7 +55,7 @@ def taught(folder: Path, tables: Mapping[str, pd.DataFrame] | None = None) -> tu
 
 
 def _quiet(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The rows in which nothing was wrong; harmless events are usual."""
+    """The rows in which nothing was wrong, harmless events among them; moved to 1970, so that any time comes after."""
     telemetry, faults = tables["telemetry"], tables["faults"]
     stamps = telemetry.index.get_level_values("timestamp")
     begun = faults[["cause_start", "impact_start"]].min(axis=1)
@@ -62,7 +63,7 @@ def _quiet(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     busy = pd.Series(False, index=telemetry.index)
     for start, end in zip(begun, ended, strict=True):
         busy |= (stamps >= start) & ((stamps < end) if end is not pd.NaT else True)
-    return telemetry[~busy.to_numpy()]
+    return shifted(telemetry[~busy.to_numpy()], pd.Timestamp(0, tz="UTC") - stamps.min())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import httpx
 
 from stability.remediation.inventory import Http, Testbed, Webhook, checked
 from stability.remediation.outcomes import Outcome, Task, failed
-from stability.schema import ContractError
+from stability.schema import ContractError, home
 
 MOST = 1 << 16  # bytes of an answer that are read: what is needed of it is a few words
 PROCESS = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -84,7 +84,7 @@ def supervised(control: Testbed, task: Task, undo: dict | None = None) -> Outcom
     if task.action in verbs:
         return ask("POST", f"{address}/processes/{task.entity}/{verbs[task.action]}", task.timeout)[0]
     if task.action == "restore":
-        return ask("POST", f"{address}/restore?folder={quote(control.backup, safe='')}", task.timeout)[0]
+        return ask("POST", f"{address}/restore?folder={quote(str(home() / control.backup), safe='')}", task.timeout)[0]
     outcome, status = ask("GET", f"{address}/status", task.timeout)
     if outcome.status != "done":
         return outcome

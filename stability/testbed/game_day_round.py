@@ -10,33 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from stability.localization.diagnosis import Diagnoser
-from stability.remediation.guards import Guards
-from stability.remediation.playbooks import Playbook, read_playbooks
-from stability.remediation.record import Record
-from stability.remediation.repairer import Repairer
 from stability.rules import Rule
 from stability.schema import ContractError, write_table
-from stability.testbed import control
 from stability.testbed.game_day import TABLES, GameDay, Slot, played, round_slots
 from stability.testbed.game_day_arms import Alarms, Arm, Nobody, RestartAlways, restarter
 from stability.testbed.game_day_slot import BACKUP, OTHERS, carried_out
-from stability.testbed.game_day_workbench import Workbench, inventory_of, service_of
-from stability.testbed.scraping import NAME as METRICS
-from stability.testbed.tables import told_tables
 
 HEADING = "round-"  # begin of a round's folder
 
 
-def arm_of(
-    slot: Slot,
-    home: Path,
-    *,
-    rules: Sequence[Rule],
-    diagnoser: Diagnoser,
-    playbooks: Sequence[Playbook],
-    guards: Guards | None = None,
-) -> Arm:
+def arm_of(slot: Slot, home: Path, *, rules: Sequence[Rule], chain: Callable[[Path, Path], Arm]) -> Arm:
     """Give the arm of a slot, fresh: it knows nothing of the slots before.
 
     Parameters
@@ -47,27 +30,21 @@ def arm_of(
         Folder of the running service.
     rules : sequence of Rule
         Those of severity `page` alarm, for all arms alike.
-    diagnoser : Diagnoser
-        Of the chain.
-    playbooks : sequence of Playbook
-    guards : Guards, optional
+    chain : callable
+        Of the service's folder, and that of its backup: the arm that is the whole chain.
 
     Raises
     ------
     ContractError
         There is no such arm.
     """
-    alarms = Alarms(rules)
+    if slot.arm == "workbench":
+        return chain(home, home / BACKUP)
     if slot.arm == "nobody":
-        return Nobody(alarms)
+        return Nobody(Alarms(rules))
     if slot.arm == "restart_always":
-        return RestartAlways(alarms, restarter(home))
-    if slot.arm != "workbench":
-        raise ContractError(column="arm", expected="nobody, restart_always or workbench", got=slot.arm)
-    url = f"http://127.0.0.1:{control.status(home)['processes'][METRICS]['port']}"
-    inventory, record = inventory_of(home, home / BACKUP), Record(home / "repairs.jsonl")
-    repairer = Repairer(playbooks, inventory, record, guards, mode="automatic")
-    return Workbench(alarms, rules, diagnoser, repairer, partial(told_tables, home), service_of(url))
+        return RestartAlways(Alarms(rules), restarter(home))
+    raise ContractError(column="arm", expected="nobody, restart_always or workbench", got=slot.arm)
 
 
 def play_round(
@@ -77,9 +54,7 @@ def play_round(
     home: Path,
     *,
     rules: Sequence[Rule],
-    diagnoser: Diagnoser,
-    playbooks: Sequence[Playbook] | None = None,
-    guards: Guards | None = None,
+    chain: Callable[[Path, Path], Arm],
     others: float = OTHERS,
     say: Callable[[str], None] = print,
 ) -> dict[str, pd.DataFrame]:
@@ -94,8 +69,8 @@ def play_round(
         Of all rounds; this one's folder in it gets a folder a slot, and its tables when the last slot has ended.
     home : Path
         Of the testbed.
-    rules, diagnoser, playbooks, guards
-        As for `arm_of`; the playbooks that ship, without.
+    rules, chain
+        As for `arm_of`.
     others : float
         Largest share of all cores that other work may take for a minute; a slot that saw more is made again.
     say : callable
@@ -107,10 +82,9 @@ def play_round(
         `slots`, `seconds`, `notes`.
     """
     place = folder / f"{HEADING}{number:03d}"
-    told = {"rules": rules, "diagnoser": diagnoser, "playbooks": playbooks or read_playbooks(), "guards": guards}
 
     def carry_out(slot: Slot) -> dict[str, pd.DataFrame]:
-        return carried_out(slot, day, home, partial(arm_of, **told), others=others, say=say)
+        return carried_out(slot, day, home, partial(arm_of, rules=rules, chain=chain), others=others, say=say)
 
     tables = played(round_slots(day, number), place, carry_out, say)
     for name in TABLES:

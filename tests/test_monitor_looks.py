@@ -1,0 +1,249 @@
+"""Second looks: an open incident is diagnosed again, decided anew where the answer changed; actions hold up nothing."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from repairing import Supervisor
+from test_monitor_kill import fork
+from watching import declaration, fleet, journal, record, repairing, told_once
+
+from stability.localization import Diagnoser
+from stability.monitor.chain import Watch
+from stability.monitor.declaration import LooksPart
+from stability.monitor.incident import Incident
+from stability.monitor.looks import joined, named, news, plan
+from stability.monitor.ring import Rows
+from stability.monitor.sentries import Raised
+from stability.telemetry.grid import micros
+
+SECOND = 1_000_000
+QUIET, STEPS = 170, 30  # rows that teach, and rows that are watched
+
+
+def raised(entity, at=0, detector="rule:Slow", severity="critical"):
+    return Raised(f"{detector}/{entity}/{at}", entity, at, None, detector, "", 1.0, 1.0, severity, "slow", "")
+
+
+def incident(entity="users", name="i", start=0):
+    return Incident({"alarm_id": name, "entity": entity}, news=start)
+
+
+# ---- which, and when -------------------------------------------------------------------------------------------------
+
+
+def test_alarms_of_rules_are_one_incident_of_a_service():
+    looks = LooksPart(service="users")
+    calls = joined([raised("a"), raised("b", severity="warning"), raised("c", detector="novelty")], {}, looks, {})
+    assert [(one.entity, one.detector, one.severity) for one in calls.opened] == [("users", "rules", "critical")]
+    held = {"i": incident(), "old": incident(name="old")}
+    held["old"].open = False
+    calls = joined([raised("b"), raised("c", detector="novelty")], held, looks, {})
+    assert (calls.opened, dict(calls.joins)) == ([], {"i": ["rule:Slow of b"]})
+    assert joined([raised("c", detector="novelty")], held, looks, {}).joins == {}
+
+
+def test_an_alarm_is_news_to_incidents_of_its_entity_and_of_linked_ones():
+    held = {name: incident(name, name) for name in ("a", "b", "c")}
+    calls = joined([raised("b")], held, LooksPart(), {"a": {"b"}, "b": {"a"}})
+    assert [one.entity for one in calls.opened] == ["b"]
+    assert set(calls.joins) == {"a", "b"}
+
+
+def test_looks_follow_news_and_what_begins_together_is_one_moment():
+    looks, one = LooksPart(after=["10s", "2s"], apart="5s"), incident(start=100 * SECOND)
+    plan(one, 100 * SECOND, looks, now=False)
+    assert one.due == [102 * SECOND, 110 * SECOND]
+    assert not news(one, 104 * SECOND, looks)
+    assert news(one, 105 * SECOND, looks)
+    plan(one, 105 * SECOND, looks)
+    assert (one.news, one.due) == (105 * SECOND, [105 * SECOND, 107 * SECOND, 115 * SECOND])
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([("a", "x"), ("a", "y"), (None, None)]), max_size=8), st.integers(1, 4))
+def test_looks_agree_when_the_last_ones_say_the_same(said, agree):
+    one = incident()
+    one.looks = [{"entity": entity, "failure_mode": mode} for entity, mode in said]
+    plain = list(said[-1]) if len(said) >= agree and len(set(said[-agree:])) == 1 else None
+    assert named(one, agree) == plain
+
+
+# ---- in a watch ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def supervisor():
+    server = Supervisor()
+    server.processes |= {f"web-{k}": {"port": 0} for k in range(4)}
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def telling(monkeypatch):
+    """A localizer that answers what a list says, look by look: its last answer goes on."""
+    answers, asked = [], []
+
+    def diagnose(self, pictures, first=5):
+        (name,) = pictures
+        entity, mode, p = answers[min(len(asked), len(answers) - 1)]
+        asked.append(name)
+        rows = [(name, 1, entity, None, mode, p, "{}"), (name, 2, None, None, None, 1 - p, "{}")]
+        columns = ["alarm_id", "rank", "entity", "metric", "failure_mode", "probability", "evidence"]
+        causes = pd.DataFrame(rows, columns=columns).set_index(["alarm_id", "rank"])
+        causes.attrs["answers"] = {name: "said"}
+        return causes
+
+    monkeypatch.setattr(Diagnoser, "diagnose", diagnose)
+    return answers, asked
+
+
+def quiet_then(supervisor, folder, mode="automatic", clock="rows", **looks):
+    """A watch of quiet entities, and rows in which one queue is long from the third on: what its rule alarms for."""
+    rng = np.random.default_rng(0)
+    panel = fleet(steps=QUIET)
+    parts = repairing(folder, supervisor.url, panel, mode=mode)
+    parts["repair"] |= {"clock": clock}
+    parts["repair"]["guards"] |= {"stale": 1e12}
+    told = declaration(folder, detectors=[], looks={"service": "shop", "after": ["30s", "1min"], **looks}, **parts)
+    first = int(pd.Timestamp("2026-01-02", tz="UTC").timestamp()) * SECOND
+    rows = []
+    for k in range(STEPS):
+        values = np.column_stack([rng.gamma(2, 0.5, 4), np.full(4, 30.0 * k), np.zeros(4), np.ones(4)])
+        values[0, 0] = 30.0 if k >= 3 else values[0, 0]
+        rows.append(Rows(first + 15 * SECOND * k, tuple(f"web-{n}" for n in range(4)), values))
+    return told, list(panel.columns), rows
+
+
+def begun(told, metrics, rows, folder):
+    watch = Watch(told, metrics, folder=folder)
+    if not watch.resumed:
+        watch.begin([], rows[0].moment - 1)
+    return watch
+
+
+def watched(told, metrics, rows, folder, pause=0.0):
+    watch = begun(told, metrics, rows, folder)
+    for one in rows:
+        watch.take(one)
+        time.sleep(pause)
+    watch.close()
+    return watch
+
+
+def test_an_answer_that_changes_is_decided_anew_and_the_same_one_is_not(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [(None, None, 0.8), ("web-0", "unknown", 0.8), ("web-0", "cpu_saturation", 0.9)]
+    watched(*quiet_then(supervisor, tmp_path, most=9), tmp_path / "state")
+    lines = journal(tmp_path / "state", "incident", "look")
+    assert not journal(tmp_path / "state", "error")
+    decided = [line["decision"]["kind"] for line in lines if line["decided"]]
+    assert decided[:3] == ["nothing", "escalate", "step"]
+    assert "step" not in decided[3:]
+    assert supervisor.done == ["POST /processes/web-0/restart"]
+    looks = lines[-1]["looks"]
+    assert [one["failure_mode"] for one in looks][:3] == [None, "unknown", "cpu_saturation"]
+    (acted,) = journal(tmp_path / "state", "acted")
+    assert (acted["status"], acted["entity"]) == ("done", "web-0")
+    page = (tmp_path / "state" / "reports" / lines[0]["page"]).read_text()
+    assert "How the answer changed" in page
+    assert "cpu_saturation of web-0" in page
+
+
+def test_looks_are_bounded_and_have_to_agree(supervisor, telling, tmp_path):
+    answers, asked = telling
+    answers += [(f"web-{k % 2}", "cpu_saturation", 0.9) for k in range(9)]
+    told, *rest = quiet_then(supervisor, tmp_path, most=4, agree=2, after=["15s", "30s", "45s", "1min", "75s", "90s"])
+    watched(told, *rest, tmp_path / "state")
+    assert len(asked) == 4
+    assert supervisor.done == []
+    assert not journal(tmp_path / "state", "error")
+
+
+def test_while_an_action_is_done_steps_keep_their_rhythm_and_nothing_else_is_decided(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [("web-0", "cpu_saturation", 0.9), ("web-1", "cpu_saturation", 0.9)]
+    told, metrics, rows = quiet_then(supervisor, tmp_path, clock="wall", after=["15s", "30s", "45s"])
+    watch = begun(told, metrics, rows, tmp_path / "state")
+    repairer, through = watch.incidents.repair.repairer, threading.Event()
+    act, seen = repairer.act, []
+    repairer.act = lambda *given, **more: (through.wait(), act(*given, **more))[1]
+    for one in rows:
+        watch.take(one)
+        seen += [incident.acted.get("status") for incident in watch.incidents.held.values()]
+    assert set(seen) == {"running"}  # it is still being done when all the rows are through
+    assert not journal(tmp_path / "state", "acted")
+    through.set()
+    watch.close()
+    (acted,) = journal(tmp_path / "state", "acted")
+    assert acted["status"] == "done"
+    assert supervisor.done == ["POST /processes/web-0/restart"]
+    assert not journal(tmp_path / "state", "error")
+
+
+def test_killed_while_an_action_is_done_it_is_perhaps_done_and_not_repeated(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [("web-0", "cpu_saturation", 0.9)]
+    supervisor.delay = 3.0
+    told, metrics, rows = quiet_then(supervisor, tmp_path, clock="wall")
+    process = fork(watched, told, metrics, rows, tmp_path / "state", 0.05)
+    end = time.monotonic() + 60
+    while not supervisor.done and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    again = begun(told, metrics, rows, tmp_path / "state")
+    for one in rows:
+        if one.moment > again.moment:
+            again.take(one)
+    again.close()
+    assert supervisor.done == ["POST /processes/web-0/restart"]
+    lines = record(tmp_path / "state")
+    assert [line["facts"]["status"] for line in lines if line["kind"] == "outcome"] == ["perhaps"]
+    assert Counter(line["kind"] for line in lines)["intent"] == 1
+    assert told_once(tmp_path / "state", "incident", "look", "acted", "verdict")
+    (acted,) = journal(tmp_path / "state", "acted")
+    assert acted["status"] == "perhaps"
+
+
+def test_killed_before_an_action_began_it_is_done_afterwards(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [("web-0", "cpu_saturation", 0.9)]
+    told, metrics, rows = quiet_then(supervisor, tmp_path, clock="wall")
+
+    def stuck(folder):
+        watch = begun(told, metrics, rows, folder)
+        watch.incidents.repair.repairer.act = lambda *_, **__: threading.Event().wait()
+        for one in rows[:8]:
+            watch.take(one)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    fork(stuck, tmp_path / "state").join()
+    assert supervisor.done == []
+    again = begun(told, metrics, rows, tmp_path / "state")
+    for one in rows[8:]:
+        again.take(one)
+    again.close()
+    assert supervisor.done == ["POST /processes/web-0/restart"]
+
+
+def test_an_incident_of_a_service_is_over_after_a_while_of_silence(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [(None, None, 0.9)]
+    told, metrics, rows = quiet_then(supervisor, tmp_path, clear="30s")
+    for one in rows[8:]:
+        one.values[0, 0] = 0.5
+    watched(told, metrics, rows, tmp_path / "state")
+    (over,) = journal(tmp_path / "state", "incident_over")
+    (ceased,) = journal(tmp_path / "state", "firing_over")
+    late = over["moment"] - ceased["moment"]
+    assert 30 * SECOND <= late <= 60 * SECOND
+    assert micros(told.looks.clear, "clear") == 30 * SECOND
