@@ -456,7 +456,7 @@ def test_the_chain_restarts_the_replica_that_leaks_once_and_calls_nothing_verifi
 
 
 def test_the_chain_leaves_a_harmless_event_alone(recorded, supervisor, tmp_path):
-    event = recorded[0]["benign"].query("kind == 'index_rebuild'").iloc[0]
+    event = recorded[0]["benign"].query("kind == 'model_release'").iloc[0]
     notes, _ = met(recorded, supervisor, tmp_path, {"cause_start": event["start"]}, 20)
     assert supervisor[1] == []
     assert "action" not in [note.what for note in notes]

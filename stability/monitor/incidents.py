@@ -187,7 +187,11 @@ class Incidents:
 
     def _consider(self, incident: Incident, moment: int) -> bool:
         """Decide, where looks agree and nothing of it is under way; says whether it is another decision than before."""
-        if self.repair is None or not incident.causes or self.repair.busy(incident):
+        if self.repair is None or not incident.causes:
+            return False
+        if self.repair.busy(incident):
+            if not incident.decision:
+                self.repair.adopt(incident)
             return False
         said = named(incident, self.told.looks.agree)
         if said is None or [*said, incident.verdicts] in incident.done:

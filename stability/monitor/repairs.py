@@ -148,7 +148,7 @@ class Repairs:
         waits = any(action.waits for _, action in history.of_alarm(name))
         return waits or any(one.alarm_id == name for one in list(history.pending.values()))
 
-    def _act(self, incident: Incident, decision: Decision, now: pd.Timestamp, state: ServiceState) -> None:
+    def _say(self, incident: Incident, decision: Decision) -> None:
         named = {"kind": decision.kind, "entity": decision.entity, "playbook": decision.playbook, "step": decision.step}
         incident.decision = {"decision_id": decision.decision_id, **named, "because": decision.because}
         incident.decision["options"] = [
@@ -156,6 +156,9 @@ class Repairs:
             for one in decision.options
         ]
         incident.happened(decision.at.isoformat(), f"decided: {decision.kind}, because {decision.because}")
+
+    def _act(self, incident: Incident, decision: Decision, now: pd.Timestamp, state: ServiceState) -> None:
+        self._say(incident, decision)
         if not decision.acts or decision.decision_id in self.under_way:
             return
         told = {"approval": self._approval(decision)}
@@ -245,8 +248,10 @@ class Repairs:
             return
         for action_id, action in list(self.repairer.history.actions.items()):
             facts = action.facts
-            if facts["decision_id"] != name or action.end is None:
+            if facts["decision_id"] != name:
                 continue
+            if action.end is None:
+                return  # somebody else is at it
             told = {"alarm_id": facts["alarm_id"], "decision_id": name, "of": facts["kind"]}
             told |= {"entity": facts["entity"], "action": facts["action"], "playbook": facts["playbook"]}
             told |= {"status": action.status or "dry-run", "detail": action.detail, "action_id": action_id}
@@ -258,6 +263,17 @@ class Repairs:
             return
         if incident.acted["status"] == RUNS:
             incident.acted |= {"status": "not_begun", "detail": "nobody began before the watch was killed"}
+
+    def adopt(self, incident: Incident) -> None:
+        """Take what was done about an incident before a crash that came before a word of it was written."""
+        name = incident.alarm["alarm_id"]
+        decision, actions = self.repairer.history.decided.get(name), self.repairer.history.of_alarm(name)
+        if decision is not None and actions:
+            self._say(incident, decision)
+            what = f"{decision.plan.get('action')} of {decision.entity}"
+            incident.acted = {"status": RUNS, "detail": what, "action_id": None}
+            incident.acted["decision_id"] = actions[-1][1].facts["decision_id"]
+            self.recall(incident)
 
     def _aftermath(self, case: Case, now: pd.Timestamp) -> Aftermath:
         watch = self.watch
