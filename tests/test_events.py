@@ -117,6 +117,13 @@ def test_a_part_of_the_logs_gives_its_own_events_and_no_secret_is_a_kind():
     assert [name for name in events_of({"logs": logs})["name"] if name.startswith("code_")] == ["code_E42"] * 2
 
 
+def test_the_end_of_a_fault_that_nobody_felt_is_no_event():
+    faults = pd.DataFrame({"entity": ["a", "b"], "impact_start": [START, pd.NaT], "failure_mode": ["leak", "leak"]})
+    faults["recovered_at"] = [START + pd.Timedelta("1h"), START + pd.Timedelta("2h")]
+    found = events_of({"faults": faults})
+    assert found.loc[found["name"] == "recovered", "entity"].tolist() == ["a"]
+
+
 def test_what_a_fault_was_is_known_once_it_was_found_out():
     faults = pd.DataFrame({"entity": ["a", "a"], "impact_start": [START, START], "failure_mode": ["leak", None]})
     faults["diagnosed_at"] = [START + pd.Timedelta("1h"), pd.NaT]

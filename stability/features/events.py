@@ -88,7 +88,7 @@ def faults_as_events(faults: pd.DataFrame) -> pd.DataFrame:
     when = known["impact_start"]
     if "diagnosed_at" in known:  # what it was is not known before someone has found out, where that is recorded
         when = known["diagnosed_at"].where(known["diagnosed_at"] > when, when)
-    over = faults[faults["recovered_at"].notna()]
+    over = felt[felt["recovered_at"].notna()]  # what nobody felt ended for whoever planned it alone
     parts = [_named(felt["entity"], felt["impact_start"], "fault")]
     parts.append(_named(known["entity"], when, "fault_" + known["failure_mode"].astype("str")))
     parts.append(_named(over["entity"], over["recovered_at"], "recovered"))
