@@ -171,7 +171,9 @@ class LooksPart(_Strict):
     """
 
     after: list[str] = Field(["30s", "1min", "2min", "5min"], description="a leak shows in minutes what it is")
-    most: int = Field(12, ge=1, le=1000, description="looks at one incident, a third of a second each")
+    most: int = Field(
+        12, ge=1, le=1000, description="looks at one incident: each costs a diagnosis, and an alarm may last for days"
+    )
     agree: int = Field(1, ge=1, le=10, description="looks in a row that have to say the same before it is acted upon")
     service: str | None = Field(None, description="alarms of rules are one incident of this; each its own without it")
     apart: str = Field("5s", description="what begins within it is one moment, as in what the localizer was taught")
