@@ -38,6 +38,7 @@ from stability.workbench.reporting import (
     templating,
     write_text_atomic,
 )
+from stability.workbench.reporting.cells import Cell, Piece, plain_answer
 from stability.workbench.reporting.cleaning import clean_html, markdown_html
 from stability.workbench.reporting.formulas import formula
 
@@ -359,6 +360,13 @@ def test_a_failed_steps_answer_is_not_told_as_a_result(tmp_path):
     page = whole(index_page(run)).text
     assert "What this run says" not in page
     assert page.index("failed: what it had shown before") < page.index("9 of 11")
+
+
+def test_of_an_answer_for_many_cases_the_front_page_tells_the_bold_sentences():
+    told = [Piece("markdown", f"**Case {n}: forest is recommended.** {'The numbers. ' * 40}") for n in range(4)]
+    assert plain_answer(Cell("a", told)) == "\n\n".join(f"**Case {n}: forest is recommended.**" for n in range(4))
+    assert plain_answer(Cell("a", told[:1])) == told[0].content.strip()
+    assert plain_answer(Cell("a", [Piece("markdown", "No bold sentence. " * 100)])) is None
 
 
 # Sparklines ------------------------------------------------------------

@@ -276,9 +276,14 @@ def report_cells(executed_notebook_path: str | Path) -> list[str]:
 
 
 def plain_answer(cell: Cell) -> str | None:
-    """Return a reported cell's markdown if it is a paragraph or two and nothing else, as an answer is; else None."""
+    """Return a reported cell's markdown if it is a paragraph or two and nothing else, as an answer is; else None.
+
+    Of a longer one, as of many cases, the bold sentences that its paragraphs begin with are the answer.
+    """
     if not cell.outputs or any(piece.kind != "markdown" for piece in cell.outputs):
         return None
     text = "\n\n".join(piece.content.strip() for piece in cell.outputs)
+    if len(text) > LONGEST_ANSWER:
+        text = "\n\n".join(re.findall(r"^\*\*[^*\n]+\*\*", text, flags=re.M)) or text
     pictures = [tag for tag in re.findall(r"<img[^>]*>", markdown_html(text)) if 'class="tex"' not in tag]
     return None if len(text) > LONGEST_ANSWER or pictures or "<table" in markdown_html(text) else text
