@@ -40,7 +40,7 @@ NOW = pd.Timestamp("2026-03-01 12:00", tz="UTC").as_unit("us")
 
 
 # ---- rounds --------------------------------------------------------------------------------------------------------
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_a_round_has_every_headline_mode_and_its_slots_differ_in_their_arm_alone(seed, number):
     slots = round_slots(GameDay(seed=seed), number)
@@ -186,7 +186,7 @@ def test_a_restart_that_fails_is_said():
 
 
 # ---- measures ------------------------------------------------------------------------------------------------------
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=12)
 @given(st.lists(st.booleans(), max_size=60), st.floats(0, 70))
 def test_episodes_are_those_of_the_plain_loop(bad, begin):
     assert episodes(np.array(bad, dtype=bool), begin) == naive.impact_episodes(bad, begin)
@@ -311,7 +311,7 @@ def many(rng, rounds=3, share=0.3):
     return pd.DataFrame(rows).sample(frac=1, random_state=1)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(0, 1000))
 def test_ratios_are_those_of_the_plain_loop(seed):
     slots = many(np.random.default_rng(seed))
@@ -386,8 +386,9 @@ def recorded(tmp_path_factory):
 
 
 @pytest.fixture
-def supervisor():
-    """A server that notes what it is asked for; gives its address and the notes."""
+def supervisor(monkeypatch):
+    """A server that notes what it is asked for; gives its address and the notes. Pages are drawn in other tests."""
+    monkeypatch.setattr("stability.monitor.reports._picture", lambda panel, alarm: "")
     asked = []
 
     class Supervisor(BaseHTTPRequestHandler):
@@ -429,12 +430,16 @@ def met(recorded, supervisor, tmp_path, fault, seconds, before=100):
     stamps = near.index.get_level_values("timestamp")
     for now in pd.date_range(begun, periods=seconds, freq="s"):
         notes += arm.step(now, near[stamps <= now])
+        acted = [note.at for note in notes if note.what == "action"]
+        if acted and (now - acted[0]).total_seconds() >= AFTERWARDS:
+            break
     assert not arm.follower.trouble
     assert arm.follower.watch.counts["errors"] == 0
     notes += arm.close()
     return notes, arm.history
 
 
+AFTERWARDS = 4  # s that are watched after an action: two looks
 PIECE = 1620  # s of a recording: all of its first piece, and enough of the second to tell them apart
 TOLD = ("states", "logs", "feedback")
 
@@ -475,7 +480,7 @@ def test_looks_to_learn_from_know_what_was_going_on(recorded):
 
 # ---- the notebook --------------------------------------------------------------------------------------------------
 def round_made_up(folder, number):
-    slots = round_slots(GameDay(seed=2), number)
+    slots = round_slots(GameDay(seed=2, look_alikes=1), number)
     whole = [tables_of(slot) for slot in slots]
     for slot, tables in zip(slots, whole, strict=True):
         hurt = {"nobody": 120, "restart_always": 40, "workbench": 10}[slot.arm] * (slot.kind != "look-alike")

@@ -176,7 +176,7 @@ def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):
 
 
 def test_two_do_not_watch_in_one_folder(tmp_path):
-    told = declaration(tmp_path, fleet(entities=1, steps=30))
+    told = declaration(tmp_path, fleet(entities=1, steps=60))
     follower = Follower(told, folder=tmp_path / "state")
     with pytest.raises(ContractError, match="nobody else runs"):
         Follower(told, folder=tmp_path / "state")

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stability.monitor.chain import Step, Watch
@@ -118,7 +119,8 @@ class Follower:
             list(self.source.read(due - step, due))  # names of the columns
         if not self.source.metrics:
             return False
-        first = next((k for k, rows in enumerate(history) if len(rows.entities)), len(history))
+        known = (k for k, rows in enumerate(history) if np.isfinite(rows.values).any())
+        first = next(known, len(history))  # before it there was nobody yet
         self.folder.mkdir(parents=True, exist_ok=True)
         with written_whole(self.folder / METRICS) as file:
             file.write("\n".join(self.source.metrics).encode())
