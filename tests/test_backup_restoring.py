@@ -16,7 +16,7 @@ from commands import CONTEXT
 from typer.testing import CliRunner
 
 from stability import backup
-from stability.backup import databases, swap
+from stability.backup import databases, restoring, swap
 from stability.backup.plain import ARCHIVE
 from stability.cli import app
 from stability.schema import ContractError
@@ -259,3 +259,12 @@ def test_what_a_restored_store_says_of_its_home(home, tmp_path):
     told = json.dumps(rows(tmp_path / "new" / "mlflow.db")["experiments"])
     assert beside in told
     assert where not in told
+
+
+@pytest.mark.parametrize("name", [".git", "stability", "Makefile"])
+def test_a_backup_with_more_than_state_is_not_restored(tmp_path, name):
+    (tmp_path / "runs").mkdir()
+    restoring._refuse_strangers(tmp_path)
+    (tmp_path / name).mkdir()
+    with pytest.raises(ContractError, match=name):
+        restoring._refuse_strangers(tmp_path)

@@ -299,3 +299,15 @@ def test_a_message_without_a_text_is_refused(intake):
         intake.take_one(Message("  ", "form"))
     stamp = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     assert intake.take_one(Message("x", "form", stamp)) == intake.take_one(Message("x", "form", stamp))
+
+
+def test_what_cannot_be_stored_keeps_no_other_message_waiting(intake):
+    store = intake.store
+    good, bad = (dict.fromkeys(["text"], name) | {"feedback_id": name} for name in ("f-good", "f-bad"))
+    assert store.put(bad | {"rating": 10**24})
+    assert store.put(good)
+    (store.spool / "f-cut.json").write_text('{"feedback_id": "f-c')
+    assert store.drain() == 1
+    assert store.frame()["feedback_id"].tolist() == ["f-good"]
+    assert sorted(path.name for path in (store.spool / "bad").iterdir()) == ["f-bad.json", "f-cut.json"]
+    assert store.waiting() == 0

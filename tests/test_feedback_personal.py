@@ -157,3 +157,18 @@ def test_feedback_is_scrubbed_of_names_wherever_it_is_read(tmp_path, monkeypatch
     frame = read_development().head(40).assign(feedback_id=lambda f: f.index.astype(str))
     done = protected(frame[["feedback_id", "text"]])
     assert not done["text"].str.contains("Oyelaran|Lindqvist|@", regex=True).any()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Calle " + "el " * 1_500 + "1",
+        "AA-" * 1_600,
+        "12 rue " + "A-" * 2_000,
+        "Via " + "della" * 900 + "1",
+        "王" * 5_000,
+        "Calle " + "Ab " * 1_600,
+    ],
+)
+def test_no_text_makes_the_search_for_persons_go_on_for_hours(text):
+    assert all(0 <= a < b <= len(text) for a, b, _ in personal_spans(text))

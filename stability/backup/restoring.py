@@ -117,6 +117,7 @@ def restore(
     if not target.exists():
         with folder_written_whole(target) as draft:
             manifest = extract(backup, draft, durable=True)
+            _refuse_strangers(draft)
             moved, erased = _settle(draft, target, manifest, erasures, replace=replace)
         return Restored(backup, manifest, target, moved, None, erased)
     if not replace:
@@ -125,6 +126,9 @@ def restore(
         draft = scratch / "draft"
         draft.mkdir()
         manifest = extract(backup, draft, durable=True)
+        _refuse_strangers(draft)
+        if not replace:  # again: what was made while this waited is not to be replaced either
+            _refuse_occupied(target, (DATABASE, *FOLDERS, PRIVATE))
         aside = target / WORK / f"replaced-{dt.datetime.now(dt.UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
         if replace and manifest.store == "postgresql" and not postgres.is_empty(store_uri()):
             aside.mkdir(parents=True)
@@ -134,6 +138,19 @@ def restore(
         if aside.exists() and not occupied(aside, [path.name for path in aside.iterdir()]):
             shutil.rmtree(aside)  # locks alone
     return Restored(backup, manifest, target, moved, aside if aside.exists() else None, erased)
+
+
+def _refuse_strangers(draft: Path) -> None:
+    """A backup holds state and nothing else: whoever made one with code in it wants it run."""
+    known = {DATABASE, DUMP, PRIVATE, *FOLDERS}
+    strange = sorted(path.name for path in draft.iterdir() if path.name not in known)
+    if strange:
+        raise ContractError(
+            file=draft.name,
+            expected=f"a backup of {', '.join(sorted(known))}",
+            got=f"one with {', '.join(strange[:5])}",
+            remedy="do not restore it into a workbench: it is none of `stability backup create`",
+        )
 
 
 def _refuse_occupied(target: Path, names: tuple[str, ...]) -> None:

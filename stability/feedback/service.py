@@ -29,6 +29,7 @@ LOG = logging.getLogger(__name__)
 EVERY = 5.0  # seconds: a message is to be routed within a minute
 LARGEST = 64_000  # bytes of a request: ten pages of text
 LONGEST = 5_000  # characters of a message by form
+LARGEST_RATING = 1_000_000  # of any scale; what is no number of the store would keep all others out
 PER_MINUTE = 30.0  # messages an address may send in a minute, and that many at once
 CLIENTS = 10_000  # addresses remembered: older ones begin anew
 WEBHOOK = "STABILITY_FEEDBACK_WEBHOOK"  # the secret that chat services put behind /chat/
@@ -213,13 +214,15 @@ def _from_json(payload: dict) -> Message:
         if name not in known:
             raise ContractError(column=str(name)[:60], expected=f"fields of {', '.join(known)}", got="another")
         right = (
-            isinstance(value, int | float) and not isinstance(value, bool)
+            isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_RATING
             if name == "rating"
             else isinstance(value, str)
         )
         if value is not None and not right:
             raise ContractError(
-                column=name, expected="a number" if name == "rating" else "a text", got=repr(value)[:60]
+                column=name,
+                expected=f"a number up to {LARGEST_RATING:,}" if name == "rating" else "a text",
+                got=repr(value)[:60],
             )
     text = payload.get("text") or ""
     if not text.strip() or len(text) > LONGEST:
@@ -228,8 +231,9 @@ def _from_json(payload: dict) -> Message:
     if stamp and moment_of(stamp) is None:
         raise ContractError(column="timestamp", expected="a moment, ISO 8601", got=repr(stamp)[:60])
     back = payload.get("reply_to") or payload.get("user")
+    rating = None if payload.get("rating") is None else float(payload["rating"])
     return Message(text, "form", moment_of(stamp), payload.get("user"), back, payload.get("key"), payload.get("thread"),
-                   payload.get("entity"), payload.get("rating"))  # fmt: skip
+                   payload.get("entity"), rating)  # fmt: skip
 
 
 def _is_mail(contact: str) -> bool:

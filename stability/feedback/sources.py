@@ -29,6 +29,7 @@ _QUOTED = re.compile(
     r"(?m)^>.*$|^On .{5,120} wrote:\s*$|^在.{5,80}写道：\s*$"
     r"|^-{2,}\s*(?:Original Message|Forwarded message|原始邮件).*$[\s\S]*"
 )
+MARKUP = 200_000  # characters of a mail in HTML that are looked at: no person writes more
 _TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]{0,2000}>")
 _HEADER = re.compile(
     r"^(?P<name>date|time|agent|caller|from|entity|service|日期|时间|坐席|来电|来电人|服务|系统)\s*[:：]\s*(?P<value>.*)$",
@@ -130,7 +131,7 @@ def from_mail(raw: bytes) -> Message:
         body = parsed.get_body(("plain", "html"))
         text = body.get_content() if body is not None else ""
         if body is not None and body.get_content_type() == "text/html":
-            text = html.unescape(_TAGS.sub(" ", text))
+            text = html.unescape(_TAGS.sub(" ", text[:MARKUP]))
     except (
         LookupError,
         UnicodeError,

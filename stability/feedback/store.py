@@ -6,6 +6,7 @@ __all__ = ["FeedbackStore"]
 
 import contextlib
 import json
+import logging
 import os
 import re
 import sqlite3
@@ -15,6 +16,8 @@ from pathlib import Path
 import pandas as pd
 
 from stability.schema import ContractError, home, written_whole
+
+LOG = logging.getLogger(__name__)
 
 TEXTS = (
     "feedback_id", "timestamp", "channel", "user", "entity", "text", "language", "category", "urgency", "thread",
@@ -74,21 +77,40 @@ class FeedbackStore:
     def drain(self) -> int:
         """Move what waits into the store; how many moved. A locked store leaves them waiting, and raises nothing."""
         paths = [path for path in sorted(self.spool.glob("*.json")) if not path.name.startswith(".")]
-        rows = []
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):  # another process may drain, too
-                rows.append([json.loads(path.read_text(encoding="utf-8")).get(name) for name in COLUMNS])
-        if not rows:
+        if not paths:
             return 0
+        moved, places = [], ", ".join("?" * len(COLUMNS))
         try:
             with self._open() as store:
-                places = ", ".join("?" * len(COLUMNS))
-                store.executemany(f"insert or ignore into feedback values ({places})", rows)  # noqa: S608 - only question marks
+                for path in paths:
+                    try:
+                        message = json.loads(path.read_text(encoding="utf-8"))
+                        row = [message.get(name) for name in COLUMNS]
+                        store.execute(f"insert or ignore into feedback values ({places})", row)  # noqa: S608 - only question marks
+                    except FileNotFoundError:  # another process may drain, too
+                        continue
+                    except (
+                        ValueError,
+                        AttributeError,
+                        OverflowError,
+                        sqlite3.InterfaceError,
+                        sqlite3.ProgrammingError,
+                    ):
+                        self._put_aside(path)
+                    else:
+                        moved.append(path)
         except sqlite3.OperationalError:
             return 0
-        for path in paths:
+        for path in moved:
             path.unlink(missing_ok=True)
-        return len(rows)
+        return len(moved)
+
+    def _put_aside(self, path: Path) -> None:
+        """Keep a damaged message where it keeps no other one waiting."""
+        LOG.warning("the message %s cannot be stored; it is kept in %s", path.name, self.spool / "bad")
+        (self.spool / "bad").mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(self.spool / "bad" / path.name)
 
     def frame(self) -> pd.DataFrame:
         """Give all messages of the store, the oldest first; moments are datetimes in UTC."""

@@ -61,23 +61,24 @@ _SUFFIXES = (
     "|vägen|gata|vei|veien|vej"
     "|gade|allé|katu|tie|torget|utca|körút"
 )
+# Words are bounded, and what stands before a name is taken once: no text makes these search for hours.
 _GERMAN = re.compile(
-    rf"(?<![\w])(?:(?:[A-ZÄÖÜ][\wäöüß-]*(?:{_SUFFIXES})|(?:[A-ZÄÖÜ][\wäöüß-]+[ -]){{1,3}}(?:Straße"
+    rf"(?<![\w])(?:(?:[A-ZÄÖÜ][\wäöüß-]{{0,40}}(?:{_SUFFIXES})|(?:[A-ZÄÖÜ][\wäöüß-]{{1,40}}[ -]){{1,3}}(?:Straße"
     rf"|Strasse|Str\.|Weg|Allee|Platz|Ring|Gasse|Damm|Ufer|Markt|Chaussee)"
     rf"|(?:Am|An|Auf|Im|In|Zum|Zur|Unter|Hinter|Beim|Vor)(?: (?:der|den|dem"
-    rf"|des))? [A-ZÄÖÜ][\wäöüß-]+(?: [A-ZÄÖÜ][\wäöüß-]+)?)"
-    rf" {_NUMBER}(?:{_CITY})?|[A-ZÄÖÜ][\wäöüß-]+(?: [A-ZÄÖÜ][\wäöüß-]+)? {_NUMBER}{_CITY})"
+    rf"|des))? [A-ZÄÖÜ][\wäöüß-]{{1,40}}(?: [A-ZÄÖÜ][\wäöüß-]{{1,40}})?)"
+    rf" {_NUMBER}(?:{_CITY})?|[A-ZÄÖÜ][\wäöüß-]{{1,40}}(?: [A-ZÄÖÜ][\wäöüß-]{{1,40}})? {_NUMBER}{_CITY})"
 )
 _ROMANCE = re.compile(
     rf"(?<![\w])(?:\d{{1,4}}(?: ?(?:bis|ter|[a-dA-D]))?,? (?i:rue|avenue|av\.|boulevard|bd|place|chemin"
     rf"|impasse|allée|quai|cours|route|passage|square)"
-    rf" (?:(?:de|du|des|la|le|les|l['’]|d['’]|St|Saint|Sainte)[ -]?)*[A-ZÀ-Þ][\w'’-]+(?:[ -](?:(?:de|du"
-    rf"|des|la|le)[ -])*[A-ZÀ-Þ][\w'’-]+){{0,3}}(?:{_CITY})?"
+    rf" (?:(?:de|du|des|la|le|les|l['’]|d['’]|St|Saint|Sainte)[ -]?)*[A-ZÀ-Þ][\w'’-]{{1,40}}(?:[ -](?:(?:de|du"
+    rf"|des|la|le)[ -])*[A-ZÀ-Þ][\w'’-]{{1,40}}){{0,3}}(?:{_CITY})?"
     rf"|(?:Via|Viale|Piazza|Corso|Vicolo|Largo|Calle|C/|Avenida|Av\.|Avda\.|Plaza|Paseo|Carrer|Rua"
     rf"|Praça|Travessa|Alameda|Ulica|ul\.|Aleja|al\.|Ulitsa|Strada|Str\.)"
-    rf" (?:(?:de|del|della|dei|di|da|do|dos|das|la|las|los|el|el|san|santa"
-    rf"|d['’])[ ]?)*[A-ZÀ-Þ][\w'’.-]+(?: (?:(?:de|del|della|di|da|do|la|y"
-    rf"|e) )*[A-ZÀ-Þ][\w'’.-]+){{0,3}},? (?:n\.? ?|nº ?|no\.? ?)?{_NUMBER}(?:{_CITY})?)"
+    rf" (?:(?:della|dei|del|de|di|dos|das|da|do|las|los|la|el|santa|san"
+    rf"|d['’])[ ]?){{0,4}}+[A-ZÀ-Þ][\w'’.-]{{1,40}}(?: (?:(?:de|del|della|di|da|do|la|y"
+    rf"|e) )*[A-ZÀ-Þ][\w'’.-]{{1,40}}){{0,3}},? (?:n\.? ?|nº ?|no\.? ?)?{_NUMBER}(?:{_CITY})?)"
 )
 
 _PROVINCES = (

@@ -16,6 +16,7 @@ _NO_TITLED = "位那都有是个名各几时任全同师经查相原新常于能
 #: Characters that no given name has, and most sentences do.
 _NEVER = "的了在是有就都说去把被请还没我你他她这那电号您们与或但吗呢吧啊呀么和及很再才只"
 _NEVER += "从向对于让给跟找叫问个位先老经总打写寄收住用"
+BEFORE = 24  # characters before a name in which its cue stands: looking farther back would cost a long text its square
 _BEFORE = (
     "我叫|我是|我名叫|本人叫|本人是|本人|名字是|名字叫|名叫|姓名是|姓名为|姓名|名字|署名|签名|落款|联系人是|联系人|收件人|收货人|寄件人|经办人|负责人|申请人|投诉人|报修人|报障人|来电人|来电者"
     "|开户人|持卡人|户名|户主|投保人|被保险人|患者|病人|家属|客户|用户|顾客|学员|考生|住户|业主|租客|乘客|会员|护士长|护士|药师|医生|大夫|主任|院长|校长|班主任|律师|法官|警官|记者|编辑|老师|教授"
@@ -81,7 +82,11 @@ def chinese_name_spans(text: str, read: Callable[[str], tuple[str, ...]]) -> lis
     spans = []
     for found in _DOTTED.finditer(text):
         first = re.split(r"[·•・‧]", found[0])[0]
-        cues = [k for k in range(1, len(first)) if _BEFORE_RE.search(text[: found.start() + k])]
+        cues = [
+            k
+            for k in range(1, len(first))
+            if _BEFORE_RE.search(text[max(0, found.start() + k - BEFORE) : found.start() + k])
+        ]
         spans.append((found.start() + max(cues, default=0), found.end(), "name"))
     k = 0
     while k < len(text):
@@ -141,7 +146,7 @@ def _given(text: str, start: int, known: dict, *, loose: bool) -> list[int]:
 
 
 def _after_compound(text: str, k: int, start: int, known: dict) -> int:
-    before, edge = text[:k], k == 0 or bool(_EDGE.match(text[k - 1]))
+    before, edge = text[max(0, k - BEFORE) : k], k == 0 or bool(_EDGE.match(text[k - 1]))
     cue = edge or bool(_BEFORE_RE.search(before))
     if _AFTER.match(text, start):
         return start + len(_AFTER.match(text, start)[0])
@@ -178,7 +183,7 @@ def _closed(text: str, end: int) -> bool:
 
 def _after_japanese(text: str, k: int, start: int, known: dict) -> int:
     edge = k == 0 or bool(_EDGE.match(text[k - 1]))
-    cue = edge or bool(_BEFORE_RE.search(text[:k])) or text[k - 1] == "的"
+    cue = edge or bool(_BEFORE_RE.search(text[max(0, k - BEFORE) : k])) or text[k - 1] == "的"
     if title := re.match(r"先生|女士|小姐|老师|桑|君|医生|教授", text[start:]):
         return start + title.end()
     three = text[start : start + 3]
@@ -194,7 +199,7 @@ def _after_single(text: str, k: int, known: dict) -> int:
     head = text[k : k + 2]
     if head in known["words"] or (text[k - 1 : k + 1] if k else "") in known["words"]:
         return 0
-    before, common = text[:k], text[k] in known["common"]
+    before, common = text[max(0, k - BEFORE) : k], text[k] in known["common"]
     edge = k == 0 or bool(_EDGE.match(text[k - 1]))
     strong, cue = bool(_STRONG_RE.search(before)), bool(_BEFORE_RE.search(before))
     if (
