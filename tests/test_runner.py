@@ -304,7 +304,7 @@ def test_an_interrupted_night_is_marked_everywhere(bench, client, number):
     path = bench.spec(HANGING)
     process = start(bench, path)
     process.send_signal(number)
-    said, _ = process.communicate()
+    said, _ = process.communicate(timeout=300)  # one that never ends is a failure, and no reason to wait for ever
     assert process.returncode == 130, said
     assert "Traceback" not in said
     summary = read_summary(bench.latest() / "summary.json")
