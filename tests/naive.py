@@ -1124,3 +1124,23 @@ def staying_backups(moments, keep, now):
         if kept and now - moment <= keep.days * 86_400:
             stay.add(k)
     return stay
+
+
+def burst_score(counts, at, window, half_life, least):
+    """How unlikely the messages of the last rows up to `at` are, by a sum over the negative binomial's terms."""
+    if math.isnan(counts[at]):
+        return math.nan
+    judged = [x for x in counts[max(at - window + 1, 0) : at + 1] if x == x]
+    begin, shape, exposure = at - window, 0.5, 0.0
+    for row in range(begin + 1):
+        if counts[row] == counts[row]:
+            weight = 0.5 ** ((begin - row) / half_life)
+            shape, exposure = shape + weight * counts[row], exposure + weight
+    if exposure < least:
+        return math.nan
+    p = exposure / (exposure + len(judged))
+    fewer, term = 0.0, p**shape
+    for n in range(int(sum(judged))):
+        fewer += term
+        term *= (shape + n) / (n + 1) * (1 - p)
+    return -math.log10(max(1 - fewer, 1e-300))
