@@ -10,15 +10,13 @@ from hypothesis import strategies as st
 
 from stability import slo
 from stability.evaluation import wilson_interval
-from stability.feedback.experience import (
+from stability.feedback.experience import experience, over_days, satisfaction
+from stability.feedback.waiting import (
     apdex_daily,
-    experience,
-    over_days,
     points_of_counts,
     points_of_load,
     points_of_percentiles,
     points_of_requests,
-    satisfaction,
 )
 from stability.schema import ContractError
 
