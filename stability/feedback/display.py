@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["print_evaluation", "print_import", "print_list", "print_mail", "run_server"]
+__all__ = [
+    "print_answer",
+    "print_calls",
+    "print_evaluation",
+    "print_fixed",
+    "print_import",
+    "print_links",
+    "print_list",
+    "print_mail",
+    "run_server",
+]
 
 import json
 from collections.abc import Callable
@@ -50,18 +60,20 @@ def _print(found: Judgement) -> None:
 
 def print_import(source: Path, channel: str | None, entity: str | None) -> None:
     """Take a source in and say how much of it was new."""
+    from stability.feedback.delivery import with_way_back
     from stability.feedback.intake import Intake
     from stability.feedback.sources import read_source
 
-    _tell(Intake().take(read_source(source, channel=channel, entity=entity)))
+    _tell(Intake().take(map(with_way_back, read_source(source, channel=channel, entity=entity))))
 
 
 def print_mail(host: str, port: int, folder: str, *, plain: bool) -> None:
     """Take in what an IMAP mailbox holds."""
+    from stability.feedback.delivery import with_way_back
     from stability.feedback.intake import Intake
     from stability.feedback.mailbox import read_mailbox
 
-    _tell(Intake().take(read_mailbox(host, port, folder=folder, plain=plain)))
+    _tell(Intake().take(map(with_way_back, read_mailbox(host, port, folder=folder, plain=plain))))
 
 
 def _tell(counts: dict[str, int]) -> None:
@@ -94,6 +106,67 @@ def print_list(category: str | None, limit: int, *, overdue: bool, as_json: bool
         print(f"{row.timestamp:%Y-%m-%d %H:%M} {row.feedback_id} {row.channel:<6} {kind} {state}: {row.text[:100]}")
     if not len(frame):
         print("No messages.")
+
+
+def print_answer(feedback_id: str, text: str, *, again: bool) -> bool:
+    """Answer a message; whether nobody has to look after it."""
+    from stability.feedback.answering import answer
+    from stability.feedback.intake import Intake
+
+    intake = Intake()
+    return _told([answer(intake.store, intake.contacts, feedback_id, text, again=again)])
+
+
+def print_fixed(alarm_id: str, text: str, verdicts: Path, *, dry_run: bool) -> bool:
+    """Tell everybody of an incident that it is over; whether nobody has to look after anyone."""
+    from stability.feedback.answering import answer_fixed
+    from stability.feedback.incidents import read_verdicts
+    from stability.feedback.intake import Intake
+
+    intake = Intake()
+    done = answer_fixed(intake.store, intake.contacts, alarm_id, text, read_verdicts(verdicts), dry_run=dry_run)
+    if not done:
+        print("Nobody waits for this answer.")
+    return _told(done) or dry_run
+
+
+def print_calls(done: str | None) -> None:
+    """List answers that wait for a person, or settle one."""
+    from stability.feedback.answering import call_list, settle
+    from stability.feedback.intake import Intake
+
+    intake = Intake()
+    if done is not None:
+        settle(intake.store, done)
+        print(f"{done}: told")
+        return
+    waiting = call_list(intake.store, intake.contacts)
+    for row in waiting.itertuples():
+        where = row.address if isinstance(row.address, str) else "no address"
+        print(f"{row.feedback_id} {row.channel} {where}, {row.state} since {row.begun_at[:16]}: {row.answer}")
+    if waiting.empty:
+        print("Nobody waits for a call.")
+
+
+def print_links(alarms: Path, topology: Path | None) -> None:
+    """Link the messages of the store to alarms, and say which links are new."""
+    from stability.feedback.incidents import read_alarms
+    from stability.feedback.linking import link_store
+    from stability.feedback.store import FeedbackStore
+    from stability.schema import read_table
+
+    known = None if topology is None else read_table(topology, "topology").reset_index()
+    written = link_store(FeedbackStore(), read_alarms(alarms), known)
+    for row in written.itertuples():
+        where = f"{row.alarm_id} ({row.entity})" if isinstance(row.alarm_id, str) else "no alarm"
+        print(f"{row.feedback_id} -> {where}, {row.probability:.0%}")
+    print(f"{written['alarm_id'].notna().sum():,} linked, {written['alarm_id'].isna().sum():,} of no alarm")
+
+
+def _told(done: list) -> bool:
+    for one in done:
+        print(f"{one.feedback_id}: {one.state}{f' by {one.way}' if one.way else ''}, {one.detail}")
+    return all(one.state not in ("not sent", "perhaps") for one in done)
 
 
 def run_server(host: str, port: int, send: Callable[..., bool] | None = None) -> None:

@@ -1,5 +1,6 @@
 """`stability feedback ...`: what users say, from a terminal. Nothing heavy is imported before a verb needs it."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -66,3 +67,67 @@ def list_(
     from stability.feedback.display import print_list
 
     print_list(category, limit, overdue=overdue, as_json=as_json)
+
+
+@app.command()
+def link(
+    alarms: Annotated[
+        Path, typer.Argument(help="A night's alarms.parquet or firings.parquet, a CSV of alarms, a watch's folder.")
+    ],
+    topology: Annotated[Path | None, typer.Option(help="Table topology (Parquet): who calls whom.")] = None,
+) -> None:
+    """Link messages to alarms by time, text and topology, with a probability. Exit 0 when all was read, 2 when not."""
+    from stability.feedback.display import print_links
+
+    print_links(alarms, topology)
+
+
+@app.command()
+def answer(
+    feedback_id: Annotated[str, typer.Argument(help="The message, as `stability feedback list` names it.")],
+    text: Annotated[str, typer.Argument(help="The answer; - reads it from standard input.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Also where an earlier try perhaps went out: you have looked.")
+    ] = False,
+) -> None:
+    """Answer a message through its channel, at most once: e-mail (STABILITY_SMTP_HOST), chat, the form's page, a call.
+
+    Exit 0 when it went out, stands on the page or waits for a call; 1 when it did not, or perhaps did.
+    """
+    from stability.feedback.display import print_answer
+
+    if not print_answer(feedback_id, _text(text), again=again):
+        raise typer.Exit(1)
+
+
+@app.command()
+def fixed(
+    alarm_id: Annotated[str, typer.Argument(help="The incident's alarm.")],
+    text: Annotated[str, typer.Argument(help='What to say, such as "Fixed in 2.4.1."; - reads standard input.')],
+    verdicts: Annotated[
+        Path, typer.Option(help="Who judged its repair: a watch's folder, a repair record, a table of actions.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say who would be told, send nothing.")] = False,
+) -> None:
+    """Tell all who wrote about an incident that it is over; only once its last repair is verified.
+
+    Exit 0 when all were told, 1 when somebody was not or perhaps was, 2 when the repair is not verified.
+    """
+    from stability.feedback.display import print_fixed
+
+    if not print_fixed(alarm_id, _text(text), verdicts, dry_run=dry_run):
+        raise typer.Exit(1)
+
+
+@app.command()
+def calls(
+    done: Annotated[str | None, typer.Option(help="This one was called, or its answer did arrive.")] = None,
+) -> None:
+    """List answers that wait for somebody to call, and those of which nobody knows whether they went out."""
+    from stability.feedback.display import print_calls
+
+    print_calls(done)
+
+
+def _text(told: str) -> str:
+    return sys.stdin.read() if told == "-" else told
