@@ -5,6 +5,7 @@ from stability.plotting.decomposition import plot_components, plot_residuals, pl
 from stability.plotting.detection import plot_band, plot_budgets, plot_comparison, plot_detection, plot_false_alarm_rate
 from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
+from stability.plotting.feedback import plot_experience, plot_messages, plot_noticed
 from stability.plotting.fmea import plot_pareto, plot_rating_bounds, plot_rating_course, plot_rating_matrix
 from stability.plotting.judgement import plot_differences, plot_lead_times, plot_reliability
 from stability.plotting.knowledge import plot_knowledge
@@ -36,6 +37,7 @@ __all__ = [
     "plot_distribution",
     "plot_downtime",
     "plot_evidence",
+    "plot_experience",
     "plot_false_alarm_rate",
     "plot_fleet",
     "plot_histograms",
@@ -46,6 +48,8 @@ __all__ = [
     "plot_lead_times",
     "plot_leads",
     "plot_log_counts",
+    "plot_messages",
+    "plot_noticed",
     "plot_onsets",
     "plot_panel",
     "plot_pareto",
