@@ -48,18 +48,17 @@ def plot_experience(days: pd.DataFrame, *, promised: float | None = None) -> np.
         ax.vlines(middle, lo, hi, color=colour, linewidth=1.2, alpha=0.5)
         ax.plot(middle, values, "o", color=colour, markersize=4)
         ax.set_ylabel(label)
-        if name != "level":
-            ax.set_ylim(-0.05 * factor, 1.05 * factor)
+        if name == "csat":  # few votes reach from none to all; the others lie close to each other
+            ax.set_ylim(-5, 105)
     if promised is not None:
         axes[0].axhline(100 * promised, color=PALETTE["black"], linewidth=0.8, linestyle="--")
-        axes[0].annotate(
-            f"promised: {100 * promised:g} %", (1, 100 * promised), xycoords=("axes fraction", "data"), ha="right",
-            va="bottom", fontsize=8,
-        )  # fmt: skip
+        told = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
+        axes[0].annotate(f"promised\n{100 * promised:g} %", (1.005, 100 * promised), **told)
     rated = days[days["ratings"] > 0]
+    above = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 7}
     for moment, count in zip(rated.index + width, rated["ratings"], strict=True):
-        axes[2].annotate(f"{count:.0f}", (moment, 1.0), xycoords=("data", "axes fraction"), ha="center", fontsize=7)
-    axes[2].annotate("ratings ", (0, 1.0), xycoords="axes fraction", ha="right", fontsize=7)
+        axes[2].annotate(f"{count:.0f}", (moment, 1.0), xycoords=("data", "axes fraction"), ha="center", **above)
+    axes[2].annotate("ratings ", (0, 1.0), xycoords="axes fraction", ha="right", **above)
     if len(days):
         axes[0].set_xlim(days.index[0], days.index[-1] + 2 * width)
     time_axis(axes[2])
