@@ -32,7 +32,7 @@ from stability.feedback.sources import Message, from_mail
 from stability.feedback.store import FeedbackStore
 from stability.feedback.verbs import app
 from stability.records.privacy import KeyStore
-from stability.schema import ContractError, write_table
+from stability.schema import ContractError, read_table, write_table
 
 NOW = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
 MAILTO = "mailto:u@home.example?In-Reply-To=%3C1%40home.example%3E"
@@ -520,6 +520,8 @@ def test_the_verbs_from_a_mail_to_its_answer(mailbox, tmp_path, monkeypatch):
     assert run("answer", name, "up again").exit_code == 0
     assert "+44 161 496 0735, to call since" in run("calls").stdout
     assert "told" in run("calls", "--done", name).stdout
+    assert "2 complaints" in run("export", tmp_path / "said.parquet", "--as-recorded").stdout
+    assert read_table(tmp_path / "said.parquet")["category"].isin(["failed", "slow"]).all()
     mailbox(refuses="DATA")
     (tmp_path / "two.eml").write_bytes(raw.replace(b"<7@", b"<8@").replace(b"down", b"slow"))
     run("import", tmp_path / "two.eml")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stability.detection import DETECTORS
-from stability.feedback.burst import COUNT, burst_scores, complaints, feedback_counts
+from stability.feedback.burst import COUNT, burst_scores, complaints, evidence, feedback_counts
 from stability.localization.cases import cases
 from stability.schema import ContractError, validate
 
@@ -92,8 +92,13 @@ def test_localizers_see_complaints_up_to_their_moment():
     table = table.assign(feedback_id=[f"f{k}" for k in range(4)], channel="app", user=None, text="x", rating=np.nan)
     table = validate(table.assign(alarm_id=None, answered_at=pd.NaT, answer=None), "feedback")
     alarm = {"alarm_id": ["a"], "entity": ["web"], "start": [BEGIN + pd.Timedelta("10min")], "detector": ["d"]}
-    (case,) = cases({"telemetry": panel, "feedback": complaints(table)}, validate(pd.DataFrame(alarm), "alarms"))
+    frame = table.reset_index().assign(group_id="f0", sure=True)  # a store has further columns
+    taken = evidence(frame, {"latency": "slow"})
+    assert taken["text"].isna().all()
+    (case,) = cases({"telemetry": panel, "feedback": taken}, validate(pd.DataFrame(alarm), "alarms"))
     assert case.get("feedback").index.tolist() == ["f0", "f1"]
+    assert case.get("feedback")["category"].tolist() == ["slow", "slow"]
+    assert evidence(frame.iloc[:0]).empty
 
 
 @pytest.mark.parametrize(

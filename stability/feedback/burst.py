@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["COUNT", "burst_scores", "complaints", "feedback_counts"]
+__all__ = ["COUNT", "burst_scores", "complaints", "evidence", "feedback_counts"]
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from scipy import special
 from scipy.signal import lfilter
 
-from stability.schema import ContractError
+from stability.schema import TABLES, ContractError, validate
 
 COUNT = "feedback_messages"
 """The panel's column: messages of the step that ends at the stamp."""
@@ -19,14 +21,40 @@ FLOOR = 1e-300  # of a tail's probability: the smallest that a float holds
 
 
 def complaints(feedback: pd.DataFrame) -> pd.DataFrame:
-    """Leave praise out; a message that nobody classified stays. What a localizer takes as the table `feedback`, too.
+    """Leave praise out; a message that nobody classified stays.
 
     Examples
     --------
-    >>> complaints(pd.DataFrame({"category": ["praise", "latency", None]}))["category"].tolist()
-    ['latency', None]
+    >>> complaints(pd.DataFrame({"category": ["praise", "latency", None]})).index.tolist()
+    [1, 2]
     """
     return feedback[~feedback["category"].isin(PRAISE)] if "category" in feedback else feedback
+
+
+def evidence(frame: pd.DataFrame, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Give the messages of a store as the contract's table, for localizers and the watch: no praise, and no text.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As `FeedbackStore.frame`.
+    names : mapping of str to str, optional
+        Category -> what a localizer has learnt to call it: recordings call `availability` failed, `latency` slow.
+
+    Returns
+    -------
+    DataFrame, index feedback_id
+
+    Examples
+    --------
+    >>> row = {"feedback_id": "f", "timestamp": pd.Timestamp("2026-01-01", tz="UTC"), "channel": "mail"}
+    >>> row |= {"entity": "web", "text": "it is slow", "category": "latency"}
+    >>> evidence(pd.DataFrame([row]), {"latency": "slow"}).loc["f", ["entity", "category"]].tolist()
+    ['web', 'slow']
+    """
+    kept = complaints(frame).set_index("feedback_id").reindex(columns=list(TABLES["feedback"].columns)[1:])
+    called = kept["category"].map(lambda name: dict(names or {}).get(name, name))
+    return validate(kept.assign(category=called, text=None, answer=None), "feedback")
 
 
 def feedback_counts(

@@ -6,6 +6,7 @@ __all__ = [
     "print_answer",
     "print_calls",
     "print_evaluation",
+    "print_export",
     "print_fixed",
     "print_import",
     "print_links",
@@ -161,6 +162,21 @@ def print_links(alarms: Path, topology: Path | None) -> None:
         where = f"{row.alarm_id} ({row.entity})" if isinstance(row.alarm_id, str) else "no alarm"
         print(f"{row.feedback_id} -> {where}, {row.probability:.0%}")
     print(f"{written['alarm_id'].notna().sum():,} linked, {written['alarm_id'].isna().sum():,} of no alarm")
+
+
+def print_export(file: Path, *, as_recorded: bool) -> None:
+    """Write the store's complaints as a table that localizers and the watch read."""
+    from stability.feedback.burst import evidence
+    from stability.feedback.classification import SIMULATED
+    from stability.feedback.store import FeedbackStore
+    from stability.schema import write_table
+
+    store = FeedbackStore()
+    store.drain()
+    names = {ours: theirs for theirs, ours in reversed(SIMULATED.items())} if as_recorded else None
+    table = evidence(store.frame(), names)
+    write_table(table, file, "feedback")
+    print(f"{len(table):,} complaints, without their texts, in {file}")
 
 
 def _told(done: list) -> bool:

@@ -129,5 +129,18 @@ def calls(
     print_calls(done)
 
 
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Parquet; a watch reads it under `beside: {feedback: ...}`.")],
+    as_recorded: Annotated[
+        bool, typer.Option("--as-recorded", help="Categories as recordings call them, for localizers taught by these.")
+    ] = False,
+) -> None:
+    """Write complaints, without their texts, as the contract's table: evidence for localizers and the watch."""
+    from stability.feedback.display import print_export
+
+    print_export(file, as_recorded=as_recorded)
+
+
 def _text(told: str) -> str:
     return sys.stdin.read() if told == "-" else told
