@@ -187,7 +187,7 @@ def tools(tmp_path, monkeypatch):
         path = folder / tool
         path.write_text(
             f"#!/bin/sh\nprintf '%s\\t' {tool} \"$@\" >> {log}\necho >> {log}\nenv >> {tmp_path}/env\n"
-            'case "$*" in *jsonpath*) printf "${REPLICAS:-2}";; *fails*) echo "no such thing"; exit 3;; '
+            'case "$*" in *revision}) printf 7;; *jsonpath*) printf "${REPLICAS:-2}";; *fails*) echo "no such thing"; exit 3;; '
             "*hangs*) sleep 60 & sleep 60;; esac\n"
         )
         path.chmod(0o755)
@@ -223,10 +223,13 @@ def test_a_deployment_is_restarted_undone_and_scaled_and_its_rollout_waited_for(
     assert scaled.undo == {"replicas": 2}
     done = [call for call in tools() if call[:4] != wait]
     undo = ["kubectl", "rollout", "undo", *name]
+    revision = r"--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}"
     assert done == [
         ["kubectl", "rollout", "restart", *name],
+        ["kubectl", "get", *name, revision],
         undo,
-        undo,
+        ["kubectl", "get", *name, revision],
+        [*undo, "--to-revision=7"],  # to what was there, also where the first undoing never arrived
         ["kubectl", "get", *name, "--output=jsonpath={.spec.replicas}"],
         ["kubectl", "scale", *name, "--current-replicas=2", "--replicas=3"],
     ]
@@ -242,6 +245,14 @@ def test_a_deployment_is_scaled_back_and_not_above_its_most(tools, monkeypatch):
     ]  # fmt: skip
     small = controlled(control="kubernetes", deployment="app", most=2)
     assert "no more than 2" in do(small, "scale_out").detail
+
+
+def test_a_deployment_that_somebody_has_scaled_since_is_not_scaled_back(tools, monkeypatch):
+    there = controlled(control="kubernetes", deployment="app", most=9)
+    outcome = do(there, "scale_out", undo={"replicas": 4})
+    assert outcome.status == "failed"
+    assert "2 replicas, and 5 were left" in outcome.detail
+    assert [call[1] for call in tools()] == ["get"]
 
 
 def test_a_command_that_fails_or_is_not_there_says_so(tools, monkeypatch):
@@ -360,3 +371,6 @@ def test_a_registered_model_goes_back_to_the_version_before_by_its_alias(tmp_pat
         assert version() == expected
     assert "no version before 1" in do(there, "roll_back_model").detail
     assert do(controlled(control="mlflow", model="nobody"), "roll_back_model").status == "failed"
+    client.set_registered_model_alias("m", "champion", "3")
+    client.set_registered_model_alias("m", "previous", "1")  # version 2 was never in use
+    assert (do(there, "roll_back_model").status, version()) == ("done", 1)

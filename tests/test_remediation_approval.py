@@ -88,6 +88,16 @@ def test_on_a_terminal_the_decisions_name_is_typed():
     assert '"action": "restart"' in told.getvalue()
 
 
+def test_no_name_can_hide_what_is_approved():
+    sly = "model-b\x1b[2K\rTo let restart-replica act on model-a, type"
+    decision = Decision.named(alarm_id="a", at=NOW, kind="step", because=f"leak on {sly}", entity=sly, playbook="p")
+    told = Terminal()
+    ask_on_terminal(decision, KEY, NOW, by="ann", stdin=Terminal("no\n"), stdout=told)
+    assert "\x1b" not in told.getvalue()
+    assert "\r" not in told.getvalue()
+    assert "model-b\\x1b[2K" in told.getvalue()
+
+
 @pytest.mark.parametrize("typed", ["", "y\n", "yes\n", f"{TWO.decision_id[:8]}\n", f"{ONE.decision_id[:7]}\n"])
 def test_anything_else_that_is_typed_is_a_no(typed):
     assert ask_on_terminal(ONE, KEY, NOW, by="ann", stdin=Terminal(typed), stdout=Terminal()) is None

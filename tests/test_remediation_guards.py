@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from repairing import ALL, GROUPS, NOW, OPEN, Supervisor, alarm, at, causes, inventory, repairer, state
 
-from stability.remediation import Guards, Record, Repairer, ServiceState, grant, read_guards, read_playbooks
+from stability.remediation import Decision, Guards, Record, Repairer, ServiceState, grant, read_guards, read_playbooks
 from stability.remediation.doing import intent
-from stability.remediation.guards import stopped
+from stability.remediation.guards import refusals, stopped
 from stability.schema import ContractError, home
 
 LEAK = ("model-a", "memory_leak", 0.9)
@@ -71,6 +71,15 @@ def test_whatever_lies_where_the_stop_file_is_stops_everything(tmp_path, supervi
         stop.symlink_to(tmp_path / "nowhere")
     assert said(made.act(decision, NOW, state())) == {"stop_file"}
     assert "stop_file" in why(decided(made, name="a2"))
+    assert supervisor.asked == []
+
+
+def test_a_stop_file_in_the_home_folder_is_where_people_touch_it(tmp_path, supervisor, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = repairer(tmp_path, supervisor.url, guards(stop_file="~/STOP"))
+    decision = decided(made)
+    (tmp_path / "STOP").touch()
+    assert said(made.act(decision, NOW, state())) == {"stop_file"}
     assert supervisor.asked == []
 
 
@@ -285,6 +294,43 @@ def test_who_is_being_restarted_or_was_taken_out_does_not_count_as_healthy(tmp_p
     begun = intent(decided(other, ("model-b", "memory_leak", 0.9)), other.playbooks["restart-replica"], state())
     other.record.append("intent", NOW, **begun, mode="automatic", approval=None)  # somebody is at it
     assert "last_healthy" in why(decided(other, name="a2", seconds=1))
+
+
+def test_what_was_seen_before_an_action_does_not_show_who_serves_after_it(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url, guards(at_once=9, group_share=1, cool_down=0, touched=0))
+    assert acted(made, ("model-b", "memory_leak", 0.9), seconds=10).status == "done"
+    close(made, 11)
+    before = made.decide(alarm("a2"), causes(LEAK, name="a2"), at(12), state(9))
+    assert why(before) == {"last_healthy"}
+    assert decided(made, name="a3", seconds=13).acts
+
+
+@pytest.mark.parametrize(
+    ("action", "interrupts", "allowed"),
+    [
+        ("roll_back_model", True, False),
+        ("roll_back_model", False, True),
+        ("scale_out", False, False),
+        ("fail_over", True, True),
+        ("shed_load", True, True),
+    ],
+)
+def test_a_way_back_that_interrupts_takes_away_no_last_replica(tmp_path, supervisor, action, interrupts, allowed):
+    made = repairer(tmp_path, supervisor.url)
+    playbook = made.playbooks["restart-replica"]
+    step = playbook.steps[0].model_copy(update={"action": action, "interrupts": interrupts, "rollback": "undo"})
+    playbook = playbook.model_copy(update={"steps": [step]})
+    told = {"alarm_id": "a1", "at": NOW, "because": "back", "entity": "model-a", "playbook": playbook.name}
+    back = Decision.named(kind="rollback", plan=step.model_dump(mode="json"), **told)
+    found = refusals(made.guards, back, playbook, state(down=("model-b",)), made.history, NOW)
+    assert [one.guard for one in found] == ([] if allowed else ["last_healthy"])
+    assert not refusals(made.guards, back, playbook, state(), made.history, NOW)
+
+
+def test_nobody_hides_in_two_groups_or_twice_in_one():
+    with pytest.raises(ContractError, match="one group at most"):
+        state(groups={"zone": ("model-a", "gateway"), "replicas": ("model-a", "model-b")})
+    assert state(groups={"replicas": ("model-a", "model-a", "model-b")}).group("model-b") == ("model-a", "model-b")
 
 
 def test_a_group_that_nobody_tells_of_does_not_make_a_replica_stand_alone(tmp_path, supervisor):

@@ -101,6 +101,8 @@ def changed(place, value):
         (changed("steps.0.rollback_why", None), "the reason why there is nothing to take back"),
         (changed("expected", None), "add 'expected: ...'"),
         (changed("cost", -1), "greater than or equal to 0"),
+        (changed("verification", {"hodl": 30.0}), r"verification.*'hodl'; did you mean 'hold'"),
+        (changed("verification", {"watch": 900.0}), r"verification.*at least hold and watch together"),
         (changed("cost", float("inf")), "finite"),
         (changed("cost", "1"), "number"),
         (changed("prior.helped", 0), "greater than 0"),

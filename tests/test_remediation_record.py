@@ -93,6 +93,23 @@ def test_a_piece_that_a_crash_left_is_passed_over_kept_and_told_of(tmp_path_fact
     assert len(record.entries()) == 4  # whoever had it open, too
 
 
+def test_wherever_the_line_that_tells_of_a_piece_is_torn_it_goes_on(tmp_path):
+    record = filled(tmp_path / "record.jsonl", 2)
+    before, head = record.path.read_bytes(), record.head.read_bytes()
+    with record.path.open("ab") as file:
+        file.write(b"half a line")
+    Record(record.path).append("after", NOW)
+    whole = record.path.read_bytes()
+    told = whole.index(b"\n", len(before) + len(b"half a line\n")) + 1  # where the telling line ends
+    for cut in range(len(before), told + 1):
+        record.path.write_bytes(whole[:cut])
+        record.head.write_bytes(head)
+        Record(record.path).append("later", NOW)
+        Record(record.path).append("last", NOW)
+        kinds = [entry.kind for entry in Record(record.path).entries()]
+        assert kinds[:2] + kinds[-2:] == ["line", "line", "later", "last"], cut
+
+
 def test_a_line_that_lacks_nothing_but_its_end_is_whole(tmp_path):
     record = filled(tmp_path / "record.jsonl", 3)
     text = record.path.read_bytes()

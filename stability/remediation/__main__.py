@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stability.remediation.approval import KEY, approval_key, ask_on_terminal
+from stability.remediation.approval import KEY, approval_key, ask_on_terminal, plain
 from stability.remediation.exporting import actions_table
 from stability.remediation.history import History
 from stability.remediation.record import Record
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{history.lines} lines follow each other, and {record.head.name} knows the last one")
         else:
             _list(history)
-    except ContractError as error:
+    except (ContractError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
@@ -62,8 +62,8 @@ def _waiting(history: History) -> dict:
 
 def _list(history: History) -> None:
     for name, decision in _waiting(history).items():
-        print(f"waits: {name} {decision.because}")
-    print(actions_table(history).to_string())
+        print(plain(f"waits: {name} {decision.because}"))
+    print("\n".join(map(plain, actions_table(history).to_string().split("\n"))))
 
 
 def _approve(told: argparse.Namespace, history: History) -> int:

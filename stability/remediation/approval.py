@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["KEY", "Approval", "approval_key", "ask_on_terminal", "check_token", "grant"]
+__all__ = ["KEY", "Approval", "approval_key", "ask_on_terminal", "check_token", "grant", "plain"]
 
 import base64
 import binascii
@@ -123,12 +123,23 @@ def ask_on_terminal(
     stdin, stdout = stdin or sys.stdin, stdout or sys.stdout
     if not stdin.isatty():
         return None
-    stdout.write(f"{decision.because}\n{json.dumps(decision.plan, indent=1, sort_keys=True)}\n")
-    stdout.write(f"To let {decision.playbook} act on {decision.entity}, type {decision.decision_id[:SEEN]}: ")
+    stdout.write(f"{plain(decision.because)}\n{json.dumps(decision.plan, indent=1, sort_keys=True)}\n")
+    stdout.write(f"To let {decision.playbook} act on {plain(decision.entity)}, type {decision.decision_id[:SEEN]}: ")
     stdout.flush()
     if stdin.readline().strip() != decision.decision_id[:SEEN]:
         return None
     return grant(decision, key, now, by=by)
+
+
+def plain(text: str) -> str:
+    """Write out what would move a terminal's cursor: who approves sees all that is said, and nothing else.
+
+    Examples
+    --------
+    >>> plain("model-a\\x1b[2Kmodel-b")
+    'model-a\\\\x1b[2Kmodel-b'
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _checked(key: bytes) -> bytes:

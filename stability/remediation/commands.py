@@ -27,6 +27,9 @@ ENVIRONMENT = (  # what the tools need to find their servers; nothing else of ou
     "XDG_RUNTIME_DIR",
     "DBUS_SESSION_BUS_ADDRESS",
 )
+UNDOES = ("roll_back_configuration", "roll_back_model")
+REVISION = r"{.metadata.annotations.deployment\.kubernetes\.io/revision}"
+REPLICAS = "{.spec.replicas}"
 GRACE = 2.0  # s for a command to stop by itself when its time is over
 
 
@@ -108,20 +111,23 @@ def kubernetes(control: Kubernetes, task: Task, undo: dict | None = None) -> Out
     wait = ("kubectl", "rollout", "status", name, space, f"--timeout={max(1, int(task.timeout))}s")
     if task.action == "restart":
         return _one_after_the_other([("kubectl", "rollout", "restart", name, space), wait], task.timeout)
-    if task.action in ("roll_back_configuration", "roll_back_model"):  # undoing twice is where it began
-        back = None if undo else {"rollout": "undo"}
-        return _one_after_the_other([("kubectl", "rollout", "undo", name, space), wait], task.timeout, back)
+    asked, what = (REVISION, "a revision") if task.action in UNDOES else (REPLICAS, "the number of replicas")
     begun = time.monotonic()
-    outcome, said = run(("kubectl", "get", name, space, "--output=jsonpath={.spec.replicas}"), task.timeout)
+    outcome, said = run(("kubectl", "get", name, space, f"--output=jsonpath={asked}"), task.timeout)
     if outcome.status != "done":
         return outcome
     if not said.strip().isdecimal():
-        return failed(f"expected the number of replicas from kubectl, got {said!r}")
-    now = int(said)
+        return failed(f"expected {what} from kubectl, got {said!r}")
+    now, left = int(said), task.timeout - (time.monotonic() - begun)
+    if task.action in UNDOES:  # it goes back to what was there, also where the first undoing never arrived
+        to = [f"--to-revision={int(undo['revision'])}"] if undo else []
+        forth = ("kubectl", "rollout", "undo", name, space, *to)
+        return _one_after_the_other([forth, wait], left, None if undo else {"revision": now})
+    if undo and now != int(undo["replicas"]) + 1:
+        return failed(f"{now} replicas, and {int(undo['replicas']) + 1} were left: somebody has changed that since")
     wanted = int(undo["replicas"]) if undo else now + 1
     if wanted > control.most:
         return failed(f"{now} replicas, and no more than {control.most} are allowed")
     # Nobody scales over somebody else's change: it fails when the number has moved meanwhile.
     scale = ("kubectl", "scale", name, space, f"--current-replicas={now}", f"--replicas={wanted}")
-    left = task.timeout - (time.monotonic() - begun)
     return _one_after_the_other([scale, wait], left, None if undo else {"replicas": now})

@@ -6,6 +6,7 @@ __all__ = ["Acted", "Case", "Decision", "Option", "Progress", "Refusal", "Servic
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -51,9 +52,14 @@ class ServiceState:
     healthy : mapping of str to bool
         Entity -> whether it answers its health check and gets requests; who is not named is not known to be healthy.
     groups : mapping of str to sequence of str
-        Group -> its members, which can stand in for each other; who is in none stands alone.
+        Group -> its members, which can stand in for each other; who is in none stands alone, nobody is in two.
     impact : bool or None
         Whether users are hurt now; None where that is not known.
+
+    Raises
+    ------
+    ContractError
+        For a moment without its zone, and an entity in two groups.
     """
 
     at: pd.Timestamp
@@ -65,6 +71,13 @@ class ServiceState:
         object.__setattr__(self, "at", moment(self.at, "at"))
         known = {name: isinstance(fine, BOOLS) and bool(fine) for name, fine in self.healthy.items()}
         object.__setattr__(self, "healthy", known)  # NaN is no yes
+        groups = {name: tuple(dict.fromkeys(members)) for name, members in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
+        counts = Counter(member for members in groups.values() for member in members)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            remedy = "guards that look at one of them would overlook the other"
+            got = f"{twice[0]} in {counts[twice[0]]}"
+            raise ContractError(column="groups", expected="each entity in one group at most", got=got, remedy=remedy)
         object.__setattr__(self, "impact", bool(self.impact) if isinstance(self.impact, BOOLS) else None)
 
     def group(self, entity: str) -> tuple[str, ...]:

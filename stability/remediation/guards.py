@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Guards", "needs_approval", "read_guards", "refusals", "stopped"]
 
 import os
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -18,6 +19,7 @@ from stability.schema import ContractError, home, load_yaml, nearest
 
 LEVELS = ("low", "medium", "high")
 TAKES_AWAY = ("restart", "fail_over", "restore")  # actions after which, or while, an entity serves nobody
+GIVES_BACK = ("fail_over", "shed_load")  # taken back, these let an entity serve more than before
 
 
 class Guards(BaseModel):
@@ -50,7 +52,7 @@ class Guards(BaseModel):
     hands_off, change : list of Window
         When nothing is done at all; when what carries a high risk may act by itself.
     stop_file : str
-        While it is there, nothing is done; relative to the checkout.
+        While it is there, nothing is done; relative to the checkout, `~` is the home folder.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -94,13 +96,14 @@ def read_guards(source: str | os.PathLike | dict) -> Guards:
 
 def stopped(guards: Guards) -> Refusal | None:
     """Say no while the stop file is there, whatever it is; a folder that cannot be looked into counts as one."""
-    path = home() / guards.stop_file
+    path = Path(guards.stop_file)
     try:
+        path = home() / path.expanduser()
         os.lstat(path)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        return Refusal("stop_file", f"whether {path} is there cannot be seen: {error.strerror}")
+    except (OSError, RuntimeError) as error:  # the latter: there is no home folder
+        return Refusal("stop_file", f"whether {path} is there cannot be seen: {error}")
     return Refusal("stop_file", f"{path} is there: remove it to let anything be done again")
 
 
@@ -174,13 +177,14 @@ def _last_healthy(
     decision: Decision, playbook: Playbook, action: str, state: ServiceState, history: History
 ) -> Refusal | None:
     """Never take away the last one that serves; who stands alone only by a playbook that says whom this hurts."""
-    back = decision.kind == "rollback"
-    if not back and not playbook.steps[decision.step].interrupts and action not in TAKES_AWAY:
+    back, interrupts = decision.kind == "rollback", playbook.steps[decision.step].interrupts
+    if back and action in GIVES_BACK:
         return None
-    if back and action not in ("restart", "scale_out", "restore"):
+    if not interrupts and action not in TAKES_AWAY and not (back and action == "scale_out"):
         return None
     entity = decision.entity
-    under_way = {a.facts["entity"] for _, a in history.real() if a.end is None}
+    # Who was acted upon after the service was looked at may not serve any more, whatever was seen before.
+    under_way = {a.facts["entity"] for _, a in history.real() if a.end is None or a.last >= state.at}
     away = {a.facts["entity"] for _, a in history.real() if _is_away(history, a)}
     others = [one for one in state.group(entity) if one != entity]
     if not others:

@@ -15,11 +15,13 @@ __all__ = [
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stability.remediation.verification import Verification
 from stability.schema import ContractError, home, load_yaml, nearest
 
 ACTIONS = {
@@ -172,6 +174,19 @@ class Playbook(_Strict):
     prior: Prior
     cool_down: float = Field(0.0, ge=0)
     sources: list[str] = []
+
+    @model_validator(mode="after")
+    def _provable(self) -> Playbook:
+        """A verdict that cannot be asked for would be found out after the repair."""
+        known = [one.name for one in fields(Verification)]
+        for name in self.verification:
+            if name not in known:
+                raise ValueError(f"verification: a setting of the verdict, not {name!r}; {nearest(name, known)}")
+        try:
+            Verification(**self.verification)
+        except ContractError as error:
+            raise ValueError(f"verification: {error}") from None
+        return self
 
 
 MODELS: Mapping[str, type[BaseModel]] = {

@@ -121,7 +121,7 @@ class Record:
         with self.locked():
             self._follow()
             piece = self._rest()
-            if self._parsed(piece):  # whole but for the end of its line
+            if self._parsed(piece.rpartition(b"\n")[2]):  # whole but for the end of its line
                 self._write(b"\n")
             elif piece:  # its line is ended, so that the next one begins on its own; nothing is cut off
                 torn = {"bytes": len(piece), "sha256": hashlib.sha256(piece).hexdigest()}

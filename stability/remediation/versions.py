@@ -13,11 +13,14 @@ from stability.remediation.addresses import ask
 from stability.remediation.inventory import Files, Models
 from stability.remediation.outcomes import Outcome, Task, failed
 
+PREVIOUS = "previous"  # the alias that `stability promote` gives to the version that was in use before
+
 
 def models(control: Models, task: Task, undo: dict | None = None) -> Outcome:
     """Let the alias of a registered model name the version before, or again the one that it named.
 
-    Whoever serves it is told, where an address is known.
+    The version before is the one that bears the alias `previous`, where that is an earlier one; else the newest earlier
+    one. Whoever serves it is told, where an address is known.
     """
     import mlflow
 
@@ -31,7 +34,9 @@ def models(control: Models, task: Task, undo: dict | None = None) -> Outcome:
             ready = [int(v.version) for v in found if v.status == "READY" and int(v.version) < now]
             if not ready:
                 return failed(f"{control.model} has no version before {now}")
-            wanted = max(ready)
+            # What was in use before is better known than a version in between that perhaps nobody ever promoted.
+            used = int(client.get_registered_model(control.model).aliases.get(PREVIOUS, 0))
+            wanted = used if used in ready else max(ready)
         client.set_registered_model_alias(control.model, control.alias, str(wanted))
     except mlflow.exceptions.MlflowException as error:
         return failed(f"the registry: {error.error_code}: {control.model}, alias {control.alias}")
