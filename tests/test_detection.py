@@ -163,11 +163,16 @@ def test_a_detector_goes_on_from_disk_where_it_was(name, tmp_path):
         ]
 
     live(detector, rows.iloc[:30])
+    fresh = made(name).fit(history)
+    assert fresh.live_state() is None
+    fresh.resume_live({key: kept.copy() for key, kept in detector.live_state().items()})
     again = load(detector.save(tmp_path / "detector.npz"))
     assert again.get_params() == detector.get_params()
     assert again.fitted_on_ == detector.fitted_on_
     pd.testing.assert_series_equal(again.score(later), detector.score(later), check_exact=True)
-    assert live(again, rows.iloc[30:60]) == pytest.approx(live(detector, rows.iloc[30:60]), nan_ok=True)
+    expected = pytest.approx(live(detector, rows.iloc[30:60]), nan_ok=True)
+    assert live(again, rows.iloc[30:60]) == expected
+    assert live(fresh, rows.iloc[30:60]) == expected
 
 
 @every_detector

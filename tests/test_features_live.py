@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_rolling import panel
 
 from stability.features import Features
+from stability.features.counters import Rates
 from stability.features.happened import Happened
 from stability.schema import ContractError
 
@@ -234,6 +235,22 @@ def test_live_begins_with_nothing_too():
     came = cut(every, START, train)
     found = made.update(came)
     equal(found, made.transform(came))
+    assert made.live_names == list(found.columns)
+    assert Features(**TOGETHER).live_names == []
+
+
+def test_rates_go_on_from_what_was_kept_of_them():
+    stamps = pd.date_range("2026-01-01", periods=4, freq="10s", tz="UTC", unit="us", name="timestamp")
+    index = pd.MultiIndex.from_product([["a"], stamps], names=["entity", "timestamp"])
+    values = pd.DataFrame({"requests_total": [10.0, 40.0, np.nan, 5.0], "load": [1.0, 2.0, 3.0, 4.0]}, index)
+    rates = Rates().begin(values.iloc[:1])
+    rates.update(values.to_numpy()[[1]], stamps[[1]], pd.Index(["a"]))
+    again = Rates().begin(values.iloc[:0])
+    again.resume({name: kept.copy() for name, kept in rates.state().items()})
+    for k in (2, 3):
+        rows = [one.update(values.to_numpy()[[k, k]], stamps[[k, k]], pd.Index(["a", "new"])) for one in (rates, again)]
+        np.testing.assert_array_equal(*rows)
+    assert rows[1][0].tolist() == [0.25, 4.0]  # 5 since 0, over the 20 s since it was last known
 
 
 def test_what_breaks_the_order_is_refused_whole():

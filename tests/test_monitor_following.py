@@ -170,7 +170,7 @@ def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):
     assert "Any" in {firing.rule.alert for step in steps for firing in step.firings}
     (tmp_path / "rules.yaml").write_text("groups: 3\n")
     assert not follower.reload()
-    assert "not reloaded" in follower.trouble
+    assert "not reloaded" in follower.refused
     assert "Any" in {rule.alert for rule in follower.watch.alerts.rules}
     follower.close()
 
@@ -252,6 +252,7 @@ def test_the_command_goes_through_what_is_due(tmp_path):
         ({"serve": {"host": "0.0.0.0"}}, "loopback"),
         ({"start": "2026-01-01"}, "with its zone"),
         ({"repair": {"inventory": "x"}}, "a localizer with repair"),
+        ({"groups": {"a": ["x", "y", "y"], "b": ["y"]}}, "one group at most.*'y'"),
     ],
 )
 def test_a_declaration_that_cannot_be_is_refused_by_name(tmp_path, change, said):

@@ -19,7 +19,7 @@ from stability.localization import Diagnoser
 from stability.monitor.chain import Watch
 from stability.monitor.declaration import LooksPart
 from stability.monitor.incident import Incident
-from stability.monitor.looks import joined, named, news, plan
+from stability.monitor.looks import joined, named, news, plan, settled
 from stability.monitor.ring import Rows
 from stability.monitor.sentries import Raised
 from stability.telemetry.grid import micros
@@ -74,6 +74,57 @@ def test_looks_agree_when_the_last_ones_say_the_same(said, agree):
     one.looks = [{"entity": entity, "failure_mode": mode} for entity, mode in said]
     plain = list(said[-1]) if len(said) >= agree and len(set(said[-agree:])) == 1 else None
     assert named(one, agree) == plain
+
+
+def looked(*said, hurt=None, severity="warning"):
+    """An incident whose looks said so, a second apart; pairs of entity and mode."""
+    one = incident()
+    for k, (entity, mode) in enumerate(said):
+        at = pd.Timestamp(k * SECOND, unit="us", tz="UTC").isoformat()
+        told = {"at": at, "entity": entity, "failure_mode": mode, "severity": severity}
+        one.looks.append(told | {"hurt": hurt[k] if hurt else None})
+    return one
+
+
+NONE, STRANGE, OTHER, KNOWN = (None, None), ("a", "unknown"), ("b", "unknown"), ("a", "cpu_saturation")
+
+
+@pytest.mark.parametrize(
+    ("said", "since"),
+    [
+        ([KNOWN], None),
+        ([STRANGE, KNOWN], None),
+        ([STRANGE, NONE], None),  # nobody is called about no fault
+        ([STRANGE], 0),
+        ([NONE, NONE, STRANGE], 2),  # what looked like nothing was not unknown
+        ([STRANGE, NONE, OTHER], 0),  # but it stays so while it comes and goes, and whoever it is
+        ([STRANGE, KNOWN, STRANGE], 0),  # one look is no agreement
+        ([STRANGE, KNOWN, KNOWN, STRANGE], 3),
+    ],
+)
+def test_what_is_not_known_is_waited_for_since_it_was_first_found(said, since):
+    looks, one = LooksPart(settle="20s", agree=2), looked(*said)
+    until, why = settled(one, (len(said) - 1) * SECOND, looks)
+    assert until == (0 if since is None else (since + 20) * SECOND)
+    assert bool(why) == (since is not None)
+    if since is not None:
+        assert f"00:00:{since + 20}" in why
+        assert settled(one, (since + 20) * SECOND - 1, looks)[0]
+        assert settled(one, (since + 20) * SECOND, looks) == (0, "it has not become known within 20s")
+
+
+def test_what_gets_worse_is_not_waited_for():
+    looks = LooksPart(settle="20s")
+    assert "users are hurt" in settled(looked(STRANGE, STRANGE, hurt=[False, True]), SECOND, looks)[1]
+    for hurt in ([True, True], [None, True], [False, False], [False, None]):
+        assert settled(looked(STRANGE, STRANGE, hurt=hurt), SECOND, looks)[0]
+    one = looked(STRANGE, STRANGE)
+    one.looks[1]["severity"] = "critical"
+    until, why = settled(one, SECOND, looks)
+    assert (until, "critical" in why) == (0, True)
+    one.looks[0]["severity"] = "critical"
+    assert settled(one, SECOND, looks)[0]
+    assert settled(looked(STRANGE), 0, LooksPart(settle=0))[0] == 0
 
 
 # ---- in a watch ------------------------------------------------------------------------------------------------------
@@ -142,7 +193,7 @@ def watched(told, metrics, rows, folder, pause=0.0):
 def test_an_answer_that_changes_is_decided_anew_and_the_same_one_is_not(supervisor, telling, tmp_path):
     answers, _ = telling
     answers += [(None, None, 0.8), ("web-0", "unknown", 0.8), ("web-0", "cpu_saturation", 0.9)]
-    watched(*quiet_then(supervisor, tmp_path, most=9), tmp_path / "state")
+    watched(*quiet_then(supervisor, tmp_path, most=9, settle=0), tmp_path / "state")
     lines = journal(tmp_path / "state", "incident", "look")
     assert not journal(tmp_path / "state", "error")
     decided = [line["decision"]["kind"] for line in lines if line["decided"]]
@@ -156,6 +207,41 @@ def test_an_answer_that_changes_is_decided_anew_and_the_same_one_is_not(supervis
     page = (tmp_path / "state" / "reports" / lines[0]["page"]).read_text()
     assert "How the answer changed" in page
     assert "cpu_saturation of web-0" in page
+
+
+def decisions(folder):
+    return [line["facts"]["decision"] for line in record(folder) if line["kind"] == "decision"]
+
+
+def test_nobody_is_called_about_what_becomes_known_seconds_later(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [("web-0", "unknown", 0.8), ("web-0", "cpu_saturation", 0.9)]
+    watched(*quiet_then(supervisor, tmp_path, settle="1min"), tmp_path / "state")
+    first, then = decisions(tmp_path / "state")[:2]
+    assert (first["kind"], then["kind"]) == ("nothing", "step")
+    assert "people are called at 00:02:15 if it does not" in first["because"]
+    assert supervisor.done == ["POST /processes/web-0/restart"]
+    titles = [line["facts"].get("title", "") for line in record(tmp_path / "state")]
+    assert not [title for title in titles if "not known" in title]
+    assert not journal(tmp_path / "state", "error")
+
+
+@pytest.mark.parametrize("who", ["one", "now this, now that"])
+def test_people_are_called_when_it_has_not_become_known_in_time(supervisor, telling, tmp_path, who):
+    answers, asked = telling
+    answers += [(f"web-{k % (1 if who == 'one' else 2)}", "unknown", 0.8) for k in range(9)]
+    told, *rest = quiet_then(supervisor, tmp_path, settle="50s", agree=2, after=["15s"], most=2)
+    watched(told, *rest, tmp_path / "state")
+    *before, last = decisions(tmp_path / "state")
+    assert {one["kind"] for one in before} <= {"nothing"}
+    assert last["kind"] == "escalate"
+    assert "has not become known within 50s" in last["because"]
+    begun = pd.Timestamp(journal(tmp_path / "state", "incident")[0]["moment"], unit="us", tz="UTC")
+    assert pd.Timestamp(last["at"]) - begun == pd.Timedelta("60s")  # the first step that is not before
+    assert len(asked) == 3  # one more than the most, for it
+    titles = [line["facts"].get("title", "") for line in record(tmp_path / "state") if line["kind"] == "told"]
+    assert [title for title in titles if "not known" in title]
+    assert not journal(tmp_path / "state", "error")
 
 
 def test_looks_are_bounded_and_have_to_agree(supervisor, telling, tmp_path):

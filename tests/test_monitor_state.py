@@ -1,5 +1,6 @@
 """What a watch is built of: the ring, the log of rows, the journal, checkpoints; and rules at one moment."""
 
+import ast
 import json
 
 import numpy as np
@@ -128,6 +129,19 @@ def test_the_newest_whole_checkpoint_is_the_one(tmp_path):
     (tmp_path / f"at-{2:016}" / "said.json").unlink()
     with pytest.raises(ContractError, match="damaged"):
         points.newest()
+
+
+# ---- other rooms ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((home() / "stability" / "monitor").glob("*.py")), ids=lambda path: path.name)
+def test_a_watch_reaches_into_nothing_private_of_other_rooms(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not [one.name for one in node.names if one.name.startswith("_")], node.lineno
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            assert isinstance(node.value, ast.Name), node.lineno
+            assert node.value.id == "self", node.lineno
 
 
 # ---- rules at one moment ---------------------------------------------------------------------------------------------

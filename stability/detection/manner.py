@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["LARGEST", "Detector", "Judged"]
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -261,6 +262,27 @@ class Detector(BaseEstimator):
         return slots
 
     # ---- kept ----------------------------------------------------------------------------------------------------
+    def live_state(self) -> dict[str, np.ndarray] | None:
+        """Give what it remembers of live rows alone, without what it has learnt; None before the first of them.
+
+        Returns
+        -------
+        dict of str to array, or None
+            `entities`, `last` (microseconds since 1970) and `state.*`, with the entities along the first axis; not
+            copies. `resume_live` of a detector that has learnt the same takes it.
+        """
+        if self._live is None:
+            return None
+        live = self._live
+        kept = {"entities": np.array(list(live["entities"]), dtype="U"), "last": live["last"]}
+        return kept | {f"state.{key}": one for key, one in live["state"].items()}
+
+    def resume_live(self, kept: Mapping[str, np.ndarray]) -> None:
+        """Go on with live rows from what `live_state` gave."""
+        state = {key.removeprefix("state."): one for key, one in kept.items() if key.startswith("state.")}
+        names = pd.Index([str(name) for name in kept["entities"]], dtype="str")
+        self._live = {"entities": names, "last": kept["last"], "state": state}
+
     def save(self, path: str | Path) -> Path:
         """Write everything that it knows to a file, whole or not at all.
 

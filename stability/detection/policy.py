@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AlarmPolicy", "Desk", "QuietHours"]
+__all__ = ["Alarm", "AlarmPolicy", "Desk", "EntityDesk", "QuietHours", "responsible"]
 
 import math
 import numbers
@@ -135,11 +135,10 @@ class AlarmPolicy:
 
     def limit(self, entity: str) -> float:
         """The threshold of an entity; a ContractError where there is none."""
-        if not isinstance(self.threshold, Mapping):
-            return float(self.threshold)
-        if entity not in self.threshold:
-            raise ContractError(file="threshold", expected="a threshold for every entity", got=f"none for {entity!r}")
-        return float(self.threshold[entity])
+        limits = self.threshold if isinstance(self.threshold, Mapping) else {entity: self.threshold}
+        if entity in limits:
+            return float(limits[entity])
+        raise ContractError(file="threshold", expected="a threshold for every entity", got=f"none for {entity!r}")
 
 
 def checked_limit(limit: float, whose: str = "") -> float:
@@ -151,7 +150,7 @@ def checked_limit(limit: float, whose: str = "") -> float:
 
 
 @dataclass
-class _Alarm:
+class Alarm:
     """An alarm of the table."""
 
     entity: str
@@ -166,7 +165,7 @@ class _Alarm:
 
 
 @dataclass
-class _Desk:
+class EntityDesk:
     """What is known of an entity."""
 
     limit: float
@@ -180,9 +179,9 @@ class _Desk:
     on: bool = False  # whether something goes on
     peak: float = -math.inf  # of it, and the largest part of each metric
     parts: dict[str, float] = field(default_factory=dict)
-    alarm: _Alarm | None = None  # what was raised of it
-    last: _Alarm | None = None  # the last one that spoke
-    voice: _Alarm | None = None  # the alarm that speaks for it: `last`, or that of the incident that it is part of
+    alarm: Alarm | None = None  # what was raised of it
+    last: Alarm | None = None  # the last one that spoke
+    voice: Alarm | None = None  # the alarm that speaks for it: `last`, or that of the incident that it is part of
     level: float = -math.inf  # the new normal
 
 
@@ -204,8 +203,8 @@ class Desk:
             expected, remedy = "a topology, which says what is connected", "give `topology`, or leave `together` out"
             raise ContractError(column="together", expected=expected, got="none", remedy=remedy)
         self.policy, self.detector = policy, detector
-        self.desks: dict[str, _Desk] = {}
-        self.alarms: list[_Alarm] = []
+        self.desks: dict[str, EntityDesk] = {}
+        self.alarms: list[Alarm] = []
         self.near: dict[str, dict[str, str]] = {}
         edges = {} if topology is None else validate(topology, "topology")["kind"]
         for (source, target), kind in edges.items():
@@ -253,7 +252,7 @@ class Desk:
                 self.row(entity, desk.row, desk.judged, int(moment), float(score), own[0] if own else {})
             elif desk.on and moment - desk.hot > self.policy.merge * SECOND:
                 self._end(desk)
-        return [self._id(alarm) for alarm in self.alarms[known:] if not alarm.suppressed_by]
+        return [self.id_of(alarm) for alarm in self.alarms[known:] if not alarm.suppressed_by]
 
     def table(self) -> pd.DataFrame:
         """All alarms so far, as the contract's table; `end` is missing while one goes on."""
@@ -261,15 +260,15 @@ class Desk:
             return empty("alarms")
         rows = [
             {
-                "alarm_id": self._id(alarm),
+                "alarm_id": self.id_of(alarm),
                 "entity": alarm.entity,
                 "start": _stamp(alarm.start),
                 "end": pd.NaT if alarm.open else _stamp(alarm.end),
                 "detector": self.detector,
-                "metrics": _responsible(alarm.parts),
+                "metrics": responsible(alarm.parts),
                 "score": alarm.score,
                 "threshold": alarm.limit,
-                "severity": self._severity(alarm),
+                "severity": self.severity_of(alarm),
                 "reason": alarm.reason,
                 "suppressed_by": alarm.suppressed_by,
             }
@@ -282,17 +281,18 @@ class Desk:
         for desk in self.desks.values():
             self._end(desk)
 
-    def _id(self, alarm: _Alarm) -> str:
+    def id_of(self, alarm: Alarm) -> str:
+        """Its name in the table."""
         return f"{self.detector}/{alarm.entity}/{_stamp(alarm.start).isoformat()}"
 
-    def _severity(self, alarm: _Alarm) -> str:
-        if alarm.suppressed_by:
-            return LEVELS[0]
-        return LEVELS[2] if alarm.limit > 0 and alarm.score >= self.policy.critical * alarm.limit else LEVELS[1]
+    def severity_of(self, alarm: Alarm) -> str:
+        """One of `LEVELS`, by how far it is above its threshold; what is suppressed is of the lowest."""
+        high = alarm.limit > 0 and alarm.score >= self.policy.critical * alarm.limit
+        return LEVELS[0 if alarm.suppressed_by else 1 + high]
 
-    def _desk(self, entity: str) -> _Desk:
+    def _desk(self, entity: str) -> EntityDesk:
         if entity not in self.desks:
-            self.desks[entity] = _Desk(self.policy.limit(entity))
+            self.desks[entity] = EntityDesk(self.policy.limit(entity))
         return self.desks[entity]
 
     def row(self, entity: str, row: int, judged: int, moment: int, score: float, parts: Mapping[str, float]) -> None:
@@ -328,7 +328,7 @@ class Desk:
         elif flagged and len(desk.flags) >= policy.flagged and moment - desk.begun >= policy.minimum_duration * SECOND:
             self._raise(entity, desk, moment, score)
 
-    def _go_on(self, entity: str, desk: _Desk, moment: int, score: float) -> None:
+    def _go_on(self, entity: str, desk: EntityDesk, moment: int, score: float) -> None:
         alarm, policy = desk.alarm, self.policy
         alarm.end, alarm.score, alarm.parts = moment, desk.peak, dict(desk.parts)
         by = self._silenced(entity, desk, moment, score)[0] if alarm.suppressed_by else ""
@@ -340,7 +340,7 @@ class Desk:
             desk.level = desk.peak
             self._end(desk)
 
-    def _raise(self, entity: str, desk: _Desk, moment: int, score: float, after: str = "") -> None:
+    def _raise(self, entity: str, desk: EntityDesk, moment: int, score: float, after: str = "") -> None:
         """Raise an alarm; of what went on suppressed, `after` says by what."""
         policy = self.policy
         if after:
@@ -351,13 +351,13 @@ class Desk:
             reason += f" in {len(desk.flags)} of the last {policy.of} rows" * (policy.of > 1)
             reason += f" since {(moment - desk.begun) / SECOND:g} s" * (policy.minimum_duration > 0)
         by, why = self._silenced(entity, desk, moment, score)
-        alarm = _Alarm(entity, moment, desk.limit, desk.peak, reason + why, moment, True, by, dict(desk.parts))
+        alarm = Alarm(entity, moment, desk.limit, desk.peak, reason + why, moment, True, by, dict(desk.parts))
         self.alarms.append(alarm)
         desk.alarm = alarm
         if not by:
             desk.last = desk.voice = alarm
 
-    def _silenced(self, entity: str, desk: _Desk, moment: int, score: float) -> tuple[str, str]:
+    def _silenced(self, entity: str, desk: EntityDesk, moment: int, score: float) -> tuple[str, str]:
         """Who or what suppresses an alarm that is raised or goes on, and the words for it."""
         policy, last = self.policy, desk.last
         if quiet := next((hours for hours in policy.quiet if hours.holds(moment)), None):
@@ -365,13 +365,13 @@ class Desk:
         soon = last is not None and policy.refractory > 0 and moment <= last.end + policy.refractory * SECOND
         if soon and not score > policy.stronger * last.score:
             since = (moment - last.end) / SECOND
-            return self._id(last), f"; suppressed {since:g} s after the last alarm of {entity}"
+            return self.id_of(last), f"; suppressed {since:g} s after the last alarm of {entity}"
         if policy.together and (found := self._incident(entity, desk, moment, score)):
             desk.voice, said = found
-            return self._id(desk.voice), f"; of the incident of {desk.voice.entity}: {said}"
+            return self.id_of(desk.voice), f"; of the incident of {desk.voice.entity}: {said}"
         return "", ""
 
-    def _incident(self, entity: str, desk: _Desk, moment: int, score: float) -> tuple[_Alarm, str] | None:
+    def _incident(self, entity: str, desk: EntityDesk, moment: int, score: float) -> tuple[Alarm, str] | None:
         """The alarm that speaks already for what goes on, or for an entity that is connected, and how that one is."""
         lately = moment - max(self.policy.together, self.policy.merge) * SECOND
         ways = [(desk, "")] if desk.alarm is not None else []
@@ -383,13 +383,13 @@ class Desk:
                 return voice, said
         return None
 
-    def _end(self, desk: _Desk, keep: bool = False) -> None:
+    def _end(self, desk: EntityDesk, keep: bool = False) -> None:
         if desk.alarm is not None:
             desk.alarm.open = False
         desk.alarm, desk.on = None, keep
 
 
-def _responsible(parts: Mapping[str, float]) -> str:
+def responsible(parts: Mapping[str, float]) -> str:
     """Names of the metrics with a good part in an alarm, largest first."""
     most = max(parts.values(), default=0.0)
     named = [name for name, part in parts.items() if part > 0 and part >= RESPONSIBLE * most]

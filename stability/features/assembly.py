@@ -294,6 +294,11 @@ class Features:
             raise ContractError("Features has nothing to go on from", remedy="call begin(tables) first")
         return self._live.update(tables)
 
+    @property
+    def live_names(self) -> list[str]:
+        """Names of the features that `update` gives, in their order; none before `begin`."""
+        return list(self._live.names) if hasattr(self, "_live") else []
+
     # ---- kept ----------------------------------------------------------------------------------------------------
     def save(self, folder: str | Path) -> Path:
         """Write what was declared and learnt into a folder, whole or not at all; nothing in it is code.

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Rates"]
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -60,3 +61,12 @@ class Rates:
         self._last[slots] = np.where(known, now, before)
         self._when[slots] = np.where(known, moments[:, None], when)
         return found
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Give what it remembers, by name, with the entities along the first axis; not copies. `resume` takes it."""
+        return {"entities": np.array(list(self._entities), dtype="U"), "last": self._last, "when": self._when}
+
+    def resume(self, kept: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `state` gave, after `begin` with a panel of the same columns."""
+        self._entities = pd.Index([str(name) for name in kept["entities"]], dtype="str")
+        self._last, self._when = kept["last"], kept["when"]

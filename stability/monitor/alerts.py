@@ -13,7 +13,7 @@ import pandas as pd
 
 from stability.monitor.instant import Instant, reach_of
 from stability.monitor.ring import Ring
-from stability.rules.alerts import _entity, _placed, alerts_of, firings_table
+from stability.rules.alerts import alerts_of, entity_of, firings_table, placed
 from stability.rules.expressions import check_expression, metrics_of
 from stability.rules.files import Rule
 from stability.rules.vectors import Labels, Vector
@@ -90,6 +90,8 @@ class Alerts:
         That are evaluated.
     left_out : dict of str to str
         Rules that are not, and why.
+    failing : dict of str to str
+        Rules that could not be evaluated at the last step, and why: their alerts stay as they were.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Alerts:
     ):
         self.instant = Instant(ring, labels, lookback)
         self.left_out: dict[str, str] = {}
+        self.failing: dict[str, str] = {}
         self.rules: list[Rule] = []
         for rule in rules:
             check_expression(rule.expr, file=rule.file or None, row=rule.line or None)
@@ -122,12 +125,14 @@ class Alerts:
     def step(self, moment: int) -> list[Firing]:
         """Evaluate all rules at a moment; gives what began to fire, and what ceased.
 
-        Raises
-        ------
-        ContractError
-            With file and line of the rule.
+        A rule that cannot be evaluated, such as for labels that match twice since an entity has come, is told in
+        `failing`, and keeps no other one from firing.
         """
-        self.instant.begin(moment)
+        try:
+            self.instant.begin(moment)
+        except ContractError as error:  # an entity has come whose labels cannot be told
+            self.failing = dict.fromkeys((rule.alert for rule in self.rules), str(error))
+            return []
         if len(self.instant.entities) != self._entities:
             self._owners, self._entities = {}, len(self.instant.entities)
         changed: list[Firing] = []
@@ -135,8 +140,9 @@ class Alerts:
             try:
                 vector = self.instant.vector(rule.expr)
                 changed += self._advance(rule, vector, moment)
+                self.failing.pop(rule.alert, None)
             except ContractError as error:
-                raise _placed(error, rule) from None
+                self.failing[rule.alert] = str(placed(error, rule))
         for one in changed:
             if one.end is None:
                 self.firing[one.key] = one
@@ -192,7 +198,7 @@ class Alerts:
     def _firing(self, rule: Rule, state: _State, k: int, end: int | None) -> Firing:
         labels = state.labels[k]
         if labels not in self._owners:
-            self._owners[labels] = _entity(labels, self.instant.entities)
+            self._owners[labels] = entity_of(labels, self.instant.entities)
         times = (int(state.pending[k]), int(state.start[k]))
         return Firing(rule, self._owners[labels], labels, *times, end, float(state.value[k]))
 
@@ -243,7 +249,7 @@ class Alerts:
             state.pending, state.start, state.lost = (np.array([r[k] for r in rows], dtype=np.int64) for k in (1, 2, 3))
             state.value = np.array([row[4] for row in rows], dtype=np.float64)
             for k in np.flatnonzero(state.start != NEVER):
-                owner = _entity(state.labels[k], entities or {})
+                owner = entity_of(state.labels[k], entities or {})
                 times = (int(state.pending[k]), int(state.start[k]))
                 firing = Firing(rule, owner, state.labels[k], *times, None, float(state.value[k]))
                 self.firing[firing.key] = firing

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 __all__ = ["Step", "Watch"]
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,10 @@ class Watch:
         self.ring = Ring(metrics, self.reach // told.step_us + 1)
         self.scored: Ring | None = None  # scores, as long as the rows
         self.score_log: RowLog | None = None
-        self.rated = list(rate(_no_rows(metrics)).columns)
+        self.rated = list(rate(Ring(metrics, 1).panel()).columns)
         self.topology = read_table(told.place(told.topology), "topology") if told.topology else None
         self.moment, self.sentries, self.alerts = -1, [], None
-        self.rates = Rates().begin(_no_rows(metrics))
+        self.rates = Rates().begin(Ring(metrics, 1).panel())
         self.counts = {"steps": 0, "alarms": 0, "suppressed": 0, "firings": 0, "errors": 0, "incidents": 0}
         self._told_alarms: dict[str, Raised] = {}
         point = self.checkpoints.newest()
@@ -78,7 +79,9 @@ class Watch:
         self.resumed = point is not None
         self.incidents = Incidents(self)
         self.predictor: Any = None
-        self.read_rules()
+        self._unfinished: tuple[Step, Rows, np.ndarray, Rows | None] | None = None  # what the disk did not take
+        self._unkept, self._failing = False, set()
+        self.alerts = self._rules()
         if point is not None:
             self._resume(point)
 
@@ -144,9 +147,14 @@ class Watch:
         if until is None:
             self.score_log.clear()
             return
-        for rows in self.score_log.read(until - self.reach):
-            if rows.moment <= until and (not len(self.scored.times) or rows.moment > self.scored.times[-1]):
-                self.scored.add(rows)
+        try:
+            for rows in self.score_log.read(until - self.reach):
+                if rows.moment <= until and (not len(self.scored.times) or rows.moment > self.scored.times[-1]):
+                    self.scored.add(rows)
+        except ContractError as error:  # of other columns, such as before repair was declared: they begin anew
+            self.note("scores", said=str(error))
+            self.scored = Ring(names, self.ring.length)
+            self.score_log.clear()
 
     def _begin_predictor(self, panel: pd.DataFrame) -> None:
         if self.told.predictor is not None:
@@ -154,17 +162,17 @@ class Watch:
 
             self.predictor = Foresight(self.told, panel, self.topology)
 
-    def read_rules(self) -> None:
+    def _rules(self) -> Alerts | None:
         """Read the rules anew; those that are as they were keep what is pending or fires."""
         if self.told.rules is None:
-            return
+            return None
         rules = [rule for one in self.told.rules.files for rule in read_rules(self.told.place(one))]
         lookback = micros(self.told.rules.lookback, "lookback")
         fresh = Alerts(rules, self.ring, reach=self.reach, labels=self.told.rules.labels, lookback=lookback)
         if self.alerts is not None:
             fresh.restore(self.alerts.said(), self.alerts.instant.entities)
             fresh.restore_over(self.alerts.said_over())
-        self.alerts = fresh
+        return fresh
 
     def reload(self, changed: Sequence[str]) -> None:
         """Take what has changed on disk: rules, detectors, the predictor, and what incidents are looked into with.
@@ -184,12 +192,12 @@ class Watch:
             if one.name == old.name:
                 one.restore(old.said())  # alarms that go on do
             fresh.append(one)
-        self.read_rules()
-        self.incidents.reload()
+        rules, parts = self._rules(), self.incidents.read()
         if "predictor" in changed and self.predictor is not None:
-            self.predictor.reload()
-        self.sentries = fresh
-        self.checkpoint()
+            self.predictor.reload()  # the last that may refuse: it takes its part only when it is whole
+        self.sentries, self.alerts = fresh, rules
+        self.incidents.use(parts)
+        self._keep()
 
     # ---- a step ------------------------------------------------------------------------------------------------------
     def take(self, rows: Rows) -> Step:
@@ -200,20 +208,33 @@ class Watch:
         ContractError
             When the moment does not come after the last one.
         OSError
-            When the rows cannot be written; then nothing was taken.
+            When the rows cannot be written; then nothing was taken. When what they brought cannot be written; then it
+            is told before the next step begins, and after a start.
         """
         if rows.moment <= self.moment:
             got = str(pd.Timestamp(rows.moment, unit="us", tz="UTC"))
             expected = f"a moment after {pd.Timestamp(self.moment, unit='us', tz='UTC')}"
             raise ContractError(file="rows", expected=expected, got=got)
+        self._finish()
         self.log.append(rows)
         step = self._advance(rows)
-        if self.counts["steps"] % self.told.checkpoint_every == 0:
-            self.checkpoint()
+        if self._unkept or self.counts["steps"] % self.told.checkpoint_every == 0:
+            self._keep()
         return step
 
+    def _keep(self) -> None:
+        """Write a checkpoint, or try again in the next step: without one a start only takes longer."""
+        try:
+            self.checkpoint()
+            self._unkept = False
+        except OSError as error:
+            self.counts["errors"] += 1
+            with contextlib.suppress(OSError):
+                self.note("error", what="checkpoint", said=str(error))
+            self._unkept = True
+
     def _advance(self, rows: Rows) -> Step:
-        begun = time.process_time()
+        begun, scored = time.process_time(), None
         self.ring.add(rows)
         self.moment = rows.moment
         step = Step(rows.moment, rows.entities)
@@ -238,19 +259,35 @@ class Watch:
                 columns.append(np.array([float(name in on) for name in rows.entities]))
             scored = Rows(rows.moment, rows.entities, np.column_stack(columns))
             self.scored.add(scored)
-            self.score_log.append(scored, sure=False)
-        self._tell(step)
-        self.incidents.step(step, rows, values)
-        self.counts["steps"] += 1
+        self._unfinished = (step, rows, values, scored)
+        self._finish()
         step.told = self.journal.taken()
         step.seconds = time.process_time() - begun
         return step
+
+    def _finish(self) -> None:
+        """Write down what a step brought, and what follows from it; each entry once, however often this is tried."""
+        if self._unfinished is None:
+            return
+        step, rows, values, scored = self._unfinished
+        self._tell(step)
+        self.incidents.step(step, rows, values)
+        if scored is not None:
+            self.score_log.append(scored, sure=False)
+        self.counts["steps"] += 1
+        self._unfinished = None
 
     def _alarms(self, firing: Firing) -> bool:
         return firing.rule.labels.get("severity", "") in self.told.rules.alarm
 
     def _tell(self, step: Step) -> None:
         """Write what changed into the journal, each once."""
+        failing = {} if self.alerts is None else self.alerts.failing
+        for name in sorted(failing.keys() - self._failing):
+            self.note("rule_failed", rule=name, said=failing[name])
+            self.counts["errors"] += 1
+            self._failing.add(name)
+        self._failing &= failing.keys()
         for one in step.firings:
             said = {"rule": one.rule.alert, "entity": one.entity, "labels": dict(one.labels), "value": one.value}
             said |= {"start": _stamp(one.start), "pending_since": _stamp(one.pending_since)}
@@ -269,11 +306,6 @@ class Watch:
             self.counts["suppressed" if one.suppressed_by else "alarms"] += new
 
     @property
-    def goes_on(self) -> Mapping[str, Raised]:
-        """Alarms that go on, by their names."""
-        return self._told_alarms
-
-    @property
     def open_alarms(self) -> list[Raised]:
         """Alarms that go on, the newest first."""
         return sorted(self._told_alarms.values(), key=lambda one: -one.start)
@@ -286,7 +318,7 @@ class Watch:
     # ---- kept --------------------------------------------------------------------------------------------------------
     def checkpoint(self) -> None:
         """Write everything that a restart needs, and let go of what it does not need any more."""
-        rates = self.rates
+        self._finish()
         said = {
             "counts": self.counts,
             "desks": {sentry.name: sentry.said() for sentry in self.sentries},
@@ -301,8 +333,7 @@ class Watch:
         def beside(folder: Path) -> None:
             for sentry in self.sentries:
                 sentry.write(folder / f"{sentry.name}.npz")
-            names = np.array(list(rates._entities), dtype="U")
-            np.savez(folder / "rates.npz", entities=names, last=rates._last, when=rates._when)
+            np.savez(folder / "rates.npz", **self.rates.state())
 
         self.checkpoints.write(self.moment, said, beside)
         self.journal.forget(self.moment)
@@ -335,14 +366,13 @@ class Watch:
             sentry.restore(said["desks"][name])
             self.sentries.append(sentry)
         with np.load(point.folder / "rates.npz", allow_pickle=False) as kept:
-            self.rates._entities = pd.Index([str(name) for name in kept["entities"]], dtype="str")
-            self.rates._last, self.rates._when = kept["last"], kept["when"]
+            self.rates.resume(dict(kept))
         if self.alerts is not None:
             self.alerts.instant.begin(self.moment)
             self.alerts.restore(said["rules"], self.alerts.instant.entities)
             self.alerts.restore_over(said["over"])
         self._told_alarms = {one["alarm_id"]: Raised(**one) for one in said["alarms"]}
-        self._begin_predictor(self.ring.panel() if self.told.predictor else _no_rows(self.metrics))
+        self._begin_predictor(self.ring.panel() if self.told.predictor else Ring(self.metrics, 1).panel())
         if self.predictor is not None:
             self.predictor.restore(said["predictor"])
         self._begin_scores(point.moment)
@@ -352,6 +382,7 @@ class Watch:
 
     def close(self) -> None:
         """Wait for actions that are under way, write a checkpoint, and close the files."""
+        self._finish()
         self.incidents.close(self.moment)
         if self.counts["steps"]:
             self.checkpoint()
@@ -363,10 +394,3 @@ class Watch:
 
 def _stamp(moment: int) -> str:
     return pd.Timestamp(moment, unit="us", tz="UTC").isoformat()
-
-
-def _no_rows(metrics: Sequence[str]) -> pd.DataFrame:
-    index = pd.MultiIndex.from_arrays(
-        [pd.Index([], dtype="str"), pd.DatetimeIndex([], dtype="datetime64[us, UTC]")], names=["entity", "timestamp"]
-    )
-    return pd.DataFrame(index=index, columns=list(metrics), dtype="float64")

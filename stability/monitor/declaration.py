@@ -175,17 +175,27 @@ class LooksPart(_Strict):
         12, ge=1, le=1000, description="looks at one incident: each costs a diagnosis, and an alarm may last for days"
     )
     agree: int = Field(1, ge=1, le=10, description="looks in a row that have to say the same before it is acted upon")
+    settle: str = Field(
+        "30s",
+        description="in which an unknown mode may become a known one; then, or when it gets worse, people are called",
+    )
     service: str | None = Field(None, description="alarms of rules are one incident of this; each its own without it")
     apart: str = Field("5s", description="what begins within it is one moment, as in what the localizer was taught")
     clear: str = Field("15s", description="without an alarm, after which the incident of a service is over")
 
     _lengths = field_validator("apart", "clear", mode="before")(lambda cls, v: _length(v))
+    _none = field_validator("settle", mode="before")(lambda cls, v: "0s" if v in (0, "0s") else _length(v))
     _each = field_validator("after", mode="before")(lambda cls, v: [_length(one) for one in v])
 
     @property
     def delays(self) -> list[int]:
         """Microseconds, rising."""
         return sorted(micros(one, "after") for one in self.after)
+
+    @property
+    def settle_us(self) -> int:
+        """Microseconds in which an unknown mode may become a known one."""
+        return 0 if self.settle == "0s" else micros(self.settle, "settle")
 
 
 class RepairPart(_Strict):
@@ -263,6 +273,9 @@ class Declaration(_Strict):
         names = [part.name or part.file for part in self.detectors]
         if len(set(names)) < len(names):
             raise ValueError("expected each detector once")
+        members = [name for group in self.groups.values() for name in dict.fromkeys(group)]
+        if twice := [name for name in members if members.count(name) > 1]:
+            raise ValueError(f"groups: expected each entity in one group at most, got {twice[0]!r} in several")
         return self
 
     @property

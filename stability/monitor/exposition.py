@@ -46,6 +46,7 @@ class Exposition:
         self.late_rows = Gauge("late_rows", "Rows that came after their moment had been judged", **made)
         self.errors = Gauge("source_errors", "Questions that the source did not answer", **made)
         self.reloads = Gauge("reloads", "Times that rules or models were read anew", **made)
+        self.refused = Gauge("reload_refused", "1 while changed rules or models are not used, being wrong", **made)
         self.behind = Gauge("behind_seconds", "Time between what is due and the last step", **made)
         self.moment = Gauge("last_moment_seconds", "Moment of the last step, Unix time", **made)
         self.open = Gauge("open_alarms", "Alarms that go on", ["severity"], **made)
@@ -77,6 +78,7 @@ class Exposition:
         self.late_rows.set(follower.source.late_rows)
         self.errors.set(follower.errors)
         self.reloads.set(follower.reloads)
+        self.refused.set(bool(follower.refused))
         self.behind.set(behind)
         if watch is not None:
             for severity in ("critical", "warning", "info"):
@@ -86,6 +88,7 @@ class Exposition:
                 self.counted.labels(what).set(count)
         why = follower.trouble or ("" if follower.healthy else "begins" if watch is None else f"{behind:.0f} s behind")
         self.health = {"healthy": follower.healthy, "why": why, "behind_seconds": round(behind, 1)}
+        self.health |= {"refused": follower.refused} if follower.refused else {}
 
     def close(self) -> None:
         """Stop listening."""

@@ -32,6 +32,11 @@ class FilesSource:
     told : Declaration
     metrics : sequence of str, optional
         Columns that are known already, of an earlier start.
+
+    Attributes
+    ----------
+    newest : int or None
+        The newest stamp of any row, microseconds since 1970.
     """
 
     live = False
@@ -46,7 +51,7 @@ class FilesSource:
         self._places: dict[Path, tuple[int, bytes]] = {}  # bytes that were read, and the header
         self._stats: dict[Path, tuple[int, int]] = {}
         self._held: dict[int, dict[str, np.ndarray]] = {}
-        self._newest: int | None = None
+        self.newest: int | None = None
 
     def check(self, now: pd.Timestamp) -> None:
         """Look whether there is a file, and whether it can be read.
@@ -56,7 +61,7 @@ class FilesSource:
         ContractError
         """
         self.due(now)
-        if self._newest is None:
+        if self.newest is None:
             expected, remedy = "a file with rows", "the path starts at the workbench's folder"
             raise ContractError(file=self.part.path, expected=expected, got="none", remedy=remedy)
 
@@ -67,9 +72,9 @@ class FilesSource:
     def due(self, now: pd.Timestamp) -> int:
         """The newest moment that is complete, in microseconds since 1970."""
         self._look()
-        if self._newest is None:
+        if self.newest is None:
             return self._done
-        return (self._newest - self.told.delay_us) // self.told.step_us * self.told.step_us
+        return (self.newest - self.told.delay_us) // self.told.step_us * self.told.step_us
 
     def read(self, after: int, until: int) -> Iterator[Rows]:
         """Rows of the moments after one, up to another, in time's order; a moment without rows has none."""
@@ -145,4 +150,4 @@ class FilesSource:
         for k in np.flatnonzero(~late):
             self._held.setdefault(int(moments[k]), {})[names[k]] = values[k]
         newest = int(stamps.max())
-        self._newest = newest if self._newest is None else max(self._newest, newest)
+        self.newest = newest if self.newest is None else max(self.newest, newest)

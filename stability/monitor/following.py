@@ -57,6 +57,8 @@ class Follower:
         than `catch_up`; questions without an answer.
     trouble : str
         What the source said last, where it did not answer.
+    refused : str
+        What is wrong with rules or models that have changed on disk and are not used; those of before are.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Follower:
         self._held = ExitStack()
         self._held.enter_context(held(self.folder / "lock"))
         self.late = self.skipped = self.errors = self.reloads = 0
-        self.trouble = ""
+        self.trouble = self.refused = ""
         self.watch: Watch | None = None
         self.seconds: list[float] = []
         known = self.folder / METRICS
@@ -214,10 +216,12 @@ class Follower:
         self._seen = now
         try:
             self.watch.reload(changed)
-        except ContractError as error:
-            self.watch.note("reload_refused", files=changed, said=str(error))
-            self.trouble = f"not reloaded: {error}"
+        except Exception as error:  # noqa: BLE001  whatever a broken file raises, the watch goes on with the old one
+            said = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
+            self.watch.note("reload_refused", files=changed, said=said)
+            self.refused = f"not reloaded: {said}"
             return False
+        self.refused = ""
         self.reloads += 1
         self.watch.note("reload", files=changed)
         return True
@@ -249,7 +253,7 @@ class Follower:
         if self.watch is None:
             return 0.0
         if not self.source.live:
-            newest = self.source._newest
+            newest = self.source.newest
             return 0.0 if newest is None else max(0.0, (newest - self.told.delay_us - self.watch.moment) / 1e6)
         return max(0.0, self.clock().timestamp() - self.told.delay_us / 1e6 - self.watch.moment / 1e6)
 
@@ -277,6 +281,8 @@ class Follower:
 
     def close(self) -> None:
         """Write a checkpoint, and let go of the folder."""
-        if self.watch is not None:
-            self.watch.close()
-        self._held.close()
+        try:
+            if self.watch is not None:
+                self.watch.close()
+        finally:
+            self._held.close()

@@ -69,7 +69,7 @@ class Foresight:
         if looks_back(predictor):
             expected = "a predictor that judges a row by its features alone"
             raise ContractError(file=f"{self.name}/{version.number}", expected=expected, got=version.kind)
-        missing = set(registry.inner(predictor).features_) - set(self.features._live.names)
+        missing = set(registry.inner(predictor).features_) - set(self.features.live_names)
         if missing:
             remedy = "give the folder of the features that it was fitted on"
             raise ContractError(

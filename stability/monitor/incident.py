@@ -49,6 +49,10 @@ class Incident:
         What was acted upon: never twice on the same.
     verdicts : int
         How many of its repairs have their verdict: each is new evidence.
+    settles : int
+        Moment at which people are called if it is still not known what it is; 0 where nothing is waited for.
+    worst : str
+        The highest severity of the alarms that it is of.
     """
 
     alarm: dict[str, Any]
@@ -68,6 +72,8 @@ class Incident:
     members: list[str] = field(default_factory=list)
     done: list[list[Any]] = field(default_factory=list)
     verdicts: int = 0
+    settles: int = 0
+    worst: str = ""
 
     def table(self) -> pd.DataFrame:
         """The causes, as the contract's table."""

@@ -18,7 +18,8 @@ from stability.fmea.files import read_worksheet
 from stability.fmea.priority import action_priority
 from stability.localization import Diagnoser, live_pictures
 from stability.monitor.incident import AGAIN, RUNS, Incident
-from stability.monitor.looks import joined, named, news, plan
+from stability.monitor.journal import JournalError
+from stability.monitor.looks import UNKNOWN, joined, named, news, plan, settled, worst
 from stability.monitor.reports import report_name, write_report
 from stability.monitor.sentries import Raised
 from stability.schema import ContractError, read_table, validate
@@ -60,10 +61,16 @@ class Incidents:
         for source, target in [] if watch.topology is None else watch.topology.index:
             self.links.setdefault(source, set()).add(target)
             self.links.setdefault(target, set()).add(source)
-        self.reload()
+        self.use(self.read())
 
-    def reload(self) -> None:
-        """Read anew what alarms are looked into with."""
+    def read(self) -> tuple[Diagnoser | None, pd.DataFrame | None, Repairs | None]:
+        """Read what alarms are looked into with, as it is now; `use` takes it.
+
+        Raises
+        ------
+        ContractError
+            Something of it cannot be used.
+        """
         told = self.told
         localizer = Diagnoser.load(told.place(told.localizer)) if told.localizer else None
         if localizer is not None and localizer.usual_ is None:
@@ -72,11 +79,15 @@ class Incidents:
                 file=told.localizer, expected="a localizer that knows quiet time", got="none", remedy=remedy
             )
         worksheet = read_worksheet(told.place(told.worksheet)) if told.worksheet else None
-        self.localizer, self.worksheet = localizer, worksheet
-        if told.repair is not None:
-            from stability.monitor.repairs import Repairs
+        if told.repair is None:
+            return localizer, worksheet, None
+        from stability.monitor.repairs import Repairs
 
-            self.repair = Repairs(self.watch, self.repair)
+        return localizer, worksheet, Repairs(self.watch, self.repair)
+
+    def use(self, parts: tuple[Diagnoser | None, pd.DataFrame | None, Repairs | None]) -> None:
+        """Look into alarms with what `read` gave, from now on."""
+        self.localizer, self.worksheet, self.repair = parts
 
     # ---- a step ------------------------------------------------------------------------------------------------------
     def step(self, step: Step, rows: Rows, values: np.ndarray) -> None:
@@ -96,7 +107,9 @@ class Incidents:
         for name, what in calls.joins.items():
             self._join(self.held[name], what, fresh, moment)
         self._close(step)
-        due = [one for one in self.held.values() if one.open and one.due and one.due[0] <= moment]
+        due = [
+            one for one in self.held.values() if one.open and min([*one.due[:1], one.settles or moment + 1]) <= moment
+        ]
         for one in due[: self.told.incidents_per_step]:  # the rest is due in the next step
             self._guarded("look", lambda one=one: self._again(one, moment))
         if self.repair is not None:
@@ -107,17 +120,17 @@ class Incidents:
             self._remember(known)
             return
         incident = Incident(asdict(alarm), page=report_name(alarm.alarm_id, alarm.start))
-        incident.news, incident.fired = alarm.start, moment
+        incident.news, incident.fired, incident.worst = alarm.start, moment, alarm.severity
         incident.happened(_iso(alarm.start), f"{alarm.detector} on {alarm.entity}: {alarm.reason}")
         self.held[alarm.alarm_id] = incident
-        for old in list(self.held)[:-KEPT]:
-            self.held.pop(old)
+        for old in sorted(self.held, key=lambda name: self.held[name].open)[: max(len(self.held) - KEPT, 0)]:
+            self.held.pop(old)  # the oldest of those that are over; where all go on, the oldest
         if self.localizer is not None:
             plan(incident, moment, self.told.looks, now=False)
             self._look(incident, moment, "it began")
         self._prioritise(incident)
         new = self._consider(incident, moment)
-        self._report(incident, moment)
+        self._guarded("report", lambda: self._report(incident, moment))
         told = asdict(incident) | {"alarm_id": alarm.alarm_id, "decided": new}
         self.watch.counts["incidents"] += self.watch.journal.once(
             f"incident/{alarm.alarm_id}", moment, kind="incident", **told
@@ -127,6 +140,7 @@ class Incidents:
         """Take news of an open incident: it is looked into anew, from now on."""
         names = [one.entity for one in fresh if f"{one.detector} of {one.entity}" in what]
         incident.members += [name for name in dict.fromkeys(names) if name not in incident.members]
+        incident.worst = worst([incident.worst, *(one.severity for one in fresh if one.entity in names)])
         news(incident, max(one.start for one in fresh if one.entity in names), self.told.looks)
         incident.happened(_iso(moment), f"joined by {', '.join(what)}")
         if self.localizer is not None:
@@ -140,7 +154,7 @@ class Incidents:
                 if one.end is not None and one.alarm_id in self.held:
                     self._over(self.held[one.alarm_id], asdict(one), one.score, step.moment)
             return
-        goes_on = any(one.detector.startswith("rule:") for one in self.watch.goes_on.values())
+        goes_on = any(one.detector.startswith("rule:") for one in self.watch.open_alarms)
         for incident in self.held.values():
             if not incident.open:
                 continue
@@ -152,7 +166,7 @@ class Incidents:
 
     def _over(self, incident: Incident, said: dict[str, Any], score: float, moment: int) -> None:
         incident.alarm |= said
-        incident.open, incident.due = False, []
+        incident.open, incident.due, incident.settles = False, [], 0
         incident.happened(_iso(incident.alarm["end"]), f"over; the highest score was {_said(score)}")
         self._guarded("report", lambda: self._report(incident, moment))
 
@@ -160,9 +174,11 @@ class Incidents:
     def _again(self, incident: Incident, moment: int) -> None:
         """Look again, unless a repair is waited for: then what is seen is its doing. What that changes, decide anew."""
         incident.due = [at for at in incident.due if at > moment]
+        settles = 0 < incident.settles <= moment  # people may have to be called, however often it was looked at
+        incident.settles = 0 if settles else incident.settles
         number = len(incident.looks)
         busy = self.repair is not None and self.repair.busy(incident)
-        if busy or number >= self.told.looks.most:
+        if busy or (number >= self.told.looks.most and not settles):
             return
         name = incident.alarm["alarm_id"]
         if known := self.watch.journal.kept.get(f"look/{name}/{number}"):
@@ -176,13 +192,14 @@ class Incidents:
         self.watch.journal.once(f"look/{name}/{number}", moment, kind="look", **told)
         now = incident.looks[-1]
         if new or any(before.get(one) != now[one] for one in ("entity", "failure_mode", "answer")):
-            self._report(incident, moment)
+            self._guarded("report", lambda: self._report(incident, moment))
 
     def _look(self, incident: Incident, moment: int, why: str) -> None:
         self._localise(incident, moment)
         best = incident.causes[0]
         seen = {"entity": _text(best["entity"]), "failure_mode": _text(best["failure_mode"])}
-        seen |= {"probability": best["probability"], "answer": incident.answer}
+        seen |= {"probability": best["probability"], "answer": incident.answer, "severity": incident.worst}
+        seen |= {"hurt": None if self.repair is None else self.repair.state(moment).impact}
         incident.looks.append({"at": _iso(moment), "why": why, **seen})
 
     def _consider(self, incident: Incident, moment: int) -> bool:
@@ -194,6 +211,9 @@ class Incidents:
                 self.repair.adopt(incident)
             return False
         said = named(incident, self.told.looks.agree)
+        incident.settles, why = settled(incident, moment, self.told.looks)
+        if said is None and why and not incident.settles:  # whoever it is, nobody knows what it is
+            said = [incident.looks[-1]["entity"], UNKNOWN]
         if said is None or [*said, incident.verdicts] in incident.done:
             return False
         new = self.repair.decide(incident, incident.table(), moment)
@@ -204,13 +224,15 @@ class Incidents:
     def _guarded(self, what: str, act) -> None:
         try:
             act()
+        except JournalError:
+            raise  # the step is gone through again
         except Exception as error:  # noqa: BLE001  what an alarm is looked into with must not stop the next alarm
             self.watch.counts["errors"] += 1
             self.watch.note("error", what=what, said=f"{type(error).__name__}: {error}")
 
     def _remember(self, known: Mapping[str, Any]) -> None:
         """Take an incident that was looked into before a crash as it was: what was decided then has been acted upon."""
-        incident = Incident(**{one.name: known[one.name] for one in fields(Incident)})
+        incident = Incident(**{one.name: known[one.name] for one in fields(Incident) if one.name in known})
         verdict = self.watch.journal.kept.get(f"verdict/{incident.acted.get('action_id')}")
         if verdict is not None:
             incident.verdict = {name: verdict[name] for name in VERDICT}
@@ -302,6 +324,7 @@ class Incidents:
         self.held = {name: Incident(**one) for name, one in told.items()}
         if self.repair is not None:
             self._guarded("repair", self.repair.resume)
+            self.repair.recalls |= set(self.held)
             for incident in self.held.values():
                 if incident.acted.get("status") == RUNS:
                     self._guarded("repair", lambda incident=incident: self.repair.recall(incident))
@@ -325,7 +348,7 @@ def _text(value: Any) -> str | None:
 
 
 def _said(score: float | None) -> str:
-    return "none" if score is None or score != score else f"{score:.3g}"
+    return "none" if score is None or score != score else f"{float(score):.3g}"
 
 
 def _iso(moment: int) -> str:

@@ -16,7 +16,7 @@ import promql_parser as promql
 from stability.monitor import matching
 from stability.monitor.ranges import newest, over_window
 from stability.monitor.ring import Ring
-from stability.rules.evaluation import _inner, _labels_asked_for, _offset
+from stability.rules.evaluation import labels_asked_for, offset_of, unwrapped
 from stability.rules.expressions import children_of, operator_of, parse, selector_key, written
 from stability.rules.history import History, Series, labels_by_entity
 from stability.rules.operators import arithmetic, is_comparison
@@ -56,8 +56,8 @@ class Instant:
         self._at, self._leaves = moment, {}
         if len(self.ring.entities) == self._known:
             return
-        self._known = len(self.ring.entities)
         self.entities = labels_by_entity(self.ring.entities, self.labels)
+        self._known = len(self.ring.entities)
         owners = [(own, e) for e, own in enumerate(self.entities.values())]
         places: dict[Labels, tuple[int, int]] = {}
         for m, metric in enumerate(self.ring.metrics):
@@ -98,7 +98,7 @@ class Instant:
             argument = None if node.param is None else self._compile(node.param)
             return lambda: grouping(inner(), None if argument is None else _number(argument(), node))
         if isinstance(node, promql.VectorSelector):
-            offset = _offset(node)
+            offset = offset_of(node)
             return lambda: self._newest(node, offset)
         if isinstance(node, promql.Call):
             return self._call(node)
@@ -127,7 +127,7 @@ class Instant:
     def _call(self, node: promql.Call) -> Callable[[], Found]:
         name, args = node.func.name, list(node.args)
         if name in ("absent", "absent_over_time"):
-            labels = [_labels_asked_for(args[0])]
+            labels = [labels_asked_for(args[0])]
             counted = (
                 self._ranged("count_over_time", args[0], None, node) if name != "absent" else self._compile(args[0])
             )
@@ -136,14 +136,14 @@ class Instant:
                 return Vector(labels, np.ones((1, 1)), ~counted().present.any(axis=0)[None])
 
             return nobody
-        (range_,) = (arg for arg in args if isinstance(_inner(arg), promql.MatrixSelector))
+        (range_,) = (arg for arg in args if isinstance(unwrapped(arg), promql.MatrixSelector))
         numbers = [self._compile(arg) for arg in args if arg is not range_]
         return self._ranged(name, range_, numbers[0] if numbers else None, node)
 
     def _ranged(self, name: str, node: promql.Expr, argument, call: promql.Call) -> Callable[[], Vector]:
-        matrix = _inner(node)
+        matrix = unwrapped(node)
         selector, length = matrix.vector_selector, micros(matrix.range, "range")
-        offset, renamed = _offset(selector), matching.Renaming(written(call))
+        offset, renamed = offset_of(selector), matching.Renaming(written(call))
         base = (name, length, offset, selector_key(selector))
 
         def value() -> Vector:
@@ -201,7 +201,7 @@ def reach_of(expr: str) -> int:
         if isinstance(node, promql.MatrixSelector):
             own = micros(node.range, "range")
         elif isinstance(node, promql.VectorSelector):
-            own = _offset(node)
+            own = offset_of(node)
         return own + max(map(reach, children_of(node)), default=0)
 
     return reach(parse(expr))

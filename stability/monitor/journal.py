@@ -6,7 +6,7 @@ rotated by size; what is older than the newest few is deleted, but never what ca
 
 from __future__ import annotations
 
-__all__ = ["Journal", "read_lines"]
+__all__ = ["Journal", "JournalError", "read_lines"]
 
 import contextlib
 import json
@@ -25,6 +25,10 @@ NAME = "events"
 LARGEST = 64 << 20  # bytes of a file
 WHOLE = ("incident", "look", "verdict")
 FILES = 16  # with the largest size: 1 GiB of history
+
+
+class JournalError(OSError):
+    """The disk did not take an entry: what it tells of has to be told again."""
 
 
 class Journal:
@@ -98,7 +102,13 @@ class Journal:
         return key in self._keys
 
     def write(self, lines: list[Mapping[str, Any]], *, sure: bool = True) -> None:
-        """Append entries; `sure` waits for the disk."""
+        """Append entries; `sure` waits for the disk.
+
+        Raises
+        ------
+        JournalError
+            Nothing of them is there.
+        """
         if not lines:
             return
         text = "".join(json.dumps(_plain(line), allow_nan=False, ensure_ascii=False) + "\n" for line in lines)
@@ -108,10 +118,10 @@ class Journal:
             self._file.flush()
             if sure:
                 os.fsync(self._file.fileno())
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):  # of a full disk nothing half is left
                 self._file.truncate(place)
-            raise
+            raise JournalError(error.errno, error.strerror or str(error), str(self.path)) from None
         newest = max((int(line["moment"]) for line in lines if "moment" in line), default=-1)
         self._since[self.path] = max(self._since.get(self.path, -1), newest)
         if self._file.tell() >= self.largest:

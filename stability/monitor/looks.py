@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Calls", "joined", "named", "news", "plan", "related"]
+__all__ = ["UNKNOWN", "Calls", "joined", "named", "news", "plan", "related", "settled", "worst"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,13 @@ import pandas as pd
 
 from stability.monitor.declaration import LooksPart
 from stability.monitor.sentries import Raised
+from stability.remediation.choice import UNKNOWN
 from stability.telemetry.grid import micros
 
 if TYPE_CHECKING:
     from stability.monitor.incident import Incident
 
+SEVERITIES = ("info", "warning", "critical")
 RULES = "rules"  # the detector that a service's incident names: its alarms are those of rules
 
 
@@ -105,3 +107,62 @@ def named(incident: Incident, agree: int) -> list[Any] | None:
     """The entity and mode on which the last looks agree; None where they do not, or are too few."""
     last = [[one["entity"], one["failure_mode"]] for one in incident.looks[-agree:]]
     return last[0] if len(last) == agree and all(one == last[0] for one in last) else None
+
+
+def settled(incident: Incident, moment: int, looks: LooksPart) -> tuple[int, str]:
+    """Say whether people have to be called about what is not known: seconds after it began it often still gets a name.
+
+    An unknown mode is waited for since the look that first found one, until looks agree on a known mode. It is settled
+    when that has lasted for `looks.settle`, or when things have got worse since: users are hurt now, who were not, or
+    an alarm of a higher severity has joined.
+
+    Parameters
+    ----------
+    incident : Incident
+    moment : int
+        Microseconds since 1970.
+    looks : LooksPart
+
+    Returns
+    -------
+    until : int
+        The moment up to which it is waited for; 0 where it is settled, or where the newest answer is a known one.
+    why : str
+        Why it is waited for, or why no longer, for the record; "" for a known answer.
+    """
+    first, before, alike = None, None, 0
+    for one in incident.looks:
+        said = (one["entity"], one["failure_mode"])
+        before, alike = said, alike + 1 if said == before else 1
+        if said[1] == UNKNOWN:
+            first = first or one
+        elif said[1] is not None and alike >= looks.agree:
+            first = None
+    if first is None or incident.looks[-1]["failure_mode"] != UNKNOWN:
+        return 0, ""
+    newest = incident.looks[-1]
+    if newest.get("hurt") and first.get("hurt") is False:
+        return 0, "it has got worse: users are hurt now, and were not at first"
+    if _rank(newest) > _rank(first):
+        return 0, f"it has got worse: an alarm is {newest['severity']} now, and none was at first"
+    until = pd.Timestamp(first["at"]).value // 1000 + looks.settle_us
+    if moment >= until:
+        return 0, f"it has not become known within {looks.settle}"
+    at = pd.Timestamp(until, unit="us", tz="UTC")
+    return until, f"what has just begun may still show what it is: people are called at {at:%H:%M:%S} if it does not"
+
+
+def _rank(look: Mapping[str, Any]) -> int:
+    said = look.get("severity")
+    return SEVERITIES.index(said) if said in SEVERITIES else 0
+
+
+def worst(severities: Sequence[str]) -> str:
+    """The highest of some severities.
+
+    Examples
+    --------
+    >>> worst(["warning", "critical", ""])
+    'critical'
+    """
+    return max(severities, key=lambda one: SEVERITIES.index(one) if one in SEVERITIES else -1)

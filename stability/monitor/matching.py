@@ -72,7 +72,7 @@ class Pairing:
         return Vector(self._labels, found.astype(np.float64), both)
 
     def _match(self, many: list[Labels], one: list[Labels]) -> None:
-        signature = operators._signature(self.node)
+        signature = operators.signature_of(self.node)
         groups: dict[Labels, int] = {}
         self._of, self._slow = (many, one), False
         for j, labels in enumerate(one):
@@ -80,7 +80,7 @@ class Pairing:
         found = [(i, groups[key]) for i, key in enumerate(map(signature, many)) if key in groups]
         self._many, self._one = (np.array([pair[k] for pair in found], dtype=np.int64) for k in (0, 1))
         named = (many, one, self.card, self.name_goes)
-        self._labels = [operators._matched_labels(self.node, named[0][i], named[1][j], *named[2:]) for i, j in found]
+        self._labels = [operators.matched_labels(self.node, named[0][i], named[1][j], *named[2:]) for i, j in found]
         self._slow |= len(set(self._labels)) < len(self._labels)
 
 
@@ -118,7 +118,7 @@ class Joining:
         return Vector(self._labels, values, present)
 
     def _match(self, left: list[Labels], right: list[Labels]) -> None:
-        signature = operators._signature(self.node)
+        signature = operators.signature_of(self.node)
         self._of = (left, right)
         here, there = (left, right) if self.operator != "or" else (right, left)
         groups: dict[Labels, int] = {}
@@ -167,14 +167,14 @@ class Grouping:
             else:
                 for row, places in enumerate(self._places):
                     part = vector.present[places]
-                    values[row] = operators._aggregated(self.operator, vector.values[places], part, argument)
+                    values[row] = operators.aggregated(self.operator, vector.values[places], part, argument)
         return Vector(self._labels, values, present)
 
     def _match(self, labels: list[Labels]) -> None:
         self._of = labels
         groups: dict[Labels, list[int]] = {}
         for k, one in enumerate(labels):
-            groups.setdefault(operators._group(self.node, one), []).append(k)
+            groups.setdefault(operators.group_of(self.node, one), []).append(k)
         self._labels, self._places = list(groups), [np.array(places) for places in groups.values()]
         self._codes = np.empty(len(labels), dtype=np.int64)
         for row, places in enumerate(self._places):

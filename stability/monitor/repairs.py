@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Repairs"]
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stability.monitor.incident import AGAIN, RUNS
-from stability.monitor.looks import named
+from stability.monitor.looks import named, settled
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.approval import approval_key
 from stability.remediation.decisions import Acted, Case, Decision, ServiceState
@@ -33,6 +33,8 @@ HURT = 0.01  # share of a step's requests that fail: from there on, users are hu
 AT_ONCE = 8  # actions that are waited for at the same time; guards allow fewer
 LATELY = 3  # steps in which who answered is healthy
 LONGEST = 50  # lines of a timeline
+NEAR = 20  # neighbours that a verdict looks at: each costs it a few ms, at every step
+LARGEST = 4096  # bytes of an approval
 APPROVALS = "approvals"  # folder of tokens, a file named after the decision each
 
 
@@ -64,6 +66,7 @@ class Repairs:
         self.under_way: dict[str, UnderWay] = before.under_way if before else {}
         self.workers = before.workers if before else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="repair")
         self.ended: list[dict[str, Any]] = before.ended if before else []
+        self.recalls: set[str] = before.recalls if before else set()  # alarms that were taken up after a start
         # What is known of the service is as old as its newest rows: no guard may take that for carelessness.
         told = watch.told
         stale = {"stale": max(Guards().stale, (3 * told.step_us + told.delay_us) / 1e6)}
@@ -91,8 +94,8 @@ class Repairs:
         if "up" in ring.metrics and len(ring.times):
             lately = ring.values[ring.metrics.index("up"), :, -LATELY:]
             for name, up in zip(ring.entities, lately, strict=True):
-                if len(known := up[~np.isnan(up)]):
-                    healthy[name] = bool((known > 0).all())
+                if not np.isnan(up[-1]):  # who was last seen a while ago is not known to serve
+                    healthy[name] = not bool((up <= 0).any())
         at = pd.Timestamp(moment, unit="us", tz="UTC")
         return ServiceState(at, healthy, self.watch.told.groups, self._hurt(moment - LATELY * self.watch.told.step_us))
 
@@ -133,7 +136,9 @@ class Repairs:
         """Ask what to do about an incident, and do it as far as the mode lets it; whether that is a new decision."""
         now, state = self.now(moment), self.state(moment)
         alarm = incident.alarm | {"start": pd.Timestamp(incident.alarm["start"], unit="us", tz="UTC")}
-        decision = self.repairer.decide(alarm, causes, now, state, impact=self.part.impact_minutes)
+        until, why = settled(incident, moment, self.watch.told.looks)
+        told = {"wait": why} if until else {"settled": why}
+        decision = self.repairer.decide(alarm, causes, now, state, impact=self.part.impact_minutes, **told)
         new = decision.decision_id != incident.decision.get("decision_id")
         if new or incident.acted.get("status") in AGAIN:
             self._act(incident, decision, now, state)
@@ -205,26 +210,32 @@ class Repairs:
         path = self.watch.folder / APPROVALS / decision.decision_id
         if self.part.mode != "approved" or not path.is_file() or path.is_symlink():
             return None
-        return path.read_text(encoding="utf-8").strip() or None
+        try:
+            with path.open("rb") as file:
+                return file.read(LARGEST).decode("ascii").strip() or None
+        except (OSError, UnicodeDecodeError):  # what cannot be read approves nothing, and stops nothing else
+            return None
 
-    def observe(self, held: Mapping[str, Incident], moment: int) -> list[Incident]:
-        """Take what ended, ask for the verdict on everything that was done, and go on; incidents with a new verdict."""
+    def observe(self, held: Mapping[str, Incident], moment: int) -> Iterator[Incident]:
+        """Take what ended, ask for the verdict on everything that was done, and go on; incidents with a new verdict.
+
+        What goes wrong with one of them is raised when all the others have been gone through.
+        """
         self._collect(held)
-        judged, now = [], self.now(moment)
+        now, failed = self.now(moment), []
         for case in self.repairer.open_cases():
             if case.acted_at > now:
                 continue
-            progress = self.repairer.observe(case, self._aftermath(case, now), now)
-            if not progress.final:
+            try:
+                progress = self.repairer.observe(case, self._aftermath(case, now), now)
+            except Exception as error:  # noqa: BLE001  a repair that cannot be judged keeps no other one waiting
+                failed.append(error)
                 continue
             incident = held.get(case.alarm_id)
-            if incident is not None:
-                incident.verdict = {"verdict": progress.verdict, "action_id": case.action_id, "at": now.isoformat()}
-                incident.verdict |= {"entity": case.entity, "checks": list(progress.checks)}
-                incident.verdict |= {"escalated": progress.escalated}
-                incident.verdicts += 1
-                incident.happened(now.isoformat(), f"verdict: {progress.verdict.replace('_', ' ')}")
-                judged.append(incident)
+            if incident is not None and progress.final:
+                told = {"action_id": case.action_id, "entity": case.entity, "escalated": progress.escalated}
+                yield _judged(incident, now, progress.verdict, progress.checks, told)
+        yield from self._recalled(held, now)
         state = self.state(moment)
         for decision in self.repairer.pending():
             waits = any(one.decision.alarm_id == decision.alarm_id for one in self.under_way.values())
@@ -235,7 +246,18 @@ class Repairs:
                 continue
             if named(incident, self.watch.told.looks.agree) is not None:
                 self.decide(incident, incident.table(), moment)
-        return judged
+        if failed:
+            raise failed[0]
+
+    def _recalled(self, held: Mapping[str, Incident], now: pd.Timestamp) -> Iterator[Incident]:
+        """After a start: verdicts that the record knows, and of which nothing was said before the watch was killed."""
+        for incident in [held[name] for name in self.recalls if name in held]:
+            actions = self.repairer.history.of_alarm(incident.alarm["alarm_id"])
+            known = [(name, action) for name, action in actions if action.judged is not None]
+            for name, action in known[incident.verdicts :]:
+                told = {"action_id": name, "entity": action.facts["entity"], "escalated": False}
+                yield _judged(incident, now, action.judged, action.checks, told)
+        self.recalls.clear()
 
     def wait(self) -> None:
         """Wait for what is under way; nothing is begun afterwards."""
@@ -243,6 +265,7 @@ class Repairs:
 
     def recall(self, incident: Incident) -> None:
         """After a start: what was under way has an end in the record, was perhaps done, or was never begun."""
+        self.recalls.add(incident.alarm["alarm_id"])
         name = incident.acted.get("decision_id")
         if name is None or name in self.under_way:
             return
@@ -279,15 +302,36 @@ class Repairs:
         watch = self.watch
         begun = case.acted_at if case.impact_start is pd.NaT else case.impact_start
         since = int(begun.timestamp() * 1e6) - BEFORE
-        who = [case.entity, *case.neighbours]
+        neighbours = self._nearest(case)
+        who = [case.entity, *neighbours]
         thresholds = {sentry.name: sentry.threshold for sentry in watch.sentries}
         thresholds |= {watch.fires: 0.5} if watch.fires in watch.scored.metrics else {}
         seen = {"telemetry": watch.ring.panel(since, who), "scores": watch.scored.panel(since, who)}
         return Aftermath(
             case.entity, case.acted_at, case.impact_start, max(now, case.acted_at), service=self.service(since),
-            thresholds=thresholds, neighbours=case.neighbours, step=watch.told.step_us / 1e6, **seen,
+            thresholds=thresholds, neighbours=neighbours, step=watch.told.step_us / 1e6, **seen,
         )  # fmt: skip
+
+    def _nearest(self, case: Case) -> Sequence[str]:
+        """Whom a repair may hurt: all, where they are few; else its group, whom it is linked to, who is asked first."""
+        if len(case.neighbours) <= NEAR:
+            return case.neighbours
+        told = self.watch.told
+        group = next((members for members in told.groups.values() if case.entity in members), ())
+        asked = told.service.entities if told.service else ()
+        near = dict.fromkeys([*group, *sorted(self.watch.incidents.links.get(case.entity, ())), *asked])
+        known = set(case.neighbours)
+        return tuple(dict.fromkeys([*(one for one in near if one in known), *case.neighbours]))[:NEAR]
 
     def resume(self) -> None:
         """After a start: what was begun and never ended was perhaps done, and is judged, never repeated."""
         self.repairer.resume(self.now(self.watch.moment))
+
+
+def _judged(
+    incident: Incident, now: pd.Timestamp, verdict: str, checks: Sequence[str], told: Mapping[str, Any]
+) -> Incident:
+    incident.verdict = {"verdict": verdict, "at": now.isoformat(), "checks": list(checks), **told}
+    incident.verdicts += 1
+    incident.happened(now.isoformat(), f"verdict: {verdict.replace('_', ' ')}")
+    return incident

@@ -164,9 +164,10 @@ def _picture(panel: pd.DataFrame, alarm: dict[str, Any]) -> str:
             own = values.droplevel("entity")
             axis.plot(own.index, own.to_numpy(), linewidth=1.6 if entity == alarm["entity"] else 0.9, label=entity)
         axis.axvline(pd.Timestamp(alarm["start"], unit="us", tz="UTC"), color="0.3", linestyle="--", linewidth=1)
-        axis.set_title(metric, fontsize=9, loc="left")
+        axis.set_title(metric, fontsize=9, loc="left", parse_math=False)
         axis.tick_params(labelsize=8)
-    axes[0].legend(fontsize=7, loc="upper left", ncols=4, frameon=False)
+    for text in axes[0].legend(fontsize=7, loc="upper left", ncols=4, frameon=False).get_texts():
+        text.set_parse_math(False)  # a name is no formula
     axes[-1].set_xlabel("time (UTC); dashed: the alarm was raised", fontsize=8)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=90)
@@ -181,7 +182,7 @@ def _evidence(text: Any) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "none" if value is None or value != value else f"{value:.4g}"
+    return "none" if value is None or value != value else f"{float(value):.4g}"  # JSON has told infinity as a word
 
 
 def _stamp(moment: int) -> str:

@@ -13,6 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from stability.remediation.approval import plain
+
 if TYPE_CHECKING:
     from stability.monitor.following import Follower
 
@@ -55,10 +57,10 @@ def _state(follower: Follower) -> Panel:
     lines[-1] += ", ".join(f"{count:,} {name}" for name, count in told.items())
     odd = {"late": follower.late, "skipped": follower.skipped, "late rows": follower.source.late_rows}
     odd |= {"source errors": follower.errors, "errors": counts["errors"]}
+    odd |= {"rules that fail": len(watch.alerts.failing) if watch.alerts is not None else 0}
     if told := ", ".join(f"{count:,} {name}" for name, count in odd.items() if count):
         lines.append(told)
-    if follower.trouble:
-        lines.append(follower.trouble)
+    lines += [plain(said) for said in (follower.trouble, follower.refused) if said]
     repair = follower.told.repair
     title = f"{follower.told.name}: {'healthy' if follower.healthy else 'NOT HEALTHY'}"
     title += f", repair {repair.mode}" if repair else ""
@@ -80,10 +82,10 @@ def _alarms(follower: Follower) -> Table:
         done = "" if held is None else _done(held)
         table.add_row(
             pd.Timestamp(one.start, unit="us", tz="UTC").strftime("%m-%d %H:%M:%S"),
-            escape(one.entity),
+            escape(plain(one.entity)),
             escape(one.detector),
             f"{one.score:.3g}",
-            escape(said),
+            escape(plain(said)),
             held.priority.get("action_priority", "") if held else "",
             escape(done),
             style=STYLES.get(one.severity, ""),
@@ -112,7 +114,9 @@ def _firing(follower: Follower) -> Table:
     table.title = f"{len(firing):,} rules fire" if firing else "No rule fires"
     for one in firing[:RULES]:
         at = pd.Timestamp(one.start, unit="us", tz="UTC").strftime("%m-%d %H:%M:%S")
-        table.add_row(escape(one.rule.alert), escape(one.entity or "all"), at, one.rule.labels.get("severity", ""))
+        table.add_row(
+            escape(one.rule.alert), escape(plain(one.entity) or "all"), at, one.rule.labels.get("severity", "")
+        )
     if alerts is not None and alerts.left_out:
         table.caption = f"{len(alerts.left_out)} rules are left out; the journal says why"
     return table

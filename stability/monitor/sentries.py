@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from stability.detection import AlarmPolicy, Desk, Detector, choose_threshold, held_back_scores
-from stability.detection.policy import _Alarm, _Desk, _responsible
+from stability.detection.policy import Alarm, EntityDesk, responsible
 from stability.detection.registry import DETECTORS
 from stability.schema import ContractError
 from stability.telemetry import rate
@@ -76,7 +76,7 @@ class Sentry:
         self.detector, self.name, self.threshold = detector, name, float(threshold)
         self.policy = AlarmPolicy(threshold, **policy)
         self.desk = Desk(self.policy, name, topology if self.policy.together else None)
-        self._open: dict[int, _Alarm] = {}
+        self._open: dict[int, Alarm] = {}
         self.base = ""  # name of the file with what the detector learnt
         if detector is not None:
             places = [metrics.index(one) if one in metrics else -1 for one in detector.metrics_]
@@ -128,36 +128,28 @@ class Sentry:
         """Alarms that go on."""
         return [self._told(alarm, None) for alarm in self._open.values()]
 
-    def _told(self, alarm: _Alarm, end: int | None) -> Raised:
+    def _told(self, alarm: Alarm, end: int | None) -> Raised:
         desk = self.desk
         return Raised(
-            desk._id(alarm), alarm.entity, alarm.start, end, self.name, _responsible(alarm.parts), alarm.score,
-            alarm.limit, desk._severity(alarm), alarm.reason, alarm.suppressed_by,
+            desk.id_of(alarm), alarm.entity, alarm.start, end, self.name, responsible(alarm.parts), alarm.score,
+            alarm.limit, desk.severity_of(alarm), alarm.reason, alarm.suppressed_by,
         )  # fmt: skip
 
     # ---- kept ----------------------------------------------------------------------------------------------------
     def write(self, path: Path) -> None:
         """Write what the detector remembers of live rows; what it learnt before is in a file of its own."""
-        live = self.detector._live or {
-            "entities": pd.Index([], dtype="str"),
-            "last": np.empty(0, np.int64),
-            "state": {},
-        }
-        state = {f"state.{key}": kept for key, kept in live["state"].items()}
-        names = np.array(list(live["entities"]), dtype="U")
-        np.savez(path, entities=names, last=live["last"], begun=self.detector._live is not None, **state)
+        kept = self.detector.live_state()
+        np.savez(path, begun=kept is not None, **(kept or {}))
 
     def read(self, path: Path) -> None:
         """Take what `write` wrote."""
         with np.load(path, allow_pickle=False) as kept:
             if bool(kept["begun"]):
-                state = {name.removeprefix("state."): kept[name] for name in kept.files if name.startswith("state.")}
-                names = pd.Index([str(name) for name in kept["entities"]], dtype="str")
-                self.detector._live = {"entities": names, "last": kept["last"], "state": state}
+                self.detector.resume_live(dict(kept))
 
     def said(self) -> dict[str, Any]:
         """What the desk knows, as JSON types; `restore` takes it."""
-        alarms: dict[int, _Alarm] = dict(self._open)
+        alarms: dict[int, Alarm] = dict(self._open)
         for desk in self.desk.desks.values():
             alarms |= {id(one): one for one in (desk.alarm, desk.last, desk.voice) if one is not None}
         number = {key: k for k, key in enumerate(alarms)}
@@ -170,12 +162,12 @@ class Sentry:
 
     def restore(self, told: Mapping[str, Any]) -> None:
         """Take what `said` gave."""
-        alarms = [_Alarm(**one) for one in told["alarms"]]
+        alarms = [Alarm(**one) for one in told["alarms"]]
         self._open = {id(one): one for one in alarms if one.open}
         self.desk.alarms = list(self._open.values())
         self.desk.desks = {}
         for entity, kept in told["desks"].items():
-            desk = _Desk(self.policy.limit(entity))
+            desk = EntityDesk(self.policy.limit(entity))
             for name in _PLAIN:
                 setattr(desk, name, kept[name])
             desk.flags, desk.parts = deque(kept["flags"]), dict(kept["parts"])

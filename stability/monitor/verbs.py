@@ -89,14 +89,16 @@ def _follow(follower, *, once: bool, show: bool) -> None:
 def _lines(step) -> None:
     import pandas as pd
 
+    from stability.remediation.approval import plain
+
     at = pd.Timestamp(step.moment, unit="us", tz="UTC").isoformat()
     for one in step.alarms:
         if not one.suppressed_by:
             what = "over" if one.end is not None else one.severity
-            print(f"{at} {what} {one.entity} {one.detector}: {one.reason}", flush=True)
+            print(plain(f"{at} {what} {one.entity} {one.detector}: {one.reason}"), flush=True)
     for one in step.told:
         if line := _line(one):
-            print(f"{at} {line}", flush=True)
+            print(plain(f"{at} {line}"), flush=True)
 
 
 def _line(told: dict) -> str:

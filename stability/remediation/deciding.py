@@ -46,6 +46,9 @@ def choose(
     state: ServiceState,
     history: History,
     impact: float,
+    *,
+    wait: str = "",
+    settled: str = "",
 ) -> Decision:
     """Decide about an alarm.
 
@@ -59,6 +62,8 @@ def choose(
         What may be done, to whom, within which limits, as the service is and as it has been.
     impact : float
         Minutes of impact that are expected if nobody acts.
+    wait, settled : str
+        Why nobody is called yet about what is not known, or why now.
     """
 
     def say(kind: str, because: str, entity: str | None, **more: object) -> Decision:
@@ -70,14 +75,19 @@ def choose(
     if waits := [action.facts for _, action in history.of_alarm(alarm_id) if action.waits]:
         because = f"{waits[0]['playbook']} on {waits[0]['entity']} waits for its verdict"
         return say("nothing", because, waits[0]["entity"])
+
+    def call(because: str, entity: str | None) -> Decision:
+        more = f"; {wait or settled}" if wait or settled else ""
+        return say("nothing" if wait else "escalate", because + more, entity)
+
     if rows.empty:
-        return say("escalate", "nobody said what the cause may be", None)
+        return call("nobody said what the cause may be", None)
     entity, mode = rows.iloc[0][["entity", "failure_mode"]]
     if entity is None:
         return say("nothing", "no fault is the likeliest explanation", None)
     if mode in (None, UNKNOWN):
         because = f"what happens to {entity} is not known, and what is not known is not repaired"
-        return say("escalate", because, entity)
+        return call(because, entity)
     found = options(rows, list(playbooks.values()), inventory, state, history, impact)
     found = _guarded(found, told, playbooks, guards, state, history)
     if not found:

@@ -38,6 +38,10 @@ class Action:
         Whether a person said that it no longer holds.
     left : bool
         Whether nobody waits for its verdict any longer.
+    judged : str or None
+        What was said of it at the end, also where that is no verdict of the table because the action itself failed.
+    checks : tuple of str
+        What was seen then.
     """
 
     at: pd.Timestamp
@@ -50,6 +54,8 @@ class Action:
     credited: bool = False
     taken_back: bool = False
     left: bool = False
+    judged: str | None = None
+    checks: tuple[str, ...] = ()
 
     @property
     def rehearsed(self) -> bool:
@@ -110,8 +116,10 @@ class History:
             case "verdict":
                 action = self.actions[facts["action_id"]]
                 action.verdict, action.credited = facts["verdict"], facts.get("credited", False)
+                action.judged, action.checks = facts["verdict"], tuple(facts.get("checks", ()))
             case "left":
-                self.actions[facts["action_id"]].left = True
+                action = self.actions[facts["action_id"]]
+                action.left, action.judged, action.checks = True, facts["verdict"], tuple(facts.get("checks", ()))
             case "taken_back":
                 self.actions[facts["action_id"]].taken_back = True
             case "dropped":

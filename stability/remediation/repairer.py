@@ -92,6 +92,8 @@ class Repairer:
         *,
         impact: float = 10.0,
         impact_start: pd.Timestamp | None = None,
+        wait: str = "",
+        settled: str = "",
     ) -> Decision:
         """Choose what to do about an alarm.
 
@@ -112,6 +114,10 @@ class Repairer:
             Minutes of impact that are expected if nobody acts: remaining time times how bad it is.
         impact_start : Timestamp, optional
             When users began to feel it; the alarm's start without.
+        wait : str
+            Why nobody is called yet about what is not known: it may still become known. A known mode does not wait.
+        settled : str
+            Why that is not waited for any longer, for the record.
 
         Returns
         -------
@@ -126,7 +132,8 @@ class Repairer:
         start = moment(alarm["start"], "the alarm's start") if impact_start is None else moment(impact_start)
         told = {"alarm_id": alarm_id, "at": now, "impact_start": min(start, now)}
         rows = suspects(causes, alarm_id)
-        decision = choose(told, rows, self.playbooks, self.inventory, self.guards, state, self.history, float(impact))
+        known = (self.playbooks, self.inventory, self.guards, state, self.history, float(impact))
+        decision = choose(told, rows, *known, wait=wait, settled=settled)
         before = self.history.decided.get(alarm_id)
         if before is not None and same(before, decision) and self._holds(before, now):
             return before

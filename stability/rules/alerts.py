@@ -70,7 +70,7 @@ def firings(
             vector = evaluator.vector(rule.expr)
             found += alert_episodes(rule, vector, times)
         except ContractError as error:
-            raise _placed(error, rule) from None
+            raise placed(error, rule) from None
     return firings_table(found, history.entities)
 
 
@@ -129,7 +129,7 @@ def firings_table(found: Iterable[dict], entities: Mapping[str, Labels]) -> pd.D
     rows = list(found)
     table = pd.DataFrame(rows, columns=["rule", "labels", *_TIMES, "value"], dtype=object)
     # An alert belongs to the entity all of whose labels it has; few alerts differ in their labels.
-    owners = {own: _entity(own, entities) for own in set(table["labels"])}
+    owners = {own: entity_of(own, entities) for own in set(table["labels"])}
     table["entity"] = table["labels"].map(owners).astype("str")
     held = [dict(one) for one in table["labels"]]
     for name in FROM_LABELS:
@@ -167,13 +167,21 @@ def _with(labels: Labels, added: Mapping[str, str]) -> Labels:
     return tuple(sorted((name, text) for name, text in held.items() if text))
 
 
-def _entity(labels: Labels, entities: Mapping[str, Labels]) -> str:
+def entity_of(labels: Labels, entities: Mapping[str, Labels]) -> str:
+    """Give the entity whose labels an alert has, the one with the most where there are several; "" for none.
+
+    Examples
+    --------
+    >>> entity_of((("entity", "a"), ("zone", "z")), {"a": (("entity", "a"),), "b": (("entity", "b"),)})
+    'a'
+    """
     held = set(labels)
     fitting = [entity for entity, own in entities.items() if own and held.issuperset(own)]
     return max(fitting, key=lambda entity: len(entities[entity]), default="")
 
 
-def _placed(error: ContractError, rule: Rule) -> ContractError:
+def placed(error: ContractError, rule: Rule) -> ContractError:
+    """Give an error with the rule's file and line, where it names none itself."""
     if error.file is not None or not rule.file:
         return error
     return ContractError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Evaluator", "evaluate"]
+__all__ = ["Evaluator", "evaluate", "labels_asked_for", "offset_of", "unwrapped"]
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -156,7 +156,7 @@ class Evaluator:
         return found
 
     def _instant(self, node: promql.VectorSelector) -> Vector:
-        return self.newest(node, _offset(node))
+        return self.newest(node, offset_of(node))
 
     def newest(self, node: promql.VectorSelector, offset: int = 0) -> Vector:
         """Find the newest value of each series that a selector selects.
@@ -183,14 +183,14 @@ class Evaluator:
         if name == "absent_over_time":
             counted = self._ranged("count_over_time", args[0], 0.0, node)
             return self._absent(args[0], counted.present)
-        (range_,) = (arg for arg in args if isinstance(_inner(arg), promql.MatrixSelector))
+        (range_,) = (arg for arg in args if isinstance(unwrapped(arg), promql.MatrixSelector))
         numbers = [self._number(arg) for arg in args if arg is not range_]
         return self._ranged(name, range_, numbers[0] if numbers else 0.0, node)
 
     def _ranged(self, name: str, node: promql.Expr, argument: float, call: promql.Call) -> Vector:
-        matrix = _inner(node)
+        matrix = unwrapped(node)
         selector = matrix.vector_selector
-        length, offset = micros(matrix.range, "range"), _offset(selector)
+        length, offset = micros(matrix.range, "range"), offset_of(selector)
         key = (name, argument, length, offset, selector_key(selector))
         if key in self._known:
             return self._known[key]
@@ -208,7 +208,7 @@ class Evaluator:
 
     def _absent(self, node: promql.Expr, present: np.ndarray) -> Vector:
         nobody = ~present.any(axis=0)
-        return Vector([_labels_asked_for(node)], np.ones((1, len(self.times))), nobody[None])
+        return Vector([labels_asked_for(node)], np.ones((1, len(self.times))), nobody[None])
 
     def _merged(self, labels: list[Labels], values, present, node: promql.Expr) -> Vector:
         return merged(labels, values, present, len(self.times), written(node))
@@ -222,9 +222,9 @@ def _newest(one: Series, end: np.ndarray, lookback: int) -> tuple[np.ndarray, np
     return one.values[held], there
 
 
-def _labels_asked_for(node: promql.Expr) -> Labels:
+def labels_asked_for(node: promql.Expr) -> Labels:
     """What is known about a series that is not there: the labels that its selector demands, each by one matcher."""
-    node = _inner(node)
+    node = unwrapped(node)
     selector = node.vector_selector if isinstance(node, promql.MatrixSelector) else node
     if not isinstance(selector, promql.VectorSelector):
         return ()
@@ -239,11 +239,13 @@ def _labels_asked_for(node: promql.Expr) -> Labels:
     return tuple(sorted((name, text) for name, text in labels.items() if text and name != NAME))
 
 
-def _inner(node: promql.Expr) -> promql.Expr:
+def unwrapped(node: promql.Expr) -> promql.Expr:
+    """Give what stands within parentheses."""
     while isinstance(node, promql.ParenExpr):
         node = node.expr
     return node
 
 
-def _offset(node: promql.VectorSelector) -> int:
+def offset_of(node: promql.VectorSelector) -> int:
+    """Give how far back a selector looks, in microseconds."""
     return 0 if not node.offset else micros(node.offset, "offset")

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["aggregate", "apply_scalar", "arithmetic", "combine", "is_comparison", "set_operation"]
+__all__ = [
+    "aggregate",
+    "aggregated",
+    "apply_scalar",
+    "arithmetic",
+    "combine",
+    "group_of",
+    "is_comparison",
+    "matched_labels",
+    "set_operation",
+    "signature_of",
+]
 
 from collections.abc import Callable
 
@@ -82,7 +93,7 @@ def combine(node: promql.BinaryExpr, left: Vector, right: Vector, length: int) -
     keeps_bool = modifier is not None and modifier.return_bool
     swapped = card == promql.VectorMatchCardinality.OneToMany
     many, one = (right, left) if swapped else (left, right)
-    signature = _signature(node)
+    signature = signature_of(node)
     by_group: dict[Labels, list[int]] = {}
     for k, labels in enumerate(one.labels):
         by_group.setdefault(signature(labels), []).append(k)
@@ -101,7 +112,7 @@ def combine(node: promql.BinaryExpr, left: Vector, right: Vector, length: int) -
             values = a if is_comparison(operator) and not keeps_bool else found.astype(np.float64)
             there = both & found if is_comparison(operator) and not keeps_bool else both
             name_goes = keeps_bool or not is_comparison(operator)
-            results.append((_matched_labels(node, labels, one.labels[j], card, name_goes), values, there))
+            results.append((matched_labels(node, labels, one.labels[j], card, name_goes), values, there))
     return merged(*(zip(*results, strict=True) if results else ((), (), ())), length, written(node))
 
 
@@ -115,7 +126,7 @@ def set_operation(node: promql.BinaryExpr, left: Vector, right: Vector, length: 
     length : int
         Number of times.
     """
-    operator, signature = operator_of(node), _signature(node)
+    operator, signature = operator_of(node), signature_of(node)
     here, there = (left, right) if operator != "or" else (right, left)
     seen: dict[Labels, np.ndarray] = {}  # group -> where the other side has a series of it
     for labels, present in zip(there.labels, there.present, strict=True):
@@ -151,17 +162,18 @@ def aggregate(node: promql.AggregateExpr, vector: Vector, argument: float | None
     """
     groups: dict[Labels, list[int]] = {}
     for k, labels in enumerate(vector.labels):
-        groups.setdefault(_group(node, labels), []).append(k)
+        groups.setdefault(group_of(node, labels), []).append(k)
     values, present = np.empty((len(groups), length)), np.empty((len(groups), length), dtype=bool)
     with np.errstate(all="ignore"):
         for row, places in enumerate(groups.values()):
             there = vector.present[places]
             present[row] = there.any(axis=0)
-            values[row] = _aggregated(operator_of(node), vector.values[places], there, argument)
+            values[row] = aggregated(operator_of(node), vector.values[places], there, argument)
     return Vector(list(groups), values, present)
 
 
-def _aggregated(operator: str, values: np.ndarray, there: np.ndarray, argument: float | None) -> np.ndarray:
+def aggregated(operator: str, values: np.ndarray, there: np.ndarray, argument: float | None) -> np.ndarray:
+    """Aggregate the series of one group; values and there have shape (series, times), the result (times,)."""
     count = there.sum(axis=0)
     if operator == "count":
         return count.astype(np.float64)
@@ -203,7 +215,8 @@ def _renamed(vector: Vector, values: np.ndarray, present: np.ndarray, node: prom
     return merged(labels, values, present, values.shape[1], written(node))
 
 
-def _signature(node: promql.BinaryExpr) -> Callable[[Labels], Labels]:
+def signature_of(node: promql.BinaryExpr) -> Callable[[Labels], Labels]:
+    """Give what tells the labels by which an operator matches series of both its sides."""
     matching = None if node.modifier is None else node.modifier.matching
     if matching is None:
         return nameless
@@ -213,7 +226,8 @@ def _signature(node: promql.BinaryExpr) -> Callable[[Labels], Labels]:
     return lambda labels: dropped(labels, names)
 
 
-def _group(node: promql.AggregateExpr, labels: Labels) -> Labels:
+def group_of(node: promql.AggregateExpr, labels: Labels) -> Labels:
+    """Give the labels of the group into which an aggregation puts a series."""
     if node.modifier is None:
         return ()
     if node.modifier.type == promql.AggModifierType.By:
@@ -221,7 +235,7 @@ def _group(node: promql.AggregateExpr, labels: Labels) -> Labels:
     return dropped(labels, node.modifier.labels)
 
 
-def _matched_labels(
+def matched_labels(
     node: promql.BinaryExpr, many: Labels, one: Labels, card: promql.VectorMatchCardinality, name_goes: bool
 ) -> Labels:
     """Labels of a result: the side's that may have several, less what one to one matching ignores."""
