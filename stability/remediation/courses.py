@@ -25,6 +25,7 @@ __all__ = [
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ import pandas as pd
 from scipy import stats
 
 from stability.remediation.aftermath import Aftermath
-from stability.schema import metric
+from stability.schema import Metric, metric
 
 GOOD, UNKNOWN, BAD = 1, 0, -1  # the worst of several is their minimum
 RARE = 1e-3  # chance below which a shortfall, or a standstill, is none: one false word in some hours of steps
@@ -45,6 +46,9 @@ TAIL = 0.005  # share of the history that may lie beyond what is usual, on each 
 SLACK = 0.05  # of the median: a metric that never moved has no range of its own
 AMPLE = 0.5  # share of what there is, below which there is enough of it
 DOUBLE = 1.0  # of the median: what is only used up (memory, descriptors, queues) may stay higher than it was
+
+
+Moves = tuple[np.ndarray, np.ndarray]  # as `moving` gives it
 
 
 class Steps(NamedTuple):
@@ -136,13 +140,15 @@ def summed(aftermath: Aftermath, steps: Steps, entity: str) -> np.ndarray:
 
 def _rows(aftermath: Aftermath, steps: Steps, name: str, entity: str, columns) -> tuple[pd.DataFrame, np.ndarray]:
     frame = getattr(aftermath, name)
-    if columns is not None:
-        frame = frame[[column for column in columns if column in frame.columns]]
     try:
         at = frame.index.get_loc(entity)
     except KeyError:
-        return frame.iloc[:0], np.zeros(0, dtype=int)
+        at = slice(0, 0)
     frame = frame[at]
+    if columns is not None:
+        frame = frame[[column for column in columns if column in frame.columns]]
+    if not len(frame):
+        return frame, np.zeros(0, dtype=int)
     since = (frame.index.get_level_values(1) - aftermath.acted_at).as_unit("ns").asi8
     where = steps.zero - 1 - (-since // _nanoseconds(aftermath))
     inside = (where >= 0) & (where < steps.count)
@@ -262,14 +268,23 @@ def moving(values: np.ndarray, usual: slice, since: int) -> tuple[np.ndarray, np
     patience = np.ceil(math.log(RARE) / np.log(still) - 1e-9)
     stands = np.column_stack([runs(column) for column in stood.T]) if stood.size else np.zeros((1, values.shape[1]))
     patience = np.clip(stands.max(axis=0) + 2, patience, PATIENT * patience)
-    late = values.copy()
-    late[:since] = math.nan
-    at = np.maximum.accumulate(np.where(changes(late), place, -np.inf), axis=0)
+    if since > 0:
+        late = values.copy()
+        late[:since] = math.nan
+        moved = changes(late)
+    at = np.maximum.accumulate(np.where(moved, place, -np.inf), axis=0)
     return place - at < patience, lively
 
 
 def condition(
-    values: np.ndarray, names: list[str], usual: slice, lasting: int, used: int
+    values: np.ndarray,
+    names: list[str],
+    usual: slice,
+    lasting: int,
+    used: int,
+    *,
+    moves: Moves | None = None,
+    known: Mapping[str, Metric] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """Find metrics that stay where they hurt, beyond all that was usual before the fault.
 
@@ -288,6 +303,10 @@ def condition(
         Steps over which a median is taken.
     used : int
         Steps over which what is used up has to stay there, since work comes in bursts; 0: it is not looked at.
+    moves : tuple of ndarray, optional
+        What `moving` says of the values since the first step, where it has been asked already.
+    known : mapping of str to Metric, optional
+        What the registry says of the metrics, where it has been asked already.
 
     Returns
     -------
@@ -297,10 +316,10 @@ def condition(
         Of the m metrics that could be judged.
     """
     kept, found = [], []
-    alive, lively = moving(values, usual, 0)
+    alive, lively = moving(values, usual, 0) if moves is None else moves
     told = alive | ~lively  # a value that stands still while it usually moves is an old one
     for name, column, says in zip(names, values.T, told.T, strict=True):
-        about = metric(name)
+        about = metric(name) if known is None else known[name]
         felt = (about.bad == "low" and about.unit == "1") or about.unit == "s" or about.instrument != "gauge"
         if about.bad not in ("high", "low") or not (felt or used):
             continue

@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["Observed", "observe", "share"]
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -14,13 +16,21 @@ from stability.remediation import courses
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.courses import BAD, GOOD, UNKNOWN, Steps
 from stability.remediation.verification import Verification
-from stability.schema import metric
+from stability.schema import Metric, metric
 
-Own = tuple[np.ndarray, list[str]]  # an entity's telemetry on the steps, and its metrics
 HALF = 0.5  # of the last hold before the action, or before the fault: what was bad for so much of it was bad before
 QUIET = 0.01  # smallest rate that a detector's crossings in quiet time are taken for
 REGULAR = 0.5  # share of the usual steps from which on an entity's requests are known regularly, and are missed
 SURE = 0.999  # of the crossings that so many quiet steps have at most
+
+
+class Own(NamedTuple):
+    """An entity's telemetry on the steps: values, its metrics, what of it moves, and what the registry says of them."""
+
+    values: np.ndarray
+    names: list[str]
+    moves: courses.Moves
+    about: Mapping[str, Metric]
 
 
 @dataclass(frozen=True)
@@ -70,14 +80,15 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     steps = courses.steps_of(aftermath, settings.history)
     width = settings.widths(aftermath.step)
     usual = slice(0, steps.fault)
-    own = courses.laid(aftermath, steps, "telemetry", aftermath.entity)
+    about = {name: metric(name) for name in aftermath.telemetry.columns}
+    own = _own(aftermath, steps, aftermath.entity, usual, about)
     fresh = _fresh(own, usual, steps.zero + width.skew)
     service, asked, counts = _service(aftermath, steps, settings, usual)
     detectors, scored, above, crossed, loud = _detectors(aftermath, steps, settings, aftermath.entity, usual)
     beyond, hurt = _condition(own, usual, width.lasting, 0)
     before = _fresh(own, usual, 0)
     fresh[: steps.zero] = before[: steps.zero]
-    neighbours, hurting = _neighbours(aftermath, steps, settings, usual)
+    neighbours, hurting = _neighbours(aftermath, steps, settings, usual, about)
     states = {
         "samples": courses.carried(fresh, width.gap),
         "service": service,
@@ -91,22 +102,27 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     return Observed(steps, states, fresh == GOOD, latest, counts, above, crossed, names, seen)
 
 
+def _own(aftermath: Aftermath, steps: Steps, entity: str, usual: slice, about: Mapping[str, Metric]) -> Own:
+    values, names = courses.laid(aftermath, steps, "telemetry", entity)
+    return Own(values, names, courses.moving(values, usual, 0), about)
+
+
 def _fresh(own: Own, usual: slice, since: int) -> np.ndarray:
     """Tell where an entity's own samples are new ones: at least half of what usually moves does, of its counters too.
 
     Where history is too short to say what moves, one moving metric has to do.
     """
-    values, names = own
+    values, names = own.values, own.names
     state = np.full(len(values), UNKNOWN)
     if not names:
         return state
-    alive, lively = courses.moving(values, usual, since)
+    alive, lively = courses.moving(values, usual, since) if since > 0 else own.moves
     there = ~np.isnan(values).all(axis=1)
     if not lively.any():
         short = (~np.isnan(values[usual])).sum(axis=0).max(initial=0) < courses.PAIRS
         state[there & alive.any(axis=1) & short] = GOOD
         return state
-    counter = np.array([metric(name).instrument != "gauge" for name in names])
+    counter = np.array([own.about[name].instrument != "gauge" for name in names])
     enough = there.copy()
     for chosen in (lively, lively & counter):
         enough &= 2 * alive[:, chosen].sum(axis=1) >= chosen.sum()
@@ -184,23 +200,23 @@ def _detectors(aftermath: Aftermath, steps: Steps, settings: Verification, entit
 
 
 def _condition(own: Own, usual: slice, lasting: int, used: int):
-    values, names = own
-    beyond, judged = courses.condition(values, names, usual, lasting, used)
+    told = {"moves": own.moves, "known": own.about}
+    beyond, judged = courses.condition(own.values, own.names, usual, lasting, used, **told)
     state = np.where(beyond.any(axis=1), BAD, GOOD)
     return state, [(name, column) for name, column in zip(judged, beyond.T, strict=True)]
 
 
-def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usual: slice):
+def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usual: slice, about: Mapping[str, Metric]):
     """Tell where a neighbour is worse than before the action for longer than a moment, or can't be seen any more."""
     width = settings.widths(aftermath.step)
     total, hurting = np.full(steps.count, GOOD), []
     for entity in aftermath.neighbours:
         detectors, *_ = _detectors(aftermath, steps, settings, entity, usual)
-        own = courses.laid(aftermath, steps, "telemetry", entity)
+        own = _own(aftermath, steps, entity, usual, about)
         condition, _ = _condition(own, usual, width.lasting, width.hold)
         fresh = _fresh(own, usual, 0)
-        moves = own[1] and courses.moving(own[0], usual, 0)[1].any()
-        scored = (detectors != UNKNOWN) & (not moves)
+        lively = own.names and own.moves[1].any()
+        scored = (detectors != UNKNOWN) & (not lively)
         seen = np.where((fresh == GOOD) | scored, GOOD, UNKNOWN)
         just, long = (slice(max(end - width.hold, 0), end) for end in (steps.zero, steps.fault))
         worse = np.zeros(steps.count, dtype=bool)
