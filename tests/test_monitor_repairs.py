@@ -1,6 +1,8 @@
 """From an alarm to a repair in a watch: causes, priority, what is done, once, also when it is killed meanwhile."""
 
+import os
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -40,21 +42,40 @@ def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):
     assert "Action priority" in page
 
 
+def trial(folder, supervisor, kills, seed, latest):
+    """Kill a watch that repairs so many times; each that gets to its end is followed by another. Gives the actions."""
+    rng, met, fleets, actions = random.Random(seed), 0, 0, 0
+    while met < kills:
+        own = folder / str(fleets)
+        own.mkdir()
+        panel = fleet(steps=330, seed=seed + fleets)
+        told = declaration(own, panel, **repairing(own, supervisor.url, panel))
+        follow(told, own / "lived")
+        acted = {line["facts"]["alarm_id"] for line in record(own / "lived") if line["kind"] == "intent"}
+        before, done = len(supervisor.done), False
+        while not done and met < kills:
+            done = killed(told, own / "killed", rng.uniform(0.3, latest))
+            met += not done
+        follow(told, own / "killed")
+        intents = [line["facts"] for line in record(own / "killed") if line["kind"] == "intent"]
+        counts = Counter((one["alarm_id"], one["entity"], one["playbook"], one["step"], one["kind"]) for one in intents)
+        assert set(counts.values()) <= {1}
+        assert len(supervisor.done) - before <= len(intents)  # fewer where it was killed between the two
+        assert {one["alarm_id"] for one in intents} == acted
+        for kind in ("alarm", "incident", "verdict"):
+            assert told_once(own / "killed", kind) >= told_once(own / "lived", kind) or kind == "verdict"
+        fleets, actions = fleets + 1, actions + len(intents)
+    return actions
+
+
 def test_killed_at_random_moments_no_action_is_done_twice(tmp_path, supervisor):
-    panel = fleet(steps=330)
-    told = declaration(tmp_path, panel, **repairing(tmp_path, supervisor.url, panel))
-    follow(told, tmp_path / "lived")
-    acted = {line["facts"]["alarm_id"] for line in record(tmp_path / "lived") if line["kind"] == "intent"}
-    assert acted
-    assert journal(tmp_path / "lived", "verdict")
-    before, rng, met = len(supervisor.done), random.Random(3), 0
-    while met < 4 and not killed(told, tmp_path / "killed", rng.uniform(0.3, 2.5)):
-        met += 1
-    follow(told, tmp_path / "killed")
-    intents = [line["facts"] for line in record(tmp_path / "killed") if line["kind"] == "intent"]
-    counts = Counter((one["alarm_id"], one["entity"], one["playbook"], one["step"], one["kind"]) for one in intents)
-    assert set(counts.values()) == {1}
-    assert len(supervisor.done) - before <= len(intents)  # fewer where it was killed between the two
-    assert {one["alarm_id"] for one in intents} == acted
-    for kind in ("alarm", "incident", "verdict"):
-        assert told_once(tmp_path / "killed", kind) >= told_once(tmp_path / "lived", kind) or kind == "verdict"
+    assert trial(tmp_path, supervisor, 4, seed=0, latest=2.5) > 0
+
+
+@pytest.mark.soak
+def test_killed_a_hundred_times_no_action_is_done_twice_and_no_alarm_is_lost(tmp_path, supervisor, capsys):
+    seed = int(os.environ.get("STABILITY_SOAK_SEED") or time.time_ns() % 1_000_000)
+    actions = trial(tmp_path, supervisor, 100, seed=seed, latest=4.0)
+    assert actions > 0
+    with capsys.disabled():
+        print(f"\nwatch: killed 100 times while it repaired, {actions} actions, each once (seed {seed})")
