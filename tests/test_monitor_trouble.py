@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 from dataclasses import asdict
 
 import numpy as np
@@ -14,16 +15,19 @@ from test_monitor_looks import begun, quiet_then, raised, telling, watched
 from watching import declaration, fleet, follow, journal, record, told_once
 
 from stability import detection
-from stability.monitor import incidents
+from stability.monitor import incidents, repairs
 from stability.monitor.alerts import Alerts
+from stability.monitor.arm import DECLARED, watch_of
 from stability.monitor.chain import Watch
-from stability.monitor.declaration import DetectorPart
+from stability.monitor.declaration import DetectorPart, read_watch
 from stability.monitor.following import Follower
 from stability.monitor.incident import Incident
+from stability.monitor.messages import Messenger
 from stability.monitor.reports import write_report
 from stability.monitor.ring import Ring, Rows
 from stability.remediation.decisions import Case, Progress
 from stability.rules.files import Rule
+from stability.schema import home
 
 __all__ = ["telling"]
 SECOND = 1_000_000
@@ -195,7 +199,7 @@ def test_a_token_that_cannot_be_read_approves_nothing_and_stops_nothing(supervis
 
 def test_a_repair_that_cannot_be_judged_keeps_no_other_one_waiting(supervisor, telling, tmp_path, monkeypatch):
     watch = begun(*quiet_then(supervisor, tmp_path), tmp_path / "state")
-    repairs, held = watch.incidents.repair, {name: Incident(asdict(raised(name))) for name in "ab"}
+    own, held = watch.incidents.repair, {name: Incident(asdict(raised(name))) for name in "ab"}
     cases = [Case(name, "web-0", "p", 0, f"{name}-step", NOW, NOW, "done") for name in "ab"]
 
     def judged(case, *_):
@@ -203,10 +207,10 @@ def test_a_repair_that_cannot_be_judged_keeps_no_other_one_waiting(supervisor, t
             raise ValueError("no verdict")
         return Progress("verified", True, checks=("well",))
 
-    monkeypatch.setattr(repairs, "_aftermath", lambda *_: None)
-    monkeypatch.setattr(repairs.repairer, "open_cases", lambda: cases)
-    monkeypatch.setattr(repairs.repairer, "observe", judged)
-    found = repairs.observe(held, NOW.value // 1000)
+    monkeypatch.setattr(own, "_aftermath", lambda *_: None)
+    monkeypatch.setattr(own.repairer, "open_cases", lambda: cases)
+    monkeypatch.setattr(own.repairer, "observe", judged)
+    found = own.observe(held, NOW.value // 1000)
     assert next(found) is held["b"]
     assert held["b"].verdict["verdict"] == "verified"
     with pytest.raises(ValueError, match="no verdict"):
@@ -268,3 +272,51 @@ def test_a_verdict_looks_at_the_nearest_of_many_neighbours(supervisor, telling, 
     few = Case("a", "web-0", "p", 0, "x", NOW, NOW, "done", names[-5:])
     assert watch.incidents.repair._nearest(few) == names[-5:]
     watch.close()
+
+
+def test_a_message_is_sent_once_however_long_it_takes_and_again_where_nobody_took_it():
+    sent, through, fails = [], threading.Event(), [True]
+
+    def send(title, text, *, bad):
+        sent.append((title, text, bad))
+        through.wait()
+        if fails:
+            raise TimeoutError(fails.pop())
+        return True
+
+    messenger = Messenger(send)
+    assert not messenger("help", "a leak", bad=True)
+    assert not messenger("help", "a leak", bad=True)
+    assert sent == [("help", "a leak", True)]
+    through.set()
+    messenger.workers.submit(int).result()  # it stands behind the message
+    assert not messenger("help", "a leak", bad=True)  # nobody took it
+    assert messenger("help", "a leak", bad=True)
+    assert len(sent) == 2
+    messenger.close()
+
+
+def test_steps_do_not_wait_for_messages(supervisor, telling, tmp_path, monkeypatch):
+    answers, _ = telling
+    answers += [("web-0", "unknown", 0.8)]
+    through = threading.Event()
+    monkeypatch.setattr(repairs, "send", lambda *_, **__: through.wait())
+    told, metrics, rows = quiet_then(supervisor, tmp_path, settle=0)
+    watch = begun(told, metrics, rows, tmp_path / "state")
+    for one in rows[:12]:
+        watch.take(one)
+    kinds = [line["kind"] for line in record(tmp_path / "state")]
+    assert "not_told" in kinds
+    assert "told" not in kinds
+    through.set()
+    for one in rows[12:]:
+        watch.take(one)
+    watch.close()
+    assert [line["kind"] for line in record(tmp_path / "state")].count("told") == 1
+    assert not journal(tmp_path / "state", "error")
+
+
+def test_a_game_day_waits_for_answers_as_the_watch_that_ships_does(tmp_path):
+    ships = read_watch(home() / DECLARED)
+    assert ships.looks.settle_us == 20 * SECOND
+    assert watch_of(tmp_path, home() / "data" / "watch" / "testbed", tmp_path).looks == ships.looks

@@ -14,6 +14,7 @@ import pandas as pd
 
 from stability.monitor.incident import AGAIN, RUNS
 from stability.monitor.looks import named, settled
+from stability.monitor.messages import Messenger
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.approval import approval_key
 from stability.remediation.decisions import Acted, Case, Decision, ServiceState
@@ -70,6 +71,7 @@ class Repairs:
         # What is known of the service is as old as its newest rows: no guard may take that for carelessness.
         told = watch.told
         stale = {"stale": max(Guards().stale, (3 * told.step_us + told.delay_us) / 1e6)}
+        self.messages = before.messages if before else Messenger(send)
         self.record = Record(watch.folder / "repairs.jsonl")
         self.repairer = Repairer(
             read_playbooks(watch.told.place(self.part.playbooks)),
@@ -77,7 +79,7 @@ class Repairs:
             self.record,
             read_guards(stale | self.part.guards),
             mode=self.part.mode,
-            send=send if self.part.notify else None,
+            send=self.messages if self.part.notify else None,
             key=approval_key(),
         )
 
@@ -236,6 +238,7 @@ class Repairs:
                 told = {"action_id": case.action_id, "entity": case.entity, "escalated": progress.escalated}
                 yield _judged(incident, now, progress.verdict, progress.checks, told)
         yield from self._recalled(held, now)
+        self.repairer.sweep(now)
         state = self.state(moment)
         for decision in self.repairer.pending():
             waits = any(one.decision.alarm_id == decision.alarm_id for one in self.under_way.values())
@@ -262,6 +265,7 @@ class Repairs:
     def wait(self) -> None:
         """Wait for what is under way; nothing is begun afterwards."""
         self.workers.shutdown(wait=True)
+        self.messages.close()
 
     def recall(self, incident: Incident) -> None:
         """After a start: what was under way has an end in the record, was perhaps done, or was never begun."""

@@ -125,7 +125,7 @@ class Repairer:
             Of kind 'step' or 'rollback': hand it to `act`. 'nothing' and 'escalate' touch nobody, `because` says why.
         """
         now, alarm_id = moment(now), alarm_name(alarm)
-        self._sweep(now)
+        self.sweep(now)
         follow_up = next((d for d in self.history.pending.values() if d.alarm_id == alarm_id), None)
         if follow_up is not None:
             return follow_up
@@ -316,11 +316,12 @@ class Repairer:
                     self.record.append(
                         "outcome", now, action_id=name, status="perhaps", detail=detail, undo=None, end=end
                     )
-        self._sweep(now)
+        self.sweep(now)
         return self.open_cases()
 
-    def _sweep(self, now: pd.Timestamp) -> None:
-        """Close what nobody judged, drop what nobody did, and say again what nobody heard."""
+    def sweep(self, now: pd.Timestamp) -> None:
+        """Close what nobody judged, drop what nobody did, and say again what nobody heard; `decide` does so, too."""
+        now = moment(now)
         with self.record.locked():
             history = self._look()
             late = [c for c in history.cases() if (now - c.acted_at).total_seconds() > self.guards.forgotten]
