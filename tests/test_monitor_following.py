@@ -18,11 +18,13 @@ from watching import declaration, fleet, follow, journal, told_once
 from stability import detection, rules
 from stability.monitor.declaration import Declaration, read_watch
 from stability.monitor.exposition import Exposition
+from stability.monitor.files_source import FilesSource
 from stability.monitor.following import Follower
 from stability.monitor.screen import screen
 from stability.schema import ContractError, home
 from stability.telemetry import rate, read_prometheus
 
+NOW = pd.Timestamp("2026-02-01", tz="UTC")
 CPU = """
 groups:
 - name: cpu
@@ -152,6 +154,21 @@ def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
     assert list(follower.tick()) == []
     assert follower.source.late_rows == 1
     follower.close()
+
+
+def test_a_file_that_was_rotated_away_is_not_read_from_its_middle(tmp_path):
+    panel = fleet(entities=2, steps=60).loc[["web-0"]]
+    lines = panel.reset_index().to_csv(index=False).splitlines(keepends=True)
+    source = FilesSource(declaration(tmp_path))
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("".join(lines[:21]))
+    source.due(NOW)
+    metrics.rename(tmp_path / "metrics.csv.1")
+    metrics.write_text(lines[0] + "".join(lines[21:]))  # longer than the one before was
+    source.due(NOW)
+    assert source.newest == panel.index.get_level_values("timestamp").max().value // 1000
+    held = list(source.read(source.first() - 15_000_000, source.newest))
+    assert [len(rows.entities) for rows in held] == [1] * 60
 
 
 def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):

@@ -187,7 +187,8 @@ def tools(tmp_path, monkeypatch):
         path = folder / tool
         path.write_text(
             f"#!/bin/sh\nprintf '%s\\t' {tool} \"$@\" >> {log}\necho >> {log}\nenv >> {tmp_path}/env\n"
-            'case "$*" in *revision}) printf 7;; *jsonpath*) printf "${REPLICAS:-2}";; *fails*) echo "no such thing"; exit 3;; '
+            'case "$*" in *revision}) printf 7;; *jsonpath*) printf "${REPLICAS:-2}";; '
+            '*fails*) echo "no such thing"; exit 3;; '
             "*hangs*) sleep 60 & sleep 60;; esac\n"
         )
         path.chmod(0o755)
@@ -245,6 +246,13 @@ def test_a_deployment_is_scaled_back_and_not_above_its_most(tools, monkeypatch):
     ]  # fmt: skip
     small = controlled(control="kubernetes", deployment="app", most=2)
     assert "no more than 2" in do(small, "scale_out").detail
+
+
+def test_a_deployment_is_looked_for_in_the_cluster_that_is_named(tools):
+    there = controlled(control="kubernetes", deployment="app", context="arn:aws:eks:eu-1:12:cluster/prod")
+    for action in ("restart", "roll_back_model", "scale_out"):
+        assert do(there, action).status == "done"
+    assert {call.count("--context=arn:aws:eks:eu-1:12:cluster/prod") for call in tools()} == {1}
 
 
 def test_a_deployment_that_somebody_has_scaled_since_is_not_scaled_back(tools, monkeypatch):
@@ -348,6 +356,18 @@ def test_state_is_put_back_from_the_backup_and_taken_back(tmp_path):
     assert (
         "no backup" in do(controlled(control="files", state=str(state), backup=str(tmp_path / "no")), "restore").detail
     )
+
+
+def test_state_is_put_back_behind_no_link(tmp_path):
+    state, backup, away = tmp_path / "state", tmp_path / "backup", tmp_path / "away"
+    for folder in (state, backup / "sub", away):
+        folder.mkdir(parents=True)
+    (backup / "sub" / "hosts").write_text("ours")
+    (state / "sub").symlink_to(away)
+    outcome = do(controlled(control="files", state=str(state), backup=str(backup)), "restore")
+    assert outcome.status == "failed"
+    assert "behind a link" in outcome.detail
+    assert list(away.iterdir()) == []
 
 
 def test_a_registered_model_goes_back_to_the_version_before_by_its_alias(tmp_path):

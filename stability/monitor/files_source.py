@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["FilesSource"]
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,8 +49,8 @@ class FilesSource:
         self.ignored: set[str] = set()
         self.late_rows = 0
         self._done = np.iinfo(np.int64).min  # moments up to this one have been given
-        self._places: dict[Path, tuple[int, bytes]] = {}  # bytes that were read, and the header
-        self._stats: dict[Path, tuple[int, int]] = {}
+        self._places: dict[Path, tuple[int, bytes, int]] = {}  # bytes that were read, the header, and whose they are
+        self._stats: dict[Path, tuple[int, int, int]] = {}
         self._held: dict[int, dict[str, np.ndarray]] = {}
         self.newest: int | None = None
 
@@ -96,19 +97,21 @@ class FilesSource:
         for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
             with contextlib.suppress(FileNotFoundError):  # it may be rotated away between the two
                 state = path.stat()
-                if self._stats.get(path) == (state.st_size, state.st_mtime_ns):
+                now = (state.st_size, state.st_mtime_ns, state.st_ino)
+                if self._stats.get(path) == now:
                     continue
                 panel = self._new_lines(path) if path.suffix in LINES else read(path, **self.part.reader)
-                self._stats[path] = (state.st_size, state.st_mtime_ns)
+                self._stats[path] = now
                 if panel is not None:
                     self._hold(panel, counts=path.suffix in LINES)
 
     def _new_lines(self, path: Path) -> pd.DataFrame | None:
         """Read the whole lines that have been added; the last one may be half written."""
-        place, header = self._places.get(path, (0, b""))
+        place, header, whose = self._places.get(path, (0, b"", -1))
         with path.open("rb") as file:
-            if path.stat().st_size < place:
-                place, header = 0, b""  # it began anew
+            state = os.fstat(file.fileno())
+            if state.st_size < place or state.st_ino != whose:
+                place, header = 0, b""  # it began anew, or another one has its name
             file.seek(place)
             added = file.read()
         added = added[: added.rfind(b"\n") + 1]
@@ -132,7 +135,7 @@ class FilesSource:
                     error.problem, file=path, row=error.row, column=error.column, expected=error.expected,
                     got=error.got, remedy=error.remedy,
                 ) from None  # fmt: skip
-        self._places[path] = (place + len(added), header)
+        self._places[path] = (place + len(added), header, state.st_ino)
         return panel
 
     def _hold(self, panel: pd.DataFrame, counts: bool) -> None:

@@ -107,13 +107,14 @@ def docker(control: Command, task: Task) -> Outcome:
 
 def kubernetes(control: Kubernetes, task: Task, undo: dict | None = None) -> Outcome:
     """Restart, undo or scale a Deployment, and wait until the rollout is over; or take one of these back."""
-    name, space = f"deployment/{control.deployment}", f"--namespace={control.namespace}"
-    wait = ("kubectl", "rollout", "status", name, space, f"--timeout={max(1, int(task.timeout))}s")
+    name = f"deployment/{control.deployment}"
+    where = [f"--namespace={control.namespace}", *([f"--context={control.context}"] if control.context else [])]
+    wait = ("kubectl", "rollout", "status", name, *where, f"--timeout={max(1, int(task.timeout))}s")
     if task.action == "restart":
-        return _one_after_the_other([("kubectl", "rollout", "restart", name, space), wait], task.timeout)
+        return _one_after_the_other([("kubectl", "rollout", "restart", name, *where), wait], task.timeout)
     asked, what = (REVISION, "a revision") if task.action in UNDOES else (REPLICAS, "the number of replicas")
     begun = time.monotonic()
-    outcome, said = run(("kubectl", "get", name, space, f"--output=jsonpath={asked}"), task.timeout)
+    outcome, said = run(("kubectl", "get", name, *where, f"--output=jsonpath={asked}"), task.timeout)
     if outcome.status != "done":
         return outcome
     if not said.strip().isdecimal():
@@ -121,7 +122,7 @@ def kubernetes(control: Kubernetes, task: Task, undo: dict | None = None) -> Out
     now, left = int(said), task.timeout - (time.monotonic() - begun)
     if task.action in UNDOES:  # it goes back to what was there, also where the first undoing never arrived
         to = [f"--to-revision={int(undo['revision'])}"] if undo else []
-        forth = ("kubectl", "rollout", "undo", name, space, *to)
+        forth = ("kubectl", "rollout", "undo", name, *where, *to)
         return _one_after_the_other([forth, wait], left, None if undo else {"revision": now})
     if undo and now != int(undo["replicas"]) + 1:
         return failed(f"{now} replicas, and {int(undo['replicas']) + 1} were left: somebody has changed that since")
@@ -129,5 +130,5 @@ def kubernetes(control: Kubernetes, task: Task, undo: dict | None = None) -> Out
     if wanted > control.most:
         return failed(f"{now} replicas, and no more than {control.most} are allowed")
     # Nobody scales over somebody else's change: it fails when the number has moved meanwhile.
-    scale = ("kubectl", "scale", name, space, f"--current-replicas={now}", f"--replicas={wanted}")
+    scale = ("kubectl", "scale", name, *where, f"--current-replicas={now}", f"--replicas={wanted}")
     return _one_after_the_other([scale, wait], left, None if undo else {"replicas": now})

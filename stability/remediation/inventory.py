@@ -31,6 +31,7 @@ from stability.schema import ContractError, home, load_yaml, nearest
 UNIT = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,254}$"  # systemd.unit(5)
 CONTAINER = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"  # docker's own rule for names
 LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123, what Kubernetes asks of names
+CONTEXT = r"^[A-Za-z0-9][A-Za-z0-9:/@_.-]{0,252}$"  # of kubectl; an ARN is one
 VARIABLE = r"^[A-Z][A-Z0-9_]{0,63}$"
 
 
@@ -107,11 +108,12 @@ class Command(_Strict):
 
 
 class Kubernetes(_Strict):
-    """A Deployment, by kubectl."""
+    """A Deployment, by kubectl; without `context` in whatever cluster it is set to, which others may change."""
 
     control: Literal["kubernetes"] = "kubernetes"
     deployment: str = Field(pattern=LABEL)
     namespace: str = Field("default", pattern=LABEL)
+    context: str | None = Field(None, pattern=CONTEXT)
     most: int = Field(10, ge=1, le=1000)
 
 

@@ -93,6 +93,9 @@ def _restored(control: Files, task: Task, undo: dict | None) -> Outcome:
     found = [path for path in sorted(source.rglob("*")) if not path.is_dir() or path.is_symlink()]
     if odd := [path.name for path in found if path.is_symlink() or not path.is_file()]:
         return failed(f"the backup holds {odd[0]!r}, which is no plain file")
+    goals = {path: (state / path.relative_to(source)).parent.resolve() for path in found}
+    if away := [path for path, goal in goals.items() if not goal.is_relative_to(state.resolve())]:
+        return failed(f"{away[0].name!r} would be put behind a link, out of {state.name}")
     kept = f".{state.name}.{task.delivery[:32]}.before"
     if not undo and state.is_dir():
         draft = state.with_name(f"{kept}.part")
