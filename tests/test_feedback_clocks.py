@@ -1,4 +1,4 @@
-"""Groups, links, clocks: near-duplicates together, alarms with their messages, nobody forgotten, answers sent back."""
+"""Groups, links, clocks: near-duplicates together, alarms with their messages, nobody forgotten."""
 
 import datetime as dt
 import sqlite3
@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stability.feedback.clocks import SERVICE_TIMES, answer, answer_group, due, escalate, regroup, route
-from stability.feedback.contacts import Contacts
+from stability.feedback.clocks import APART, SERVICE_TIMES, due, escalate, regroup, route
 from stability.feedback.grouping import group_messages
 from stability.feedback.linking import link_messages
-from stability.feedback.store import FeedbackStore
-from stability.records.privacy import KeyStore
+from stability.feedback.store import FeedbackStore, printable
 from stability.schema import ContractError
 
 NOW = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
@@ -33,15 +31,6 @@ def store(tmp_path):
         made.put({"feedback_id": f"f{k}", "timestamp": stamp, "received_at": stamp, "channel": "mail", "text": text,
                   "category": category, "urgency": urgency, "sure": 1.0, "user": None})  # fmt: skip
     made.drain()
-    return made
-
-
-@pytest.fixture
-def contacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
-    made = Contacts(tmp_path / "contacts.sqlite", keys=KeyStore(tmp_path / "keys.sqlite"))
-    for k in range(3):
-        made.remember(f"f{k}", None, "mail", f"u{k}@home.example")
     return made
 
 
@@ -89,33 +78,6 @@ def test_what_is_overdue_is_escalated_once(store):
     assert title == "Feedback: 2 answers are overdue"
     assert "f0 availability/high" in text
     assert bad
-
-
-def test_answers_go_back_through_the_channel_and_stop_the_clock(store, contacts):
-    regroup(store)
-    refuses = Outbox(takes=False)
-    assert not answer(store, contacts, "f2", "We refund it.", {"mail": refuses}, now=NOW)
-    assert store.frame().set_index("feedback_id").loc["f2", "answered_at"] is pd.NaT
-    box = Outbox()
-    assert answer(store, contacts, "f2", "We refund it. Eleanor Whitcombe", {"mail": box}, now=NOW)
-    assert box.sent == [("u2@home.example", "We refund it. Eleanor Whitcombe", False)]
-    assert store.frame().set_index("feedback_id").loc["f2", "answer"] == "We refund it. [name]"
-    with pytest.raises(ContractError, match="which has one"):
-        answer(store, contacts, "f2", "again", {"mail": box})
-    assert answer_group(store, contacts, "f0", "Fixed in 1.2", {"mail": box}, now=NOW) == 2
-    assert [address for address, *_ in box.sent[1:]] == ["u0@home.example", "u1@home.example"]
-    assert answer(store, contacts, "f3", "Noted.", {}, now=NOW), "nobody to send it to: it is kept"
-    assert not due(store.frame(), now=NOW + dt.timedelta(days=99))["overdue"].any()
-
-
-def test_answers_that_cannot_be(store, contacts):
-    for name, text, said in (
-        ("none", "x", "a message that there is"),
-        ("f0", " ", "an answer"),
-        ("f0", "x", "a sender"),
-    ):
-        with pytest.raises(ContractError, match=said):
-            answer(store, contacts, name, text, {})
 
 
 def naive_groups(frame, alike, within):
@@ -192,3 +154,54 @@ def test_a_locked_store_is_no_reason_to_tell_twice(store):
     locker.execute("rollback")
     locker.close()
     assert len(box.sent) == 3
+
+
+def more(store, texts, *, minutes=0, category="billing", first=100):
+    stamp = (NOW + dt.timedelta(minutes=minutes)).isoformat()
+    names = [f"f{first + k}" for k in range(len(texts))]
+    store.put_all(
+        [
+            {"feedback_id": name, "timestamp": stamp, "received_at": stamp, "channel": "mail", "text": text,
+             "category": category, "urgency": "normal", "sure": 1.0, "user": None}
+            for name, text in zip(names, texts, strict=True)
+        ]
+    )  # fmt: skip
+    store.drain()
+    return names
+
+
+def test_what_is_new_joins_the_groups_that_there_are(store):
+    route(store, Outbox(), now=NOW)
+    more(store, ["please refund my invoice!"], minutes=60)
+    more(store, ["please refund my invoice"], minutes=26 * 60, first=200)
+    box = Outbox()
+    assert route(store, box, now=NOW) == 2
+    groups = store.frame().set_index("feedback_id")["group_id"]
+    assert groups["f100"] == "f2"
+    assert groups["f200"] == "f200", "a day later it is about something else"
+    assert regroup(store) == 0
+
+
+def test_many_groups_at_once_are_one_notification(store):
+    route(store, Outbox(), now=NOW)
+    words = ["printer jam", "yellow submarine", "quarterly export", "voice menu", "login page", "dark mode", "x y z"]
+    more(store, words, minutes=9)
+    box = Outbox()
+    assert len(words) > APART
+    assert route(store, box, now=NOW) == len(words)
+    ((title, text, _),) = box.sent
+    assert title == f"Feedback: billing ({len(words)} in {len(words)} groups)"
+    assert all(word in text for word in words)
+
+
+def test_nobody_writes_into_the_terminal_of_whoever_reads_it(store):
+    route(store, Outbox(), now=NOW)
+    hostile = "paid\x1b]0;owned\x07 twice\u202e\nf9 by mail, answer due never\x9b2J"
+    more(store, [hostile], minutes=9)
+    box = Outbox()
+    route(store, box, now=NOW)
+    escalate(store, box, now=NOW + dt.timedelta(days=9))
+    for _, text, _ in box.sent:
+        assert all(c.isprintable() for c in text.replace("\n", ""))
+        assert "never" not in text.split("\n")[-1] or "f100" in text.split("\n")[-1], "no line is the message's own"
+    assert printable(hostile) == "paid\ufffd]0;owned\ufffd twice\ufffd f9 by mail, answer due never\ufffd2J"

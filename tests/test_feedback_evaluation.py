@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from stability.evaluation import wilson_interval
 from stability.feedback import evaluation, read_development
 from stability.feedback.evaluation import held_out_predictions, judge, judge_personal, read_labelled
 from stability.schema import ContractError
@@ -127,3 +128,34 @@ def test_the_development_set_keeps_what_it_was_written_for():
     assert found.estimates["feedback.pii_recall"].value >= 0.99, found.misses
     assert found.estimates["feedback.false_scrub_share"].value < 0.01
     assert json.loads(found.misses.to_json(orient="records")) == []
+
+
+def test_spans_of_one_message_are_one_trial():
+    three = "mail a@home.example or b@home.example or c@home.example"
+    spans = json.dumps([[three.index(f"{c}@"), three.index(f"{c}@") + 14, "email"] for c in "abc"])
+    few = pd.DataFrame({"text": [three] * 4, "spans": [spans] * 4})
+    found = judge_personal(few)
+    assert found.counts["feedback.pii_spans"] == 12
+    assert found.estimates["feedback.pii_recall"] == wilson_interval(4, 4), "four messages tell less than twelve spans"
+    mixed = pd.DataFrame({"text": [three, "the qzxv qzxv is mine"] * 6, "spans": [spans, '[[4, 8, "name"]]'] * 6})
+    estimate = judge_personal(mixed).estimates["feedback.pii_recall"]
+    assert estimate.value == 0.75
+    apart = wilson_interval(18, 24)
+    assert estimate.lo < apart.lo
+    assert estimate.hi > apart.hi
+    assert "lo" in judge_personal(mixed).estimates["feedback.false_scrub_share"]._fields
+
+
+def test_a_span_without_letters_is_missed_where_it_stays(tmp_path):
+    frame = pd.DataFrame({"text": ["it is \u2709\u260e here"], "spans": ['[[6, 8, "other"]]']})
+    found = judge_personal(frame)
+    assert found.counts["feedback.pii_missed"] == 1
+    assert found.misses["covered"].tolist() == [0.0]
+    with pytest.raises(ContractError, match="more than blanks"):
+        read_labelled(written(tmp_path, ROW, spans='[[1, 2, "name"]]'))
+
+
+def test_an_error_tells_nobody_what_was_marked(tmp_path):
+    with pytest.raises(ContractError) as error:
+        read_labelled(written(tmp_path, ROW, spans="Eleanor"))
+    assert "Eleanor" not in str(error.value)

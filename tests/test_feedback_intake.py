@@ -23,7 +23,8 @@ from stability.feedback import read_development
 from stability.feedback.classification import FeedbackClassifier
 from stability.feedback.contacts import Contacts
 from stability.feedback.intake import Intake
-from stability.feedback.mailbox import read_mailbox
+from stability.feedback.mailbox import REMEMBERED, take_mailbox
+from stability.feedback.messages import guarded
 from stability.feedback.sources import Message, from_chat, from_mail, read_source
 from stability.feedback.store import FeedbackStore
 from stability.records.privacy import KeyStore
@@ -55,7 +56,7 @@ def mail(text="The invoice is wrong. Regards, Eleanor Whitcombe", key="<1@mail.e
 
 def test_everything_personal_is_gone_before_anything_is_stored(intake, tmp_path):
     counts = intake.take([from_mail(mail("Call 0161 496 0735, Eleanor Whitcombe").as_bytes())])
-    assert counts == {"new": 1, "known": 0, "waiting": 0}
+    assert counts == {"new": 1, "known": 0, "waiting": 0, "aside": 0}
     (row,) = intake.store.frame().to_dict("records")
     assert row["text"] == "Invoice 7\nCall [phone], [name]"
     assert row["user"].startswith("p-")
@@ -89,8 +90,8 @@ def test_every_form_of_file_is_read_once(intake, tmp_path):
         "Date: 2026-01-03T08:00:00Z\nCaller: 0161 496 0735\nService: voice\n\nHe says it hangs up."
     )
     first = intake.take(read_source(folder))
-    assert first == {"new": 9, "known": 0, "waiting": 0}
-    assert intake.take(read_source(folder)) == {"new": 0, "known": 9, "waiting": 0}
+    assert first == {"new": 9, "known": 0, "waiting": 0, "aside": 0}
+    assert intake.take(read_source(folder)) == {"new": 0, "known": 9, "waiting": 0, "aside": 0}
     frame = intake.store.frame()
     assert frame["channel"].value_counts().to_dict() == {"mail": 3, "file": 4, "chat": 1, "phone": 1}
     assert frame["entity"].dropna().tolist() == ["voice"]
@@ -168,7 +169,7 @@ def test_a_locked_store_loses_nothing(intake):
     locker = sqlite3.connect(intake.store.path, isolation_level=None)
     locker.execute("begin exclusive")
     try:
-        assert intake.take([Message("second", "form", key="2")]) == {"new": 1, "known": 0, "waiting": 1}
+        assert intake.take([Message("second", "form", key="2")]) == {"new": 1, "known": 0, "waiting": 1, "aside": 0}
     finally:
         locker.execute("rollback")
         locker.close()
@@ -238,9 +239,8 @@ def test_names_and_columns_of_the_store_are_checked(tmp_path):
 class Imap(socketserver.StreamRequestHandler):
     """As much of RFC 3501 as a reader asks: it answers with literals, and changes nothing."""
 
-    mails = (mail().as_bytes(), mail("Second", "<2@mail.example>").as_bytes())
-
     def handle(self):
+        box = self.server.box
         self.wfile.write(b"* OK ready\r\n")
         while line := self.rfile.readline().decode().strip():
             tag, _, command = line.partition(" ")
@@ -254,13 +254,22 @@ class Imap(socketserver.StreamRequestHandler):
                 if "INBOX" not in verb:
                     self.wfile.write(f"{tag} NO no such mailbox\r\n".encode())
                     continue
-                self.wfile.write(b"* 2 EXISTS\r\n")
+                self.wfile.write(f"* {len(box['mails'])} EXISTS\r\n* OK [UIDVALIDITY {box['validity']}] x\r\n".encode())
+                if box.get("following", True):
+                    self.wfile.write(f"* OK [UIDNEXT {max(box['mails'], default=0) + 1}] x\r\n".encode())
             elif verb.startswith("UID SEARCH"):
-                self.wfile.write(b"* SEARCH 1 2\r\n")
+                low, high = command.split()[-1].split(":")
+                top = max(box["mails"], default=0)
+                low, high = sorted((int(low), top if high == "*" else int(high)))
+                found = " ".join(str(uid) for uid in box["mails"] if low <= uid <= high)
+                self.wfile.write(f"* SEARCH {found}\r\n".encode())
             elif verb.startswith("UID FETCH"):
                 assert "BODY.PEEK" in verb, "a mail that is only peeked at stays unread"
                 uid = int(command.split()[2])
-                raw = self.mails[uid - 1]
+                box["asked"].append(uid)
+                if uid == box.get("breaks"):
+                    return
+                raw = box["mails"][uid]
                 self.wfile.write(f"* {uid} FETCH (UID {uid} BODY[]<0> {{{len(raw)}}}\r\n".encode() + raw + b")\r\n")
             self.wfile.write(f"{tag} OK done\r\n".encode())
             if verb.startswith("LOGOUT"):
@@ -273,32 +282,188 @@ def imap(monkeypatch):
     monkeypatch.setenv("STABILITY_IMAP_PASSWORD", "p")
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Imap)
     server.daemon_threads = True
+    mails = {k: mail(f"Mail {k}", f"<{k}@mail.example>").as_bytes() for k in (1, 2)}
+    server.box = {"validity": 7, "mails": mails, "asked": []}
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
+    yield server
     server.shutdown()
     server.server_close()
 
 
 def test_a_mailbox_is_read_over_imap(imap, intake, monkeypatch):
-    assert intake.take(read_mailbox("127.0.0.1", imap, plain=True)) == {"new": 2, "known": 0, "waiting": 0}
-    assert intake.take(read_mailbox("127.0.0.1", imap, plain=True))["known"] == 2
+    port = imap.server_address[1]
+    assert take_mailbox(intake, "127.0.0.1", port, plain=True) == {"new": 2, "known": 0, "waiting": 0, "aside": 0}
     with pytest.raises(ContractError, match="a mailbox that there is"):
-        list(read_mailbox("127.0.0.1", imap, plain=True, folder="nowhere"))
+        take_mailbox(intake, "127.0.0.1", port, plain=True, folder="nowhere")
     with pytest.raises(ContractError, match="TLS"):
-        list(read_mailbox("mail.example", 143, plain=True))
+        take_mailbox(intake, "mail.example", 143, plain=True)
     monkeypatch.setenv("STABILITY_IMAP_PASSWORD", "wrong")
     with pytest.raises(ConnectionError, match="refused"):
-        list(read_mailbox("127.0.0.1", imap, plain=True))
+        take_mailbox(intake, "127.0.0.1", port, plain=True)
     monkeypatch.delenv("STABILITY_IMAP_PASSWORD")
     with pytest.raises(ContractError, match="both in the environment"):
-        list(read_mailbox("127.0.0.1", imap, plain=True))
+        take_mailbox(intake, "127.0.0.1", port, plain=True)
+
+
+def test_all_new_mails_are_read_and_each_once(imap, intake, monkeypatch):
+    monkeypatch.setattr("stability.feedback.mailbox.ASKED", 3)
+    monkeypatch.setattr("stability.feedback.mailbox.BATCH", 2)
+    port, box = imap.server_address[1], imap.box
+    assert take_mailbox(intake, "127.0.0.1", port, plain=True)["new"] == 2
+    box["mails"] |= {k: mail(f"Mail {k}", f"<{k}@mail.example>").as_bytes() for k in (3, 4, 5, 11)}
+    box["asked"].clear()
+    box["breaks"] = 5
+    with pytest.raises((ConnectionError, OSError)):
+        take_mailbox(intake, "127.0.0.1", port, plain=True)
+    assert box["asked"] == [3, 4, 5], "what was taken before the line broke is not asked for again"
+    del box["breaks"]
+    assert take_mailbox(intake, "127.0.0.1", port, plain=True)["new"] == 2
+    assert box["asked"] == [3, 4, 5, 5, 11]
+    assert take_mailbox(intake, "127.0.0.1", port, plain=True)["new"] == 0
+    assert len(box["asked"]) == 5
+    box["following"] = False  # a server that does not say which number comes next
+    assert take_mailbox(intake, "127.0.0.1", port, plain=True) == {"new": 0, "known": 0, "waiting": 0, "aside": 0}
+    box["validity"] = 8
+    assert take_mailbox(intake, "127.0.0.1", port, plain=True)["known"] == 6, "the mailbox was made anew"
+    (intake.store.folder / REMEMBERED).write_text("{")
+    assert take_mailbox(intake, "127.0.0.1", port, plain=True)["known"] == 6
+    assert intake.store.frame()["text"].nunique() == 6
 
 
 def test_a_message_without_a_text_is_refused(intake):
     with pytest.raises(ContractError, match="a text"):
         intake.take_one(Message("  ", "form"))
+
+
+def test_what_is_one_message_and_what_are_two(intake):
     stamp = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    assert intake.take_one(Message("x", "form", stamp)) == intake.take_one(Message("x", "form", stamp))
+
+    def same(one, other):
+        return intake.take_one(Message(**{"text": "it is slow", "channel": "form", **one})) == intake.take_one(
+            Message(**{"text": "it is slow", "channel": "form", **other})
+        )
+
+    assert same({"user": "a@home.example"}, {"user": "a@home.example"}), "sent twice within a short time"
+    assert same({"user": "a@home.example", "timestamp": stamp}, {"user": "a@home.example", "timestamp": stamp})
+    assert same({"user": "a@home.example", "key": "1"}, {"user": "a@home.example", "key": "1"})
+    assert same({"client": "10.0.0.1", "key": "2"}, {"client": "10.0.0.1", "key": "2"})
+    assert not same({}, {}), "two people without a name"
+    assert not same({"user": "a@home.example"}, {"user": "b@home.example"})
+    assert not same({"user": "a@home.example", "key": "1"}, {"user": "b@home.example", "key": "1"})
+    assert not same({"client": "10.0.0.1", "key": "1"}, {"client": "10.0.0.2", "key": "1"})
+    assert not same({"key": "7", "channel": "form"}, {"key": "7", "channel": "chat"})
+
+
+def test_equal_rows_of_a_file_are_as_many_messages_and_the_next_export_has_them_too(intake, tmp_path):
+    path = tmp_path / "survey.csv"
+    path.write_text("text,rating\nit is slow,2\nit is slow,2\n")
+    assert intake.take(read_source(path))["new"] == 2
+    path.write_text("text,rating\nit is slow,2\nit is slow,2\nit is slow,2\n")
+    counts = intake.take(read_source(path))
+    assert (counts["new"], counts["known"]) == (1, 2)
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(f"id,user,text\n1,{name[:3]}@home.example,it is slow\n")
+        assert intake.take(read_source(tmp_path / name))["new"] == 1, "row 1 of another file"
+
+
+def test_names_of_messages_cannot_be_found_by_trying(intake, monkeypatch):
+    message = Message("my card is lost", "form", key="1", client="10.0.0.1", thread="t")
+    first = intake.take_one(message)
+    intake.store.drain()
+    thread = intake.store.frame()["thread"].iloc[0]
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "j" * 32)
+    other = Intake(FeedbackStore(intake.store.folder / "other"), keys=KeyStore(intake.store.folder / "keys"),
+                   contacts=intake.contacts, model=MODEL[0])  # fmt: skip
+    assert other.take_one(message) != first
+    other.store.drain()
+    assert other.store.frame()["thread"].iloc[0] != thread
+
+
+def test_one_bad_row_or_mail_stops_no_other(intake, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.csv").write_bytes(
+        b"text,created_at,rating\nfirst,2026-01-01,1\nSecret Name,soon,1\nSecret Name,2026-01-01,inf\n,,\n"
+        b"Secret Name,2026-01-01,1,more\nSecret Na\xffme,2026-01-01,1\nSecret Name,9999-12-31T23:59:59-12:00,1\n"
+        b"last,2026-01-01,1\n"
+    )
+    (folder / "b.jsonl").write_text(
+        '{"text": "third"}\n{"text": "Secret Name"\n["Secret Name"]\n{"text": "half \\ud800 of it"}\n'
+    )
+    (folder / "c.json").write_text('[{"text": "fourth"}, "Secret Name"]')
+    (folder / "d.zip").write_bytes(b"PK\x03\x04 Secret Name")
+    (folder / "e.txt").write_bytes(b"Secret Name \xff")
+    box = mailbox.mbox(folder / "f.mbox")
+    box.add(b"Message-ID: <far@mail.example>\nDate: Fri, 31 Dec 9999 23:59:59 -1200\n\nfar away")
+    box.add(
+        b"Content-Type: text/plain; charset=no-such\nSubject: =?no-such?q?x?=\nFrom: " + b"(" * 50_000 + b"\n\nfifth"
+    )
+    box.close()
+    counts = intake.take(read_source(folder, aside=intake.store.set_aside))
+    assert counts == {"new": 7, "known": 0, "waiting": 0, "aside": 11}
+    told = " ".join(map(" ".join, intake.store.aside))
+    assert "Secret" not in told
+    assert "a.csv, row 2 column timestamp" in told
+    assert "b.jsonl, row 3" in told
+    kept = [path.read_bytes() for path in intake.store.quarantine.iterdir()]
+    assert sum(b"Secret" in raw for raw in kept) == 10, "nothing is lost"
+    assert all(
+        path.stat().st_mode & 0o077 == 0 for path in [intake.store.quarantine, *intake.store.quarantine.iterdir()]
+    )
+    said = intake.store.frame().set_index("text")
+    assert {"first", "last", "third", "fourth", "half \ufffd of it"} <= set(said.index)
+    assert said["timestamp"].max() < dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+
+
+def test_without_a_place_for_them_bad_rows_are_errors_that_tell_nobody_what_stood_there(tmp_path):
+    for name, content in (
+        ("a.csv", "text,time\nx,Secret\n"),
+        ("a.jsonl", '["Secret"]'),
+        ("a.json", '"Secret"'),
+        ("b.json", '{"Secret'),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ContractError) as error:
+            list(read_source(tmp_path / name))
+        assert "Secret" not in str(error.value)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ContractError, match="a pipe"):
+        list(read_source(tmp_path / "pipe"))
+
+
+def test_what_cannot_be_stored_of_a_batch_is_set_aside_alone(intake):
+    bad = Message("bad", "form", rating=float("inf"), key="1")
+    counts = intake.take(
+        [Message("good", "form", key="0"), bad, Message("half \ud800", "form", user="\ud800", key="2")]
+    )
+    assert counts == {"new": 2, "known": 0, "waiting": 0, "aside": 1}
+    with pytest.raises(ContractError, match="can be stored"):
+        intake.take_one(bad)
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["<script" * 28_000, "<" * 200_000, "<style>" + "</scrip" * 28_000, "-" * 200_000, "--\n" * 60_000, "On " * 60_000],
+)
+def test_no_mail_keeps_the_reader_busy(page):
+    began = time.process_time()
+    for kind in (b"html", b"plain"):
+        from_mail(b"Content-Type: text/" + kind + b"\n\n" + page.encode())
+    for name in (b"From", b"Subject", b"Date", b"References"):
+        from_mail(name + b": " + b"(=?utf-8?q?" * 10_000 + b"\n\nx")
+    assert time.process_time() - began < 20, "seconds where hours were possible"
+
+
+def test_parts_within_parts_are_survived():
+    parts = b"".join(b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (k, k) for k in range(3000))
+    read = []
+    with guarded(lambda *told: read.append(told), "mail 1", b""):
+        read.append(from_mail(parts + b"Content-Type: text/plain\n\nx"))
+    assert len(read) == 1
+    header = b"From: a@home.example\nSubject: hello\n Bcc: all@home.example\nReply-To: x@home.example\r\n\r\nx"
+    message = from_mail(header)
+    assert "\n" not in message.text.split("\nx")[0]
+    assert message.reply_to == "x@home.example"
 
 
 def test_what_cannot_be_stored_keeps_no_other_message_waiting(intake):

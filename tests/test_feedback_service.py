@@ -188,3 +188,61 @@ def test_the_form_is_filled_in_with_a_keyboard_alone(make):
         browser.close()
     assert texts(served) == ["The export is broken since noon"]
     assert served.intake.store.frame()["entity"].tolist() == ["reports"]
+
+
+def test_equal_keys_of_two_clients_and_equal_words_of_two_people_are_two_messages(make):
+    served = make(per_minute=1000)
+    api = f"{served.url}/api/feedback"
+
+    def name(**fields):
+        done = httpx.post(api, json={"text": "it is slow", **fields})
+        assert done.status_code == 201
+        return done.json()["feedback_id"]
+
+    assert name(user="a@home.example", key="1") == name(user="a@home.example", key="1")
+    assert name(user="a@home.example", key="1") != name(user="b@home.example", key="1")
+    assert name(user="a@home.example", key="1") != name(user="a@home.example", key="1", text="it is slow again")
+    assert name() != name()
+    assert len(texts(served)) == 5
+
+
+def test_answers_are_looked_up_one_by_one_and_not_without_end(make, monkeypatch):
+    served = make(per_minute=2)
+    name = httpx.post(f"{served.url}/api/feedback", json={"text": "it is slow"}).json()["feedback_id"]
+    assert "no answer yet" in httpx.get(f"{served.url}/m/{name}").text, "while it waits in the spool, too"
+    served.intake.store.drain()
+    monkeypatch.setattr(type(served.intake.store), "frame", None)  # nobody reads the whole table for it
+    assert "no answer yet" in httpx.get(f"{served.url}/m/{name}").text
+    codes = [httpx.get(f"{served.url}/m/{name}x").status_code for _ in range(8)]
+    assert codes == [404] * 6 + [429] * 2
+
+
+def test_whoever_sends_at_the_same_time_gets_his_own_number(make):
+    served = make(per_minute=1000)
+    said = [f"message number {k}" for k in range(40)]
+    names = {}
+
+    def post(text):
+        names[text] = httpx.post(f"{served.url}/api/feedback", json={"text": text}).json()["feedback_id"]
+
+    threads = [threading.Thread(target=post, args=[text]) for text in said]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    served.intake.store.drain()
+    stored = served.intake.store.frame().set_index("feedback_id")["text"]
+    assert {text: stored[name] for text, name in names.items()} == {text: text for text in said}
+
+
+def test_one_message_that_cannot_be_stored_takes_no_other_with_it(make):
+    served = make()
+    api = f"{served.url}/api/feedback"
+    assert (
+        httpx.post(api, content=b'{"text": "half \\ud800 of it", "user": "\\ud800", "key": "\\ud800"}').status_code
+        == 201
+    )
+    assert httpx.post(api, content=b'{"text": "x", "timestamp": "9999-12-31T23:59:59-12:00"}').status_code == 400
+    assert httpx.post(api, content=b'{"text": "x", "rating": Infinity}').status_code == 400
+    assert httpx.post(f"{served.url}/chat/{SECRET}", json={"text": [{"a": 1}], "event": [1]}).json() == {"taken": False}
+    assert texts(served) == ["half \ufffd of it"]

@@ -1,5 +1,6 @@
 """Privacy: names that lead back only with a key, secrets taken out of texts, erasure that reaches every copy."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -385,3 +386,43 @@ def test_a_users_dataset_with_privacy(home):
     assert len(datasets.load("files", **kept)["telemetry"]) == 1
     tomorrow = {**kept, "privacy": {"retain": "36h", "as_of": "2026-01-02"}}
     assert datasets.fingerprint("files", **kept) != datasets.fingerprint("files", **tomorrow)
+
+
+GIVING = """
+import os, sys, time
+from stability.records.privacy import KeyStore
+
+def names():
+    for k in range(40_000):  # more than SQLite keeps in memory before it writes into the file
+        yield f"n{k}@example.org"
+    print("amid", flush=True)
+    time.sleep(600)
+
+KeyStore(sys.argv[1]).pseudonyms(names())
+"""
+
+
+def test_a_process_killed_amid_a_change_leaves_the_keys_as_they_were(tmp_path, monkeypatch):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    store = KeyStore(tmp_path / "keys.sqlite")
+    before = store.pseudonyms([ANNA])[ANNA]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    giving = subprocess.Popen(
+        [sys.executable, "-c", GIVING, str(store.path)], stdout=subprocess.PIPE, text=True, env=env
+    )
+    assert giving.stdout.readline() == "amid\n"
+    giving.kill()
+    giving.communicate()
+    assert store.find(ANNA) == before
+    assert store.find("n7@example.org") is None, "what was not finished is undone"
+    with contextlib.closing(sqlite3.connect(store.path)) as file:
+        assert file.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_a_digest_needs_the_master_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    store = KeyStore(tmp_path / "keys.sqlite")
+    first = store.digest("anna \ud800")
+    assert first == store.digest("anna \ud800") != store.digest("anna")
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "j" * 32)
+    assert store.digest("anna \ud800") != first

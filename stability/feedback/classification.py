@@ -97,8 +97,8 @@ class FeedbackClassifier:
             self.temperature_ = self._temperature(clean, labels, np.asarray(groups))
         return self
 
-    def predict(self, texts: Sequence[str]) -> pd.DataFrame:
-        """Classify messages.
+    def predict(self, texts: Sequence[str], *, scrubbed: bool = False) -> pd.DataFrame:
+        """Classify messages; they are scrubbed first, unless they are `scrubbed` already.
 
         Returns
         -------
@@ -106,7 +106,7 @@ class FeedbackClassifier:
             `category`, `probability` (of it), `sure` (whether that is at least `UNSURE`), `urgency`,
             `urgency_probability`, and one column ``p_<category>`` a category; row k is text k.
         """
-        clean = [scrub_message(text) for text in texts]
+        clean = list(texts) if scrubbed else [scrub_message(text) for text in texts]
         return self._predicted(self.models_, clean, self.temperature_)
 
     def save(self, folder: str | os.PathLike) -> Path:
@@ -214,22 +214,32 @@ class FeedbackClassifier:
             parts.append(sparse.csr_matrix(self.lexicon * np.hstack([np.minimum(counts, 3.0), 2.0 * share])))
         return sparse.hstack(parts).tocsr()
 
-    def _logits(self, models: dict, texts: Sequence[str], head: str, classes: Sequence[str]) -> np.ndarray:
+    def _logits(
+        self,
+        models: dict,
+        texts: Sequence[str],
+        head: str,
+        classes: Sequence[str],
+        features: dict[str, sparse.csr_matrix] | None = None,
+    ) -> np.ndarray:
+        features = {} if features is None else features  # of another head of the same models, if they are known
         logits = np.full((len(texts), len(classes)), -50.0)  # a class that a language never saw is out of question
         for name, rows in self._parts(texts).items():
             if len(rows):
                 model = models[name]
-                X = self._features(model["views"], [texts[k] for k in rows])
+                if name not in features:
+                    features[name] = self._features(model["views"], [texts[k] for k in rows])
                 fitted = model["heads"][head]
-                scores = X @ fitted.coef_.T + fitted.intercept_
+                scores = features[name] @ fitted.coef_.T + fitted.intercept_
                 if scores.shape[1] == 1:
                     scores = np.hstack([-scores, scores]) / 2
                 logits[np.ix_(rows, [list(classes).index(c) for c in fitted.classes_])] = scores
         return logits
 
     def _predicted(self, models: dict, texts: Sequence[str], temperature: float) -> pd.DataFrame:
-        p = _softmax(self._logits(models, texts, "category", CATEGORIES) / temperature)
-        u = _softmax(self._logits(models, texts, "urgency", URGENCIES) / temperature)
+        features: dict[str, sparse.csr_matrix] = {}
+        p = _softmax(self._logits(models, texts, "category", CATEGORIES, features) / temperature)
+        u = _softmax(self._logits(models, texts, "urgency", URGENCIES, features) / temperature)
         done = pd.DataFrame(
             {
                 "category": np.array(CATEGORIES, dtype=object)[p.argmax(axis=1)],

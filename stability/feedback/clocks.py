@@ -1,20 +1,19 @@
-"""Each message has a clock: routed at once, answered in time, escalated when it is not, answered where it came from."""
+"""Each message has a clock: routed at once, answered in time, escalated when it is not."""
 
 from __future__ import annotations
 
-__all__ = ["SERVICE_TIMES", "answer", "answer_group", "due", "escalate", "regroup", "route"]
+__all__ = ["SERVICE_TIMES", "due", "escalate", "regroup", "route"]
 
 import datetime as dt
-import html
+import itertools
 from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from stability.feedback.contacts import Contacts
 from stability.feedback.development import CATEGORIES
 from stability.feedback.grouping import group_messages
-from stability.feedback.store import FeedbackStore
-from stability.records.privacy import scrub_message
+from stability.feedback.neighbours import joined
+from stability.feedback.store import FeedbackStore, printable
 from stability.schema import ContractError
 
 #: Hours until an answer is due, by category, at normal urgency; high has a quarter of it, low four times as much.
@@ -29,6 +28,10 @@ SERVICE_TIMES = {
 }
 FACTORS = {"high": 0.25, "normal": 1.0, "low": 4.0}
 SHOWN = 400  # characters of a message that a notification quotes
+LISTED = 100  # and of one of many
+APART = 5  # groups of a category that get a notification each; more at once are one: nobody reads fifty a second
+LINES = 50  # of a notification
+AT_ONCE = 1000  # messages that are compared with each other: twenty seconds of fifty a second
 
 #: Sends title, text and whether it is bad; whether everybody took it: `workbench.notification.send`.
 Sender = Callable[..., bool]
@@ -69,13 +72,15 @@ def regroup(store: FeedbackStore) -> int:
     frame = store.frame()
     groups = group_messages(frame)
     changed = frame["group_id"].fillna("") != groups.fillna("")
-    for name, group in zip(frame["feedback_id"][changed], groups[changed], strict=True):
-        store.update(name, group_id=group)
-    return int(changed.sum())
+    pairs = zip(frame["feedback_id"][changed], groups[changed], strict=True)
+    return store.update_all({name: {"group_id": group} for name, group in pairs})
 
 
 def route(store: FeedbackStore, send: Sender, *, now: dt.datetime | None = None) -> int:
-    """Tell whoever is responsible of messages that nobody was told of yet: one notification a category and group.
+    """Tell whoever is responsible of messages that nobody was told of yet.
+
+    One notification a category and group of near-duplicates, or a category where there are many groups at once. Only
+    what is new is read and grouped, among itself and with the groups of the last day; `regroup` compares all.
 
     Parameters
     ----------
@@ -91,99 +96,59 @@ def route(store: FeedbackStore, send: Sender, *, now: dt.datetime | None = None)
     """
     now = now or dt.datetime.now(dt.UTC)
     store.drain()
-    regroup(store)
-    frame = due(store.frame(), now=now)
     done = 0
-    for (category, _), part in frame[frame["routed_at"].isna()].groupby(["category", "group_id"], sort=False):
-        first = part.iloc[0]
-        urgent = (part["urgency"] == "high").any()
-        more = f" ({len(part)} alike)" if len(part) > 1 else ""
-        unsure = "" if first["sure"] else ", unsure"
-        title = f"Feedback: {category}{unsure}{', urgent' if urgent else ''}{more}"
-        until = f"answer due {part['due'].min():%Y-%m-%d %H:%M} UTC"
-        text = f"{first['text'][:SHOWN]}\n{first['feedback_id']} by {first['channel']}, {until}"
-        if send(title, text, bad=bool(urgent)):
-            for name in part["feedback_id"]:
-                store.update(name, routed_at=now.isoformat())
-            done += len(part)
+    while len(new := store.frame("unrouted", AT_ONCE)):
+        took = _routed(new, store, send, now)
+        done += took
+        if took < len(new) or len(new) < AT_ONCE:
+            break
     return done
+
+
+def _routed(new: pd.DataFrame, store: FeedbackStore, send: Sender, now: dt.datetime) -> int:
+    groups = joined(new, store)
+    changed = new["group_id"].fillna("") != groups
+    pairs = zip(new["feedback_id"][changed], groups[changed], strict=True)
+    store.update_all({name: {"group_id": group} for name, group in pairs})
+    frame, done = due(new.assign(group_id=groups), now=now), 0
+    for category, part in frame.groupby("category", sort=False):
+        alike = [group for _, group in part.groupby("group_id", sort=False)]
+        for letter in [[group] for group in alike] if len(alike) <= APART else [alike]:
+            names = list(itertools.chain.from_iterable(group["feedback_id"] for group in letter))
+            if send(*_letter(str(category), letter), bad=any((group["urgency"] == "high").any() for group in letter)):
+                done += store.update_all({name: {"routed_at": now.isoformat()} for name in names})
+    return done
+
+
+def _letter(category: str, alike: list[pd.DataFrame]) -> tuple[str, str]:
+    """Title and text about one group, or about many of one category."""
+    part, first = pd.concat(alike), alike[0].iloc[0]
+    urgent = ", urgent" if (part["urgency"] == "high").any() else ""
+    until = f"answer due {part['due'].min():%Y-%m-%d %H:%M} UTC"
+    if len(alike) == 1:
+        unsure, more = "" if first["sure"] else ", unsure", f" ({len(part)} alike)" if len(part) > 1 else ""
+        text = f"{printable(first['text'])[:SHOWN]}\n{first['feedback_id']} by {printable(first['channel'])}, {until}"
+        return f"Feedback: {category}{unsure}{urgent}{more}", text
+    lines = [
+        f"- {group['feedback_id'].iloc[0]} ({len(group)}): {printable(group['text'].iloc[0])[:LISTED]}"
+        for group in sorted(alike, key=len, reverse=True)[:LINES]
+    ]
+    left = [f"and {len(alike) - LINES} more groups"] if len(alike) > LINES else []
+    return f"Feedback: {category}{urgent} ({len(part)} in {len(alike)} groups)", "\n".join([*lines, *left, until])
 
 
 def escalate(store: FeedbackStore, send: Sender, *, now: dt.datetime | None = None) -> int:
     """Tell of messages whose answer is overdue, each once; how many."""
     now = now or dt.datetime.now(dt.UTC)
-    frame = due(store.frame(), now=now)
-    late = frame[frame["overdue"] & frame["escalated_at"].isna()]
+    frame = due(store.frame("waiting"), now=now)
+    late = frame[frame["overdue"]]
     if late.empty:
         return 0
     lines = [
-        f"- {row.feedback_id} {row.category}/{row.urgency}, due {row.due:%Y-%m-%d %H:%M} UTC: {row.text[:100]}"
+        f"- {row.feedback_id} {row.category}/{row.urgency}, due {row.due:%Y-%m-%d %H:%M} UTC: "
+        f"{printable(row.text)[:LISTED]}"
         for row in late.itertuples()
     ]
-    if not send(f"Feedback: {len(late)} answers are overdue", "\n".join(lines[:50]), bad=True):
+    if not send(f"Feedback: {len(late)} answers are overdue", "\n".join(lines[:LINES]), bad=True):
         return 0
-    for name in late["feedback_id"]:
-        store.update(name, escalated_at=now.isoformat())
-    return len(late)
-
-
-def answer(
-    store: FeedbackStore,
-    contacts: Contacts,
-    feedback_id: str,
-    text: str,
-    senders: Mapping[str, Callable[[str, str], bool]],
-    *,
-    now: dt.datetime | None = None,
-) -> bool:
-    """Answer a message through the channel that it came by.
-
-    Parameters
-    ----------
-    store, contacts
-        Where the message and its sender's address are.
-    feedback_id : str
-    text : str
-        The answer; it is kept scrubbed.
-    senders : mapping of str to callable
-        Channel -> sends an answer (address, text) and says whether it was taken. A message by form stands on the
-        form's page as soon as it is kept; one without an address counts as answered when it is kept.
-
-    Returns
-    -------
-    bool
-        Whether it went out; False when the sender did not take it, and the clock goes on.
-
-    Raises
-    ------
-    ContractError
-        For a message that there is not, one that is answered, an empty answer, a channel without a sender.
-    """
-    rows = store.frame().set_index("feedback_id")
-    if feedback_id not in rows.index:
-        raise ContractError(column="feedback_id", expected="a message that there is", got=repr(feedback_id))
-    if pd.notna(rows.loc[feedback_id, "answered_at"]):
-        raise ContractError(
-            column="feedback_id", expected="a message without an answer", got=f"{feedback_id}, which has one"
-        )
-    if not text.strip():
-        raise ContractError(column="text", expected="an answer", got="none")
-    way = contacts.find(feedback_id)
-    if way is not None:
-        channel, address = way
-        if channel not in senders and channel != "form":
-            known = ", ".join(senders) or "none"
-            raise ContractError(column="senders", expected=f"a sender for {channel!r}", got=known)
-        if channel in senders and not senders[channel](address, text):
-            return False
-    moment = (now or dt.datetime.now(dt.UTC)).isoformat()
-    return store.update(feedback_id, answer=scrub_message(html.unescape(text)), answered_at=moment)
-
-
-def answer_group(
-    store: FeedbackStore, contacts: Contacts, group_id: str, text: str, senders: Mapping, **options
-) -> int:
-    """Answer everybody of a group who has no answer yet ("fixed in ..."); how many answers went out."""
-    frame = store.frame()
-    open_ = frame[(frame["group_id"] == group_id) & frame["answered_at"].isna()]
-    return sum(answer(store, contacts, name, text, senders, **options) for name in open_["feedback_id"])
+    return store.update_all({name: {"escalated_at": now.isoformat()} for name in late["feedback_id"]})

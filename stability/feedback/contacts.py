@@ -7,7 +7,7 @@ __all__ = ["Contacts"]
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stability.records.privacy import KeyStore
@@ -35,8 +35,13 @@ class Contacts:
 
     def remember(self, feedback_id: str, user: str | None, channel: str, address: str) -> None:
         """Keep where the answer to a message goes."""
-        with self._open() as store:
-            store.execute("insert or ignore into contacts values (?, ?, ?, ?)", (feedback_id, user, channel, address))
+        self.remember_all([(feedback_id, user, channel, address)])
+
+    def remember_all(self, rows: Iterable[tuple[str, str | None, str, str]]) -> None:
+        """Keep where answers go, in one transaction: message, user (a pseudonym), channel and address of each."""
+        if rows := list(rows):
+            with self._open() as store:
+                store.executemany("insert or ignore into contacts values (?, ?, ?, ?)", rows)
 
     def find(self, feedback_id: str) -> tuple[str, str] | None:
         """Give channel and address of a message's sender; None without one, and after an erasure."""
@@ -50,8 +55,11 @@ class Contacts:
     def forget_erased(self, feedback_id: str | None = None) -> int:
         """Delete addresses of subjects whose key is gone; how many."""
         with self._open() as store:
-            rows = store.execute("select feedback_id, user from contacts where user is not null").fetchall()
-        gone = [name for name, user in rows if feedback_id in (None, name) and self.keys.find(user) is None]
+            rows = store.execute(
+                "select feedback_id, user from contacts where user is not null and ? in ('', feedback_id)",
+                (feedback_id or "",),
+            ).fetchall()
+        gone = [name for name, user in rows if self.keys.find(user) is None]
         with self._open() as store:
             store.executemany("delete from contacts where feedback_id = ?", [(name,) for name in gone])
         return len(gone)

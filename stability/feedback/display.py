@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from stability.feedback.evaluation import Judgement, held_out_predictions, judge, read_labelled
+from stability.feedback.evaluation import READ_BY_AUTHOR, Judgement, held_out_predictions, judge, read_labelled
+from stability.feedback.store import FeedbackStore, printable
 
 SHOWN = 200  # misses listed: more are no list
 
@@ -44,6 +45,7 @@ def print_evaluation(file: Path | None) -> None:
         rows = (frame["author"] == author).to_numpy()
         part = frame[rows].reset_index(drop=True)
         print(f"Author {author}: {len(part):,} messages, nested folds by line (a message and its parallel in one)")
+        print(f"  {READ_BY_AUTHOR[author]}")
         _print(judge(part, labels[rows].reset_index(drop=True), groups=part["group"].to_numpy()))
     print("Chosen in the outer folds:", "; ".join(json.dumps(choice) for choice in chosen))
 
@@ -65,20 +67,26 @@ def print_import(source: Path, channel: str | None, entity: str | None) -> None:
     from stability.feedback.intake import Intake
     from stability.feedback.sources import read_source
 
-    _tell(Intake().take(map(with_way_back, read_source(source, channel=channel, entity=entity))))
+    intake = Intake()
+    read = read_source(source, channel=channel, entity=entity, aside=intake.store.set_aside)
+    _tell(intake.take(map(with_way_back, read)), intake.store)
 
 
 def print_mail(host: str, port: int, folder: str, *, plain: bool) -> None:
     """Take in what an IMAP mailbox holds."""
-    from stability.feedback.delivery import with_way_back
     from stability.feedback.intake import Intake
-    from stability.feedback.mailbox import read_mailbox
+    from stability.feedback.mailbox import take_mailbox
 
-    _tell(Intake().take(map(with_way_back, read_mailbox(host, port, folder=folder, plain=plain))))
+    intake = Intake()
+    _tell(take_mailbox(intake, host, port, folder=folder, plain=plain), intake.store)
 
 
-def _tell(counts: dict[str, int]) -> None:
+def _tell(counts: dict[str, int], store: FeedbackStore) -> None:
     print(f"{counts['new']:,} new, {counts['known']:,} known already, {counts['waiting']:,} waiting in the spool")
+    if counts["aside"]:
+        print(f"{counts['aside']:,} cannot be read and are kept in {store.quarantine}:")
+    for place, reason in store.aside[:SHOWN]:
+        print(f"  {printable(place)}: {printable(reason)}")
 
 
 def print_list(category: str | None, limit: int, *, overdue: bool, as_json: bool) -> None:

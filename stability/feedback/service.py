@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = ["feedback_service"]
 
+import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -21,16 +23,17 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from stability.feedback.clocks import Sender, escalate, route
-from stability.feedback.intake import Intake
-from stability.feedback.sources import Message, from_chat, moment_of
+from stability.feedback.intake import BATCH, Intake
+from stability.feedback.messages import Message, moment_of
+from stability.feedback.sources import LARGEST_RATING, from_chat
 from stability.schema import ContractError, load_yaml
 
 LOG = logging.getLogger(__name__)
 EVERY = 5.0  # seconds: a message is to be routed within a minute
 LARGEST = 64_000  # bytes of a request: ten pages of text
 LONGEST = 5_000  # characters of a message by form
-LARGEST_RATING = 1_000_000  # of any scale; what is no number of the store would keep all others out
 PER_MINUTE = 30.0  # messages an address may send in a minute, and that many at once
+READS = 4.0  # times as often it may look for an answer
 CLIENTS = 10_000  # addresses remembered: older ones begin anew
 WEBHOOK = "STABILITY_FEEDBACK_WEBHOOK"  # the secret that chat services put behind /chat/
 _HEADERS = {
@@ -82,7 +85,8 @@ def feedback_service(
     FastAPI
         ``GET /`` the form (``?lang=zh``), ``POST /`` what it sends, ``GET /m/<number>`` a message's answer,
         ``POST /api/feedback`` JSON with `text` and as far as known `user`, `reply_to`, `entity`, `rating`, `timestamp`,
-        `key`; ``POST /chat/<secret>`` a chat service's webhook, there only when `STABILITY_FEEDBACK_WEBHOOK` is set.
+        `thread` and `key`, by which the same text of the same user, or without one of the same address, is known again;
+        ``POST /chat/<secret>`` a chat service's webhook, there only when `STABILITY_FEEDBACK_WEBHOOK` is set.
     """
 
     @contextlib.asynccontextmanager
@@ -95,13 +99,16 @@ def feedback_service(
         await run_in_threadpool(thread.join)
 
     app = FastAPI(title="Feedback", docs_url=None, redoc_url=None, openapi_url=None, lifespan=rounds)
-    rate = _Rate(per_minute)
+    rate, reads = _Rate(per_minute), _Rate(READS * per_minute)
+    batch: list[tuple[Message, asyncio.Future]] = []
+    busy, tasks = asyncio.Lock(), set()
 
     @app.middleware("http")
     async def guarded(request: Request, call_next) -> Response:
-        if request.method == "POST":
-            if not rate.allows(request.client.host if request.client else "?"):
-                return Response("Too many messages; try again in a minute.\n", 429, {**_HEADERS, "Retry-After": "60"})
+        told_by = request.method == "POST"
+        if not (rate if told_by else reads).allows(_client(request)):
+            return Response("Too many requests; try again in a minute.\n", 429, {**_HEADERS, "Retry-After": "60"})
+        if told_by:
             told = request.headers.get("content-length", "0")
             if not told.isdigit() or int(told) > LARGEST:
                 return Response("Too large.\n", 413, _HEADERS)
@@ -135,19 +142,21 @@ def feedback_service(
             return HTMLResponse(_page(lang, page="form", fields=fields, problem=problem, key=key), 400)
         rating = float(fields["rating"]) if fields.get("rating") in tuple("12345") else None
         entity = fields.get("entity", "").strip()[:100] or None
-        key = f"{fields['key'][:64]}|{text}" if fields.get("key") else None  # a double click is one message
-        name = await _taken(Message(text, "form", None, contact or None, contact or None, key, None, entity, rating))
+        key = f"{fields['key'][:64]}|{text}" if fields.get("key") else ""  # a double click is one message
+        key = key or secrets.token_hex(16)
+        message = Message(text, "form", None, contact or None, contact or None, key, None, entity, rating)
+        try:
+            name = await _taken(message)
+        except ContractError:
+            return HTMLResponse(_page(lang, page="form", fields=fields, problem="empty", key=key), 400)
         return HTMLResponse(_page(lang, page="thanks", name=name))
 
     @app.get("/m/{name}")
     def answer(name: str, lang: str = "en") -> HTMLResponse:
-        intake.store.drain()
-        frame = intake.store.frame()
-        rows = frame[frame["feedback_id"] == name]
-        if rows.empty:
+        row = intake.store.one(name)
+        if row is None:
             return HTMLResponse(_page(lang, page="unknown"), 404)
-        said = rows["answer"].iloc[0]
-        return HTMLResponse(_page(lang, page="answer", answer=said if isinstance(said, str) else ""))
+        return HTMLResponse(_page(lang, page="answer", answer=str(row["answer"] or "")))
 
     @app.post("/api/feedback")
     async def json_sent(request: Request) -> Response:
@@ -171,14 +180,39 @@ def feedback_service(
             if payload.get("type") == "url_verification":  # Slack asks once whether anybody is here
                 return JSONResponse({"challenge": str(payload.get("challenge", ""))[:200]})
             message = read(payload)
-            if message is None:
+            if message is None or not message.text.strip():
                 return JSONResponse({"taken": False})
+            if not message.user:  # whose key it is
+                message = dataclasses.replace(message, client=_client(request))
             return JSONResponse({"taken": True, "feedback_id": await _taken(message)}, 201)
         except (ContractError, ValueError, RecursionError) as error:
             return JSONResponse({"error": str(error)[:500]}, 400)
 
+    async def _batch() -> None:
+        async with busy:
+            part = batch[:BATCH]
+            del batch[:BATCH]
+            if not part:
+                return
+            work = run_in_threadpool(intake.take_all, [one for one, _ in part])
+            (names,) = await asyncio.gather(work, return_exceptions=True)
+            for k, (_, taken) in enumerate(part):
+                if isinstance(names, BaseException):  # a full disk, a locked store: everybody who waits is told
+                    taken.cancelled() or taken.set_exception(names)
+                else:
+                    taken.cancelled() or taken.set_result(names[k])
+
     async def _taken(message: Message) -> str:
-        return await run_in_threadpool(intake.take_one, message)
+        """Take a message in together with those that come while others are taken."""
+        taken = asyncio.get_running_loop().create_future()
+        batch.append((message, taken))
+        task = asyncio.ensure_future(_batch())  # of its own: whoever hangs up takes nobody with him
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        name = await taken
+        if name is None:
+            raise ContractError(expected="a message that can be stored", got="another one")
+        return name
 
     return app
 
@@ -222,18 +256,23 @@ def _from_json(payload: dict) -> Message:
             raise ContractError(
                 column=name,
                 expected=f"a number up to {LARGEST_RATING:,}" if name == "rating" else "a text",
-                got=repr(value)[:60],
+                got=type(value).__name__,
             )
     text = payload.get("text") or ""
     if not text.strip() or len(text) > LONGEST:
         raise ContractError(column="text", expected=f"1 to {LONGEST:,} characters", got=f"{len(text):,}")
     stamp = payload.get("timestamp")
     if stamp and moment_of(stamp) is None:
-        raise ContractError(column="timestamp", expected="a moment, ISO 8601", got=repr(stamp)[:60])
+        raise ContractError(column="timestamp", expected="a moment, ISO 8601", got="another text")
     back = payload.get("reply_to") or payload.get("user")
     rating = None if payload.get("rating") is None else float(payload["rating"])
-    return Message(text, "form", moment_of(stamp), payload.get("user"), back, payload.get("key"), payload.get("thread"),
+    key = json.dumps([payload["key"], text]) if payload.get("key") else None  # with another text it is another message
+    return Message(text, "form", moment_of(stamp), payload.get("user"), back, key, payload.get("thread"),
                    payload.get("entity"), rating)  # fmt: skip
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else "?"
 
 
 def _is_mail(contact: str) -> bool:

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["Message", "from_chat", "from_mail", "moment_of", "read_source"]
+__all__ = ["Aside", "Message", "from_chat", "from_mail", "moment_of", "read_source"]
 
 import contextlib
+import csv
 import datetime as dt
-import email
-import email.policy
-import email.utils
 import html
+import io
 import json
 import mailbox
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from email.message import EmailMessage
 from pathlib import Path
 
 import pandas as pd
 
+from stability.feedback.mails import from_mail
+from stability.feedback.messages import Aside, Message, guarded, moment_of, reason
 from stability.schema import ContractError
 
 LONGEST = 20_000  # characters of a message: the rest of a longer one is a forwarded thread, a log, or hostile
 LARGEST = 20_000_000  # bytes of one file of messages
+LARGEST_RATING = 1_000_000  # of any scale
 CHAT_TIMES = ("event_time", "timestamp", "ts", "create_at", "create_time", "date")
-_QUOTED = re.compile(
-    r"(?m)^>.*$|^On .{5,120} wrote:\s*$|^在.{5,80}写道：\s*$"
-    r"|^-{2,}\s*(?:Original Message|Forwarded message|原始邮件).*$[\s\S]*"
-)
-MARKUP = 200_000  # characters of a mail in HTML that are looked at: no person writes more
-_TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]{0,2000}>")
 _HEADER = re.compile(
     r"^(?P<name>date|time|agent|caller|from|entity|service|日期|时间|坐席|来电|来电人|服务|系统)\s*[:：]\s*(?P<value>.*)$",
     re.I,
@@ -41,44 +37,9 @@ _HEADERS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Message:
-    """A message before anything of it is stored: with names, numbers and the way back.
-
-    Parameters
-    ----------
-    text : str
-        What was written or said.
-    channel : str
-        form, mail, chat, phone, or what the file calls it.
-    timestamp : datetime, optional
-        When it was sent; the moment of intake without it.
-    user : str, optional
-        Who; becomes a pseudonym.
-    reply_to : str, optional
-        Where an answer goes: an address, a webhook; never stored with the message.
-    key : str, optional
-        The channel's own name of the message, by which it is known again.
-    thread : str, optional
-        The channel's own name of the conversation.
-    entity : str, optional
-        What it is about.
-    rating : float, optional
-        As the channel counts.
-    """
-
-    text: str
-    channel: str
-    timestamp: dt.datetime | None = None
-    user: str | None = None
-    reply_to: str | None = None
-    key: str | None = None
-    thread: str | None = None
-    entity: str | None = None
-    rating: float | None = None
-
-
-def read_source(source: Path, *, channel: str | None = None, entity: str | None = None) -> Iterator[Message]:
+def read_source(
+    source: Path, *, channel: str | None = None, entity: str | None = None, aside: Aside | None = None
+) -> Iterator[Message]:
     """Read messages from a file or folder, by its form.
 
     Parameters
@@ -88,27 +49,40 @@ def read_source(source: Path, *, channel: str | None = None, entity: str | None 
         note or transcript of a call), or a folder of such files.
     channel, entity : str, optional
         Of messages that do not say it themselves.
+    aside : callable, optional
+        Is told of a mail, row, payload or file of a folder that cannot be read (`FeedbackStore.set_aside`), and the
+        rest is read; without it the first one is an error.
 
     Yields
     ------
     Message
+        A row without an id of its own is known again by what stands in it and by how many equal ones stand above it;
+        one without a moment by its file's name, too.
 
     Raises
     ------
     ContractError
-        For a source that is not there, and one that cannot be understood, with file and row.
+        For a source that is not there, and one that cannot be understood, with file and row, never with what stands
+        there.
     """
     source = Path(source)
     if not source.exists():
         raise ContractError(file=source, expected="a file or folder of messages", got="none")
     if source.is_dir():
         if (source / "cur").is_dir() and (source / "new").is_dir():
-            for mail in mailbox.Maildir(source, factory=None, create=False):
-                yield _completed(from_mail(mail.as_bytes()), channel, entity)
+            for message in _mails(mailbox.Maildir(source, factory=None, create=False), source, aside):
+                yield _completed(message, channel, entity)
             return
         for path in sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith(".")):
-            yield from read_source(path, channel=channel, entity=entity)
+            try:
+                yield from read_source(path, channel=channel, entity=entity, aside=aside)
+            except ContractError as error:  # of the file as a whole
+                if aside is None:
+                    raise
+                aside(str(path), reason(error), path.read_bytes() if path.stat().st_size <= LARGEST else b"")
         return
+    if not source.is_file():
+        raise ContractError(file=source, expected="a file or folder of messages", got="a pipe or device")
     if source.stat().st_size > LARGEST and source.suffix not in ("", ".mbox"):
         raise ContractError(file=source, expected=f"at most {LARGEST:,} bytes", got=f"{source.stat().st_size:,}")
     readers = {
@@ -120,39 +94,8 @@ def read_source(source: Path, *, channel: str | None = None, entity: str | None 
         ".eml": _one_mail,
     }
     reader = readers.get(source.suffix.lower(), _mbox)
-    for message in reader(source):
+    for message in reader(source, aside):
         yield _completed(message, channel, entity)
-
-
-def from_mail(raw: bytes) -> Message:
-    """Read one e-mail: its plain text without what it quotes, its sender, its name."""
-    parsed = email.message_from_bytes(raw, policy=email.policy.default)
-    try:
-        body = parsed.get_body(("plain", "html"))
-        text = body.get_content() if body is not None else ""
-        if body is not None and body.get_content_type() == "text/html":
-            text = html.unescape(_TAGS.sub(" ", text[:MARKUP]))
-    except (
-        LookupError,
-        UnicodeError,
-        AttributeError,
-        KeyError,
-        ValueError,
-    ):  # charsets that there are not, broken parts
-        text = _payload(parsed)
-    text = re.sub(r"\n{3,}", "\n\n", _QUOTED.sub("", text)).strip()
-    subject = _header(parsed, "Subject")
-    subject = re.sub(r"(?i)^(?:(?:re|fwd?|aw|wg|回复|转发|答复)\s*[:：]\s*)+", "", subject)
-    sender = email.utils.parseaddr(_header(parsed, "From"))[1] or None
-    reply = email.utils.parseaddr(_header(parsed, "Reply-To"))[1] or sender
-    try:
-        stamp = email.utils.parsedate_to_datetime(_header(parsed, "Date"))
-        stamp = stamp if stamp.tzinfo else stamp.replace(tzinfo=dt.UTC)
-    except (TypeError, ValueError, IndexError):
-        stamp = None
-    key = _header(parsed, "Message-ID") or None
-    references = (_header(parsed, "References") or _header(parsed, "In-Reply-To")).split()
-    return Message(f"{subject}\n{text}".strip(), "mail", stamp, sender, reply, key, (references or [key])[0])
 
 
 def from_chat(payload: Mapping) -> Message | None:
@@ -205,29 +148,67 @@ def _completed(message: Message, channel: str | None, entity: str | None) -> Mes
     return Message(**fields | {"channel": channel or message.channel, "entity": message.entity or entity})
 
 
-def _csv(path: Path) -> Iterator[Message]:
+def _csv(path: Path, aside: Aside | None) -> Iterator[Message]:
     from stability.records.feedback import USUAL
 
+    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # a bad byte is the fault of its row alone
+    rows = csv.reader(io.StringIO(text, newline=""))
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        header = [name.strip() for name in next(rows, [])]
+    except csv.Error as error:
         raise ContractError(file=path, expected="a CSV file in UTF-8 with a header", got=str(error)) from error
-    for row, record in enumerate(frame.to_dict("records"), start=1):
-        yield _record(record, USUAL, path, row)
+    if not header or _escaped("".join(header)):
+        raise ContractError(file=path, expected="a CSV file in UTF-8 with a header", got="none")
+    if not set(header) & {"text", *USUAL["text"]}:
+        remedy = f"one of {', '.join(USUAL['text'])} will do"
+        raise ContractError(file=path, row=1, column="text", expected="a text", got="no such column", remedy=remedy)
+    seen: Counter[str] = Counter()
+    row = 0
+    while True:
+        row += 1
+        message, cells = None, []
+        with guarded(aside, f"{path}, row {row}", b""):
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise ContractError(file=path, row=row, expected="cells of usual length", got="others") from error
+        if not cells:
+            continue
+        with guarded(aside, f"{path}, row {row}", json.dumps(cells).encode()):
+            if len(cells) > len(header) or _escaped("".join(cells)):
+                got = "more cells" if len(cells) > len(header) else "other bytes"
+                raise ContractError(file=path, row=row, expected=f"{len(header)} cells in UTF-8", got=got)
+            message = _record(dict(zip(header, cells, strict=False)), USUAL, path, row, seen)
+        if message is not None:
+            yield message
 
 
-def _json_lines(path: Path) -> Iterator[Message]:
+def _escaped(text: str) -> bool:
+    return any("\udc80" <= c <= "\udcff" for c in text)
+
+
+def _json_lines(path: Path, aside: Aside | None) -> Iterator[Message]:
     from stability.records.feedback import USUAL
 
-    for row, line in enumerate(_text_of(path).splitlines(), start=1):
-        if line.strip():
-            record = _parsed(line, path, row)
+    seen: Counter[str] = Counter()
+    for row, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        message = None
+        if not line.strip():
+            continue
+        with guarded(aside, f"{path}, row {row}", line):
+            record = _parsed(_decoded(line, path, row), path, row)
             if not isinstance(record, dict):
-                raise ContractError(file=path, row=row, expected="a JSON object a line", got=repr(record))
-            yield _record({str(k): _text(v) or "" for k, v in record.items()}, USUAL, path, row)
+                got = type(record).__name__
+                raise ContractError(file=path, row=row, expected="a JSON object a line", got=got)
+            record = {str(k): _text(v) or "" for k, v in record.items()}
+            message = _record(record, USUAL, path, row, seen)
+        if message is not None:
+            yield message
 
 
-def _record(record: Mapping[str, str], usual: Mapping, path: Path, row: int) -> Message:
+def _record(record: Mapping[str, str], usual: Mapping, path: Path, row: int, seen: Counter[str]) -> Message:
     def cell(name: str) -> str | None:
         names = (name, *usual.get(name, ()))
         return next((record[n].strip() for n in names if record.get(n, "").strip()), None)
@@ -239,20 +220,17 @@ def _record(record: Mapping[str, str], usual: Mapping, path: Path, row: int) -> 
     stamp, rating = cell("timestamp"), cell("rating")
     moment = moment_of(stamp)
     if stamp is not None and moment is None:
-        raise ContractError(file=path, row=row, column="timestamp", expected="a moment, ISO 8601", got=repr(stamp))
+        raise ContractError(file=path, row=row, column="timestamp", expected="a moment, ISO 8601", got="another text")
     number = pd.to_numeric(rating, errors="coerce") if rating else None
     number = None if number is None or pd.isna(number) else float(number)
-    return Message(
-        text,
-        cell("channel") or "file",
-        moment,
-        cell("user"),
-        None,
-        _own(cell("feedback_id"), text),
-        None,
-        cell("entity"),
-        number,
-    )
+    if number is not None and not (math.isfinite(number) and abs(number) <= LARGEST_RATING):
+        expected = f"a number up to {LARGEST_RATING:,}"
+        raise ContractError(file=path, row=row, column="rating", expected=expected, got="a larger one")
+    own = cell("feedback_id")
+    whole = json.dumps([own, stamp, text] if own else sorted(record.items()))
+    seen[whole] += 1  # the second of two that say the same is another message, but the same one in the next export
+    key = f"{whole}|{seen[whole]}" if own or moment else f"{path.name}|{whole}|{seen[whole]}"
+    return Message(text, cell("channel") or "file", moment, cell("user"), None, key, None, cell("entity"), number)
 
 
 def _own(name: str | None, text: str) -> str | None:
@@ -260,17 +238,21 @@ def _own(name: str | None, text: str) -> str | None:
     return None if name is None else f"{name}|{text}"
 
 
-def _payloads(path: Path) -> Iterator[Message]:
+def _payloads(path: Path, aside: Aside | None) -> Iterator[Message]:
     read = _parsed(_text_of(path), path, None)
-    for payload in read if isinstance(read, list) else [read]:
-        if not isinstance(payload, dict):
-            raise ContractError(file=path, expected="a chat payload, or a list of them", got=repr(payload))
-        message = from_chat(payload)
+    if not isinstance(read, dict | list):
+        raise ContractError(file=path, expected="a chat payload, or a list of them", got=type(read).__name__)
+    for place, payload in enumerate(read if isinstance(read, list) else [read], start=1):
+        message = None
+        with guarded(aside, f"{path}, payload {place}", json.dumps(payload).encode()):
+            if not isinstance(payload, dict):
+                raise ContractError(file=path, row=place, expected="a chat payload", got=type(payload).__name__)
+            message = from_chat(payload)
         if message is not None:
             yield message
 
 
-def _call(path: Path) -> Iterator[Message]:
+def _call(path: Path, _: Aside | None) -> Iterator[Message]:
     """A note or transcript: headers (Date, Caller, Service) as far as there are, then what was said."""
     lines, known = _text_of(path).splitlines(), {}
     while lines and (found := _HEADER.match(lines[0].strip())):
@@ -284,11 +266,15 @@ def _call(path: Path) -> Iterator[Message]:
     yield Message(text, "phone", stamp, caller, caller, _own(path.name, text), None, known.get("entity"))
 
 
-def _one_mail(path: Path) -> Iterator[Message]:
-    yield from_mail(path.read_bytes())
+def _one_mail(path: Path, aside: Aside | None) -> Iterator[Message]:
+    raw, message = path.read_bytes(), None
+    with guarded(aside, str(path), raw):
+        message = from_mail(raw)
+    if message is not None:
+        yield message
 
 
-def _mbox(path: Path) -> Iterator[Message]:
+def _mbox(path: Path, aside: Aside | None) -> Iterator[Message]:
     with path.open("rb") as file:
         if not file.read(5) == b"From ":
             raise ContractError(
@@ -296,53 +282,40 @@ def _mbox(path: Path) -> Iterator[Message]:
             )
     box = mailbox.mbox(path, factory=None, create=False)
     try:
-        for mail in box:
-            yield from_mail(mail.as_bytes())
+        yield from _mails(box, path, aside)
     finally:
         box.close()
 
 
-def _payload(parsed: EmailMessage) -> str:
-    for part in parsed.walk():
-        raw = None if part.is_multipart() else part.get_payload(decode=True)
-        if raw:
-            return raw.decode("utf-8", errors="replace")
-    return ""
-
-
-def _header(parsed: EmailMessage, name: str) -> str:
-    try:
-        return str(parsed.get(name) or "").strip()
-    except (ValueError, IndexError, AttributeError, KeyError, TypeError):  # malformed headers raise when they are read
-        return ""
+def _mails(box: mailbox.Mailbox, path: Path, aside: Aside | None) -> Iterator[Message]:
+    for place, name in enumerate(box.iterkeys(), start=1):
+        raw, message = b"", None
+        with contextlib.suppress(KeyError):  # somebody took it out of the folder
+            raw = box.get_bytes(name)
+        with guarded(aside, f"{path}, mail {place}", raw):
+            message = from_mail(raw) if raw else None
+        if message is not None:
+            yield message
 
 
 def _text_of(path: Path) -> str:
+    return _decoded(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), path, None)
+
+
+def _decoded(raw: bytes, path: Path, row: int | None) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return raw.decode()
     except UnicodeDecodeError as error:
-        raise ContractError(file=path, expected="text in UTF-8", got=str(error)) from error
+        raise ContractError(file=path, row=row, expected="text in UTF-8", got="other bytes") from error
 
 
 def _parsed(text: str, path: Path, row: int | None) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ContractError(file=path, row=row, expected="JSON", got=str(error)) from error
+        where = f"a mistake at character {error.pos}" if isinstance(error, json.JSONDecodeError) else "another text"
+        raise ContractError(file=path, row=row, expected="JSON", got=where) from error
 
 
 def _text(value: object) -> str | None:
     return None if value is None or isinstance(value, dict | list) else str(value)
-
-
-def moment_of(value: object) -> dt.datetime | None:
-    """A moment as services write it: ISO 8601, or seconds or milliseconds since 1970; None where it is none."""
-    if value is None:
-        return None
-    try:
-        number = float(value)
-        return dt.datetime.fromtimestamp(number / 1000 if number > 1e11 else number, dt.UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        pass
-    stamp = pd.to_datetime(str(value), errors="coerce", utc=True)
-    return None if stamp is pd.NaT else stamp.to_pydatetime()

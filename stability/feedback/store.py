@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["FeedbackStore"]
+__all__ = ["FeedbackStore", "printable"]
 
 import contextlib
 import json
 import logging
 import os
 import re
+import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +28,24 @@ NUMBERS = ("rating", "probability", "sure", "alarm_probability")
 COLUMNS = (*TEXTS, *NUMBERS)
 TIMES = ("timestamp", "received_at", "routed_at", "escalated_at", "answered_at")
 WAIT = 2.0  # seconds for a locked store before a message is left to wait in the spool
+SELECTIONS = {
+    "all": "1",
+    "unrouted": "routed_at is null",
+    "waiting": "answered_at is null and escalated_at is null",
+}
 _ID = re.compile(r"[0-9a-z_-]{1,64}\Z")
+
+
+def printable(text: object) -> str:
+    """Write what somebody else wrote in one line that moves no cursor and turns no reading direction.
+
+    Examples
+    --------
+    >>> printable("slow\\n\\x1b[2Jagain\\u202e!")
+    'slow \ufffd[2Jagain\ufffd!'
+    """
+    told = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(text))
+    return " ".join(told.split())
 
 
 class FeedbackStore:
@@ -43,6 +61,8 @@ class FeedbackStore:
     `put` writes a file under the message's name, flushed to the disk before it returns: from then on the message is
     safe, whatever happens to this process or to the store. `drain` moves what is in the spool into the store and
     removes a file only after its row is committed: killed in between, the next one finds the row and drops the file.
+    What cannot be taken at all is kept as it came in `quarantine`, which its owner alone may enter; an erasure and a
+    retention reach it.
     """
 
     def __init__(self, folder: str | os.PathLike | None = None):
@@ -50,6 +70,8 @@ class FeedbackStore:
         self.spool = self.folder / "spool"
         self.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = self.folder / "feedback.sqlite"
+        self.quarantine = self.folder / "quarantine"
+        self.aside: list[tuple[str, str]] = []  # place and reason of what this object has set aside
 
     def put(self, message: Mapping[str, object]) -> bool:
         """Keep a message; whether it was new to the spool and, as far as it could be asked, to the store.
@@ -59,16 +81,54 @@ class FeedbackStore:
         ContractError
             For columns that there are not, and a name that is no name.
         """
-        unknown, name = set(message) - set(COLUMNS), str(message.get("feedback_id", ""))
-        if unknown or not _ID.match(name):
-            raise ContractError(column="feedback_id", expected=f"a name and columns of {', '.join(COLUMNS)}",
-                                got=f"{name!r}, {sorted(unknown)}")  # fmt: skip
-        path = self.spool / f"{name}.json"
-        if path.exists() or self._stored(name):
-            return False
-        with written_whole(path) as file:
-            file.write(json.dumps(dict(message), ensure_ascii=False, allow_nan=False).encode())
-        return True
+        return self.put_all([message])[0]
+
+    def put_all(self, messages: Sequence[Mapping[str, object]]) -> list[bool]:
+        """Keep messages, each as `put`; the store is asked once for all of them.
+
+        Raises
+        ------
+        ContractError
+            As `put`, before anything is kept.
+        """
+        written = []
+        for message in messages:
+            unknown, name = set(message) - set(COLUMNS), str(message.get("feedback_id", ""))
+            if unknown or not _ID.match(name):
+                raise ContractError(column="feedback_id", expected=f"a name and columns of {', '.join(COLUMNS)}",
+                                    got=f"{name!r}, {sorted(unknown)}")  # fmt: skip
+            text = json.dumps(dict(message), ensure_ascii=False, allow_nan=False)
+            written.append((name, text.encode("utf-8", "replace")))
+        stored, new = self.known([name for name, _ in written]), []
+        for name, content in written:
+            path = self.spool / f"{name}.json"
+            new.append(name not in stored and not path.exists())
+            if new[-1]:
+                with written_whole(path) as file:
+                    file.write(content)
+        return new
+
+    def known(self, names: Sequence[str]) -> set[str]:
+        """Give those of the names that are in the spool or, as far as it could be asked, in the store."""
+        there = {name for name in names if (self.spool / f"{name}.json").exists()}
+        try:
+            with self._open() as store:
+                ask = "select 1 from feedback where feedback_id = ?"
+                return there | {name for name in names if store.execute(ask, [name]).fetchone()}
+        except sqlite3.OperationalError:
+            return there  # nobody knows while it is locked; `drain` will
+
+    def set_aside(self, place: str, reason: str, raw: bytes) -> None:
+        """Keep what cannot be taken, as it came, and remember where it stood and what is wrong with it."""
+        self.quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.quarantine / secrets.token_hex(10)
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(f"{printable(place)}: {printable(reason)}\n".encode("utf-8", "replace") + raw)
+            file.flush()
+            os.fsync(file.fileno())
+        self.aside.append((place, reason))
+        LOG.warning("%s: %s; it is kept in %s", printable(place), printable(reason), path)
 
     def waiting(self) -> int:
         """How many messages wait in the spool."""
@@ -82,6 +142,7 @@ class FeedbackStore:
         moved, places = [], ", ".join("?" * len(COLUMNS))
         try:
             with self._open() as store:
+                store.execute("begin immediate")  # an erasure that goes on rewrites files: it comes before or after
                 for path in paths:
                     try:
                         message = json.loads(path.read_text(encoding="utf-8"))
@@ -112,10 +173,37 @@ class FeedbackStore:
         with contextlib.suppress(FileNotFoundError):
             path.rename(self.spool / "bad" / path.name)
 
-    def frame(self) -> pd.DataFrame:
-        """Give all messages of the store, the oldest first; moments are datetimes in UTC."""
+    def frame(self, which: str = "all", most: int = -1) -> pd.DataFrame:
+        """Give messages of the store, the oldest first; moments are datetimes in UTC.
+
+        Parameters
+        ----------
+        which : {"all", "unrouted", "waiting"}
+            `unrouted`: nobody was told of; `waiting`: not answered, and not escalated.
+        most : int
+            So many of the oldest; all below 0.
+        """
+        return self._frame(f"{SELECTIONS[which]} order by timestamp, feedback_id limit ?", most)
+
+    def leaders(self, since: str, most: int) -> pd.DataFrame:
+        """Give the newest messages after which a group is named, at most so many, sent since a moment (ISO 8601)."""
+        return self._frame("group_id = feedback_id and timestamp >= ? order by timestamp desc limit ?", since, most)
+
+    def one(self, name: str) -> dict[str, object] | None:
+        """Give one message as it is stored, or as it waits in the spool; None without one."""
+        if not _ID.match(name):
+            return None
+        with contextlib.suppress(sqlite3.OperationalError), self._open() as store:
+            row = store.execute("select * from feedback where feedback_id = ?", [name]).fetchone()
+            if row is not None:
+                return dict(zip(COLUMNS, row, strict=True))
+        with contextlib.suppress(OSError, ValueError):
+            return dict.fromkeys(COLUMNS) | json.loads((self.spool / f"{name}.json").read_text(encoding="utf-8"))
+        return None
+
+    def _frame(self, where: str, *values: object) -> pd.DataFrame:
         with self._open() as store:
-            rows = store.execute("select * from feedback order by timestamp, feedback_id")
+            rows = store.execute(f"select * from feedback where {where}", values)  # noqa: S608 - words of ours
             frame = pd.DataFrame(rows.fetchall(), columns=list(COLUMNS))
         for name in TIMES:
             frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
@@ -130,22 +218,28 @@ class FeedbackStore:
         ContractError
             For columns that there are not.
         """
-        unknown = set(values) - set(COLUMNS)
-        if unknown or not values:
+        return self.update_all({name: values}) == 1
+
+    def update_all(self, changes: Mapping[str, Mapping[str, object]]) -> int:
+        """Change columns of many messages, all or none of them; how many there are.
+
+        Raises
+        ------
+        ContractError
+            For columns that there are not.
+        """
+        unknown = {column for values in changes.values() for column in values} - set(COLUMNS)
+        if unknown or not all(changes.values()):
             raise ContractError(
                 column=", ".join(sorted(unknown)), expected=f"columns of {', '.join(COLUMNS)}", got="others"
             )
+        done = 0
         with self._open() as store:
-            sets = ", ".join(f"{_quoted(column)} = ?" for column in values)
-            done = store.execute(f"update feedback set {sets} where feedback_id = ?", [*values.values(), name])  # noqa: S608 - names of ours
-            return bool(done.rowcount)
-
-    def _stored(self, name: str) -> bool:
-        try:
-            with self._open() as store:
-                return store.execute("select 1 from feedback where feedback_id = ?", [name]).fetchone() is not None
-        except sqlite3.OperationalError:
-            return False  # nobody knows while it is locked; `drain` will
+            for name, values in changes.items():
+                sets = ", ".join(f"{_quoted(column)} = ?" for column in values)
+                said = store.execute(f"update feedback set {sets} where feedback_id = ?", [*values.values(), name])  # noqa: S608 - names of ours
+                done += said.rowcount
+        return done
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -153,9 +247,11 @@ class FeedbackStore:
         os.close(handle)
         store = sqlite3.connect(self.path, timeout=WAIT)
         try:
-            store.execute("pragma synchronous = full")
+            store.executescript("pragma synchronous = full; pragma secure_delete = on;")
             columns = ", ".join(f"{_quoted(name)} {'real' if name in NUMBERS else 'text'}" for name in COLUMNS)
             store.execute(f"create table if not exists feedback ({columns}, primary key (feedback_id))")
+            store.execute("create index if not exists leaders on feedback (timestamp) where group_id = feedback_id")
+            store.execute("create index if not exists unrouted on feedback (timestamp) where routed_at is null")
             with store:
                 yield store
         finally:

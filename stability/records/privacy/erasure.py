@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from stability.records.privacy.heard import rewrite_heard
 from stability.records.privacy.policy import AGES, TEXTS, length_of_time
 from stability.records.privacy.pseudonyms import LENGTH, KeyStore, is_pseudonym, normal
 from stability.records.privacy.stored import LARGEST_PAGE, note, rewrite, stored_files, stored_pages
@@ -39,7 +40,7 @@ class Erasure:
     key_destroyed : bool
         Whether there was a key.
     changed : list of (str, int)
-        Tables, relative to the workbench's folder, and their rows without texts now.
+        Tables, stores and files, relative to the workbench's folder, and their rows without texts now.
     pages : list of str
         Notebooks, pages and logs that still show the name or an erased text.
     unreachable : list of str
@@ -100,8 +101,9 @@ def erase(who: str, *, dry_run: bool = False, store: KeyStore | None = None) -> 
     -----
     Texts (`message`, `text`, `answer`) of rows that belong to the subject become ``[erased]``; its name, where a table
     holds it in clear, becomes its pseudonym, and ``[erased]`` within other texts. The pseudonym itself stays, so that
-    numbers stay numbers of the same subjects: without its key it leads to nobody. The key goes last, so that an
-    erasure that was cut off can be repeated.
+    numbers stay numbers of the same subjects: without its key it leads to nobody. Messages of users are reached where
+    they wait and where they stay, with the addresses for their answers and what was set aside. The key goes last, so
+    that an erasure that was cut off can be repeated.
     """
     if len(who.strip()) < SHORTEST:
         raise ContractError(expected=f"a pseudonym, or a name of at least {SHORTEST} characters", got=repr(who))
@@ -113,8 +115,11 @@ def erase(who: str, *, dry_run: bool = False, store: KeyStore | None = None) -> 
         pseudonym = who if is_pseudonym(who) else f"p-{secrets.token_hex(LENGTH // 2)}"
     name = None if is_pseudonym(who) else who.strip()
     texts: set[str] = set()
-    changed = rewrite(stored_files(), _Tombstones(pseudonym, name, texts), dry_run=dry_run)
-    if not (known or changed or pseudonym in earlier):
+    change = _Tombstones(pseudonym, name, texts)
+    changed = rewrite(stored_files(), change, dry_run=dry_run)
+    who = (pseudonym,) if name is None else (pseudonym, name)
+    heard = rewrite_heard(change, who=who, dry_run=dry_run)
+    if not (known or changed or heard or pseudonym in earlier):
         raise ContractError(
             expected="a subject that a key or a stored table knows",
             got="one that none does",
@@ -124,9 +129,10 @@ def erase(who: str, *, dry_run: bool = False, store: KeyStore | None = None) -> 
     moment = None
     if not dry_run:
         moment = note(changed, {"pseudonym": pseudonym})
-        store.record(moment, pseudonym, len(changed), sum(rows for _, rows in changed))
+        store.record(moment, pseudonym, len(changed) + len(heard), sum(rows for _, rows in [*changed, *heard]))
         store.destroy(pseudonym)
-    return Erasure(pseudonym, moment, known, [(_short(p), n) for p, n in changed], pages, _unreachable())
+    told = [(_short(path), rows) for path, rows in [*changed, *heard]]
+    return Erasure(pseudonym, moment, known, told, pages, _unreachable())
 
 
 def tombstone(folder: str | os.PathLike, pseudonym: str) -> list[Path]:
@@ -178,14 +184,15 @@ def expire(retain: str, *, tables: Iterable[str] = ("logs", "feedback"), dry_run
         ages = [column for column in AGES.get(name, ()) if column in frame] if name in wanted else []
         if not ages or frame.empty:
             return frame, 0
-        moments = pd.DataFrame({column: pd.to_datetime(frame[column], utc=True) for column in ages})
+        moments = pd.DataFrame({column: pd.to_datetime(frame[column], utc=True, format="ISO8601") for column in ages})
         old = (moments.max(axis="columns") < before).fillna(False)
         return frame[~old], int(old.sum())
 
     changed = rewrite(stored_files(), old_rows, dry_run=dry_run)
+    heard = rewrite_heard(old_rows, before=before, dry_run=dry_run) if "feedback" in wanted else []
     if not dry_run:
         note(changed, {"pseudonym": None, "older_than": before.isoformat()})
-    return Expiry(before, [(_short(path), rows) for path, rows in changed])
+    return Expiry(before, [(_short(path), rows) for path, rows in [*changed, *heard]])
 
 
 class _Tombstones:

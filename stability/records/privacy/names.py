@@ -212,13 +212,14 @@ def _latin(text: str) -> list[Span]:
     spans = []
     for run in runs:
         spans += _in_run(text, run, shouted)
-    given = name_lists()["given"] | name_lists()["family"]
+    lists = name_lists()  # their union would be a large set made for each message
     spans += [(*found.span("value"), "name") for found in _MY_NAME.finditer(text)]
     for found in _INTRODUCED.finditer(text):  # somebody who writes his own name without capitals
         value = "value" if found["value"] else "first"
         parts = found[value].split()
-        known = [folded(part) in given and folded(part) not in name_lists()["words"] for part in parts]
-        if known[0] or (len(known) == 2 and known[1] and folded(parts[0]) in given):
+        named = [folded(part) in lists["given"] or folded(part) in lists["family"] for part in parts]
+        known = [one and folded(part) not in lists["words"] for one, part in zip(named, parts, strict=True)]
+        if known[0] or (len(known) == 2 and known[1] and named[0]):
             spans.append((*found.span(value), "name"))
     done: list[Span] = []
     for span in sorted(spans, key=lambda s: (s[0], -s[1])):

@@ -83,8 +83,9 @@ class KeyStore:
     Notes
     -----
     The master key comes from the environment (``STABILITY_PSEUDONYM_KEY``), else from ``private/pseudonym.key``, which
-    is made at the first use. SQLite overwrites what is deleted (``secure_delete``) and keeps no journal on the disk.
-    A backup of ``private/`` holds the keys of that day: an erasure is complete when such backups have expired too.
+    is made at the first use. SQLite overwrites what is deleted (``secure_delete``); its journal lies on the disk while
+    a change is made, so that a killed process leaves the store as it was, and is emptied with the change. A backup of
+    ``private/`` holds the keys of that day: an erasure is complete when such backups have expired too.
     """
 
     def __init__(self, path: str | os.PathLike | None = None):
@@ -137,6 +138,21 @@ class KeyStore:
             done = store.execute("delete from subjects where pseudonym = ?", (pseudonym,)).rowcount
         return bool(done)
 
+    def digest(self, text: str) -> str:
+        """Name a text so that nobody without the master key can tell, or find by trying, what it says.
+
+        Parameters
+        ----------
+        text : str
+            Any text, lone surrogates too.
+
+        Returns
+        -------
+        str
+            Twenty hexadecimal digits: an HMAC under the master key.
+        """
+        return _mac(_master_key(), b"digest", text).hex()[:LENGTH]
+
     def record(self, moment: str, pseudonym: str, tables: int, rows: int) -> None:
         """Write an erasure and its moment (ISO 8601) into the log of erasures, without the subject's name."""
         with self._open() as (store, _):
@@ -160,7 +176,7 @@ class KeyStore:
         _refuse_open_to_others(self.path)
         store = sqlite3.connect(self.path, timeout=60, isolation_level=None)
         try:
-            store.executescript("pragma journal_mode = memory; pragma secure_delete = on;")
+            store.executescript("pragma journal_mode = truncate; pragma synchronous = full; pragma secure_delete = on;")
             store.execute("begin immediate")
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 store.execute(statement)
@@ -188,7 +204,7 @@ class KeyStore:
 
 
 def _mac(key: bytes, purpose: bytes, text: str) -> bytes:
-    return hmac.new(key, purpose + b"\0" + text.encode(), hashlib.sha256).digest()
+    return hmac.new(key, purpose + b"\0" + text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
 def _master_key() -> bytes:
