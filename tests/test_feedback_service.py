@@ -9,12 +9,13 @@ import time
 import httpx
 import pytest
 import uvicorn
+from fastapi import Request
 
 from stability.feedback import read_development
 from stability.feedback.classification import FeedbackClassifier
 from stability.feedback.contacts import Contacts
 from stability.feedback.intake import Intake
-from stability.feedback.service import LARGEST, feedback_service
+from stability.feedback.service import LARGEST, _client, feedback_service
 from stability.feedback.store import FeedbackStore
 from stability.records.privacy import KeyStore
 
@@ -93,6 +94,7 @@ def test_a_message_by_form_arrives_scrubbed_and_its_answer_stands_on_its_page(ma
         ({"text": "x" * 5001}, "shorten"),
         ({"text": "x", "contact": "nobody"}, "no e-mail address"),
         ({"text": "x", "contact": 'a@b.c"><script>'}, "no e-mail address"),
+        ({"text": "x", "contact": "a\x1b]0;x\x07@b.c"}, "no e-mail address"),
     ],
 )
 def test_a_form_that_cannot_be_sent_comes_back_with_what_was_written(make, fields, said):
@@ -121,6 +123,7 @@ def test_hostile_requests_are_refused_and_nothing_falls_over(make):
         '{"text": "x", "rating": true}',
         '{"text": "x", "rating": 1000000000000000000000000}',
         '{"text": "x", "key": 1}',
+        json.dumps({"text": "x", "reply_to": "a" * 501}),
     )
     for content in ("", "[]", "7", "{", "[" * 20_000, *texts_of, json.dumps({"text": "x" * 6000})):
         refused = httpx.post(api, content=content)
@@ -246,3 +249,20 @@ def test_one_message_that_cannot_be_stored_takes_no_other_with_it(make):
     assert httpx.post(api, content=b'{"text": "x", "rating": Infinity}').status_code == 400
     assert httpx.post(f"{served.url}/chat/{SECRET}", json={"text": [{"a": 1}], "event": [1]}).json() == {"taken": False}
     assert texts(served) == ["half \ufffd of it"]
+
+
+def test_whoever_sends_for_ever_is_let_go(make, monkeypatch):
+    monkeypatch.setattr("stability.feedback.service.SENDING", 0.2)
+    served = make()
+    with socket.create_connection(("127.0.0.1", int(served.url.rsplit(":", 1)[1])), timeout=20) as line:
+        line.sendall(b"POST /api/feedback HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert line.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_one_network_is_one_sender():
+    def told(host):
+        return _client(Request({"type": "http", "client": (host, 1)}))
+
+    assert told("2001:db8::1") == told("2001:db8::ffff:1") != told("2001:db8:0:1::1")
+    assert told("192.0.2.1") != told("192.0.2.2")
+    assert told("testclient") == "testclient"

@@ -7,6 +7,7 @@ __all__ = ["feedback_service"]
 import asyncio
 import contextlib
 import dataclasses
+import ipaddress
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ LOG = logging.getLogger(__name__)
 EVERY = 5.0  # seconds: a message is to be routed within a minute
 LARGEST = 64_000  # bytes of a request: ten pages of text
 LONGEST = 5_000  # characters of a message by form
+NAMED = 500  # characters of an address, a key or a name
+SENDING = 20.0  # seconds in which a request has to arrive: whoever sends slower holds a place that others need
 PER_MINUTE = 30.0  # messages an address may send in a minute, and that many at once
 READS = 4.0  # times as often it may look for an answer
 CLIENTS = 10_000  # addresses remembered: older ones begin anew
@@ -233,12 +236,16 @@ def _rounds(intake: Intake, send: Sender | None, every: float, stop: threading.E
 
 
 async def _body(request: Request) -> bytes | None:
-    """A request's body; None of one that is larger than it said, or than is read."""
+    """A request's body; None of one that is larger than it said, or than is read, or that does not end."""
     raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > LARGEST:
-            return None
+    try:
+        async with asyncio.timeout(SENDING):
+            async for part in request.stream():
+                raw += part
+                if len(raw) > LARGEST:
+                    return None
+    except TimeoutError:
+        return None
     return bytes(raw)
 
 
@@ -258,6 +265,9 @@ def _from_json(payload: dict) -> Message:
                 expected=f"a number up to {LARGEST_RATING:,}" if name == "rating" else "a text",
                 got=type(value).__name__,
             )
+    for name in set(known) - {"text", "rating"}:
+        if len(payload.get(name) or "") > NAMED:
+            raise ContractError(column=name, expected=f"at most {NAMED} characters", got=f"{len(payload[name]):,}")
     text = payload.get("text") or ""
     if not text.strip() or len(text) > LONGEST:
         raise ContractError(column="text", expected=f"1 to {LONGEST:,} characters", got=f"{len(text):,}")
@@ -272,12 +282,19 @@ def _from_json(payload: dict) -> Message:
 
 
 def _client(request: Request) -> str:
-    return request.client.host if request.client else "?"
+    """The address that a request comes from; of IPv6 the network, since one customer has 2^64 addresses."""
+    host = request.client.host if request.client else "?"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return host if address.version == 4 else str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
 def _is_mail(contact: str) -> bool:
     local, at, domain = contact.partition("@")
-    return bool(local and at and "." in domain) and len(contact) <= 254 and not set(contact) & set(" \r\n<>,;\"'()")
+    plain = contact.isprintable() and not set(contact) & set(" <>,;\"'()")
+    return bool(local and at and "." in domain) and len(contact) <= 254 and plain
 
 
 def _page(lang: str, **told: object) -> str:
