@@ -54,6 +54,7 @@ def _known(read: Callable[[str], tuple[str, ...]]) -> dict[str, object]:
     single = [name for name in families if len(name) == 1]
     return {
         "compound": sorted((name for name in families if len(name) > 1), key=len, reverse=True),
+        "long": frozenset(name[:2] for name in (*families, *read("japanese-family")) if len(name) > 1),
         "single": frozenset(single),
         "common": frozenset(single[:220]),
         "pairs": frozenset(name for name in given if len(name) > 1),
@@ -119,10 +120,11 @@ def _nickname(text: str, found: re.Match, following: str, known: dict) -> bool:
 
 def _at(text: str, k: int, known: dict) -> int:
     """End of the name that begins at a place, 0 without one."""
-    for family in known["compound"]:
+    long = text[k : k + 2] in known["long"]  # few places begin one of hundreds of surnames that are looked for
+    for family in known["compound"] if long else ():
         if text.startswith(family, k):
             return _after_compound(text, k, k + len(family), known)
-    for family in known["japanese"]:
+    for family in known["japanese"] if long else ():
         if text.startswith(family, k) and (end := _after_japanese(text, k, k + len(family), known)):
             return end
     return _after_single(text, k, known) if text[k] in known["single"] else 0
