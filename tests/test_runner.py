@@ -322,6 +322,30 @@ def test_an_interrupted_night_is_marked_everywhere(bench, client, number):
     assert not kernels_of(bench)
 
 
+class Finalized:
+    """Is finalized while Python runs other code, as objects of a store's pool are."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_night_ends_when_the_signal_comes_where_an_exception_is_swallowed(bench, client):
+    path, told = bench.spec(HANGING), []
+
+    def listener(facts, step):
+        if step.key == "hangs" and not told:
+            told.append(step.status)
+            Finalized()
+
+    with pytest.raises(KeyboardInterrupt):
+        night(path, listener=listener)
+    assert told == ["running"]
+    summary = read_summary(bench.latest() / "summary.json")
+    assert summary["steps"]["hangs"]["error"] == "interrupted"
+    assert stored(client)["exp"].info.status == "KILLED"
+    assert not kernels_of(bench)
+
+
 def test_a_killed_runner_leaves_a_true_summary_and_the_next_start_mends_the_store(bench, client):
     path = bench.spec(HANGING)
     process = start(bench, path)

@@ -21,14 +21,15 @@ from stability.workbench.nights import RUN_FILE, latest_nights, new_folder, poin
 from stability.workbench.publishing import Publisher, brief
 from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import check_metric, summary, write_text_atomic
+from stability.workbench.signals import Ending
 from stability.workbench.spec import Plan, Task
 from stability.workbench.tracking import now, read_metrics, store_uri
 
 __all__ = ["Listener", "Night", "RunnerBusyError"]
 
 HISTORY = 30  # earlier runs that the page draws a line through
-# Room that a night keeps for its last words: on a full disk it is given back, and the summary can still be written.
-BALLAST = 2_000_000  # bytes
+BALLAST = 2_000_000  # bytes kept for a night's last words: on a full disk they are given back for the summary
+PATIENCE = 0.5  # seconds, after which a night that waits for its steps looks whether it is to end
 
 LOG = logging.getLogger(__name__)
 
@@ -51,9 +52,10 @@ class Night:
         limit: int | None,
         fresh: bool,
         listener: Listener,
+        ending: Ending,
     ) -> None:
         self.plan, self.runs, self.executor, self.fresh, self.listener = plan, runs, executor, fresh, listener
-        self.data, self.limit = read, limit
+        self.data, self.limit, self.ending = read, limit, ending
         self.begun = time.monotonic()
         self.folder = new_folder(runs)
         self.ballast = self.folder / ".ballast"
@@ -162,8 +164,9 @@ class Night:
         order.prepare()
         ready: deque[str] = deque()
         while order.is_active():
+            self.ending.check()
             ready.extend(order.get_ready())
-            while ready and (self.limit is None or len(self.futures) < self.limit):
+            while ready and not self.ending.asked and (self.limit is None or len(self.futures) < self.limit):
                 key = ready.popleft()
                 future = self._start(self.tasks[key])
                 if future is None:
@@ -171,9 +174,7 @@ class Night:
                     ready.extend(order.get_ready())
                 else:
                     self.futures[future] = key
-            if not self.futures:
-                continue
-            done, _ = wait(self.futures, return_when=FIRST_COMPLETED)
+            done, _ = wait(self.futures, PATIENCE, return_when=FIRST_COMPLETED)
             for future in done:
                 key = self.futures.pop(future)
                 self._finish(self.tasks[key], future)

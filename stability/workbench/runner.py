@@ -66,7 +66,8 @@ def run(
             if not isinstance(error.__cause__, BlockingIOError):  # the night that runs will tell of itself
                 notification.send(f"{plan.name} DID NOT START", redact(str(error)), bad=True)
             raise
-        return night.go()
+        with night.ending.deferred():
+            return night.go()
 
 
 def _begin(
@@ -91,11 +92,11 @@ def _begin(
     except BlockingIOError as error:
         message = f"{plan.name} is running already (lock {runs / LOCK}). Wait for it, or stop it."
         raise RunnerBusyError(message) from error
-    stack.enter_context(terminate_as_interrupt())
+    ending = stack.enter_context(terminate_as_interrupt())
     limit = None  # an executor of somebody else's knows best how much it can take
     if executor is None:
         limit = workers or plan.experiment.workers
         executor = stack.enter_context(ThreadPoolExecutor(limit, "kernel"))
     kernels.allow_kernels()
     read = data.settle(plan.experiment.dataset, plan.data_sha256, plan.path)
-    return Night(plan, read, runs, executor, limit, fresh, listener)
+    return Night(plan, read, runs, executor, limit, fresh, listener, ending)
