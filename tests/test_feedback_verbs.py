@@ -58,3 +58,8 @@ def test_messages_are_taken_in_listed_and_routed(small, tmp_path):
     assert stability("feedback", "list", "--category", "bils").returncode == 2
     assert "1 routed, 0 overdue" in stability("feedback", "route").stdout
     assert stability("feedback", "import", tmp_path / "none").returncode == 2
+    path.write_text('{"text": "slow \\u001b[2J again", "user": "f@home.example"}\n')
+    stability("feedback", "import", path)
+    shown = stability("feedback", "list").stdout
+    assert "again" in shown
+    assert "\x1b" not in shown  # nobody else moves the cursor of who reads

@@ -112,7 +112,8 @@ def print_list(category: str | None, limit: int, *, overdue: bool, as_json: bool
             "answered" if pd.notna(row.answered_at) else "OVERDUE" if row.overdue else f"due {row.due:%Y-%m-%d %H:%M}"
         )
         kind = f"{row.category}{'' if row.sure else '?'}/{row.urgency}"
-        print(f"{row.timestamp:%Y-%m-%d %H:%M} {row.feedback_id} {row.channel:<6} {kind} {state}: {row.text[:100]}")
+        shown = printable(row.text)[:100]
+        print(f"{row.timestamp:%Y-%m-%d %H:%M} {row.feedback_id} {printable(row.channel):<6} {kind} {state}: {shown}")
     if not len(frame):
         print("No messages.")
 
@@ -152,7 +153,8 @@ def print_calls(done: str | None) -> None:
     waiting = call_list(intake.store, intake.contacts)
     for row in waiting.itertuples():
         where = row.address if isinstance(row.address, str) else "no address"
-        print(f"{row.feedback_id} {row.channel} {where}, {row.state} since {row.begun_at[:16]}: {row.answer}")
+        line = f"{row.feedback_id} {row.channel} {where}, {row.state} since {row.begun_at[:16]}: {row.answer}"
+        print(printable(line))
     if waiting.empty:
         print("Nobody waits for a call.")
 
@@ -168,7 +170,7 @@ def print_links(alarms: Path, topology: Path | None) -> None:
     written = link_store(FeedbackStore(), read_alarms(alarms), known)
     for row in written.itertuples():
         where = f"{row.alarm_id} ({row.entity})" if isinstance(row.alarm_id, str) else "no alarm"
-        print(f"{row.feedback_id} -> {where}, {row.probability:.0%}")
+        print(printable(f"{row.feedback_id} -> {where}, {row.probability:.0%}"))
     print(f"{written['alarm_id'].notna().sum():,} linked, {written['alarm_id'].isna().sum():,} of no alarm")
 
 
@@ -189,7 +191,7 @@ def print_export(file: Path, *, as_recorded: bool) -> None:
 
 def _told(done: list) -> bool:
     for one in done:
-        print(f"{one.feedback_id}: {one.state}{f' by {one.way}' if one.way else ''}, {one.detail}")
+        print(printable(f"{one.feedback_id}: {one.state}{f' by {one.way}' if one.way else ''}, {one.detail}"))
     return all(one.state not in ("not sent", "perhaps") for one in done)
 
 
