@@ -299,6 +299,15 @@ HANGING = {"good": {"notebook": "table.ipynb"}, "hangs": {"notebook": "hangs.ipy
 HANGING["after"] = {"notebook": "plain.ipynb", "needs": ["hangs"]}
 
 
+@pytest.fixture
+def heard():
+    """Let Ctrl-C mean something, here and in what is started here, also where these tests run with `&` in a script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_night_is_marked_everywhere(bench, client, number):
     path = bench.spec(HANGING)
@@ -329,6 +338,7 @@ class Finalized:
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_night_ends_when_the_signal_comes_where_an_exception_is_swallowed(bench, client):
     path, told = bench.spec(HANGING), []
 

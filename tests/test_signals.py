@@ -11,6 +11,15 @@ from stability.workbench.signals import terminate_as_interrupt
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Signals that mean something here, also where the tests themselves run under `nohup` or with `&` in a script."""
+    before = [signal.signal(n, signal.default_int_handler) for n in ENDS]
+    yield
+    for number, handler in zip(ENDS, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", ENDS)
 def test_a_signal_interrupts_once(number, caplog):
     with terminate_as_interrupt() as ending:
