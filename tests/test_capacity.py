@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stability.availability import capacity
@@ -24,6 +24,7 @@ def series(values, dtype=float):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 4)), min_size=2, max_size=30))
+@example([(145, 1), (200, 1), (258, 1), (37, 1)])  # the queue is empty before the last second is over
 def test_users_wait_as_in_a_queue_of_small_parts(rows):
     demand, orders = (series(column) for column in zip(*rows, strict=True))
     orders = orders + 1

@@ -208,12 +208,13 @@ def simulate(demand: pd.Series, ordered: pd.Series, replica: Replica, *, patienc
     padded = pd.Series(np.concatenate([np.full(begins, orders[0]), orders]))
     ready = padded.rolling(begins + 1).min().to_numpy()[begins:]
     wanted, served = np.nan_to_num(demand.to_numpy(dtype=float)), ready * replica.rate
-    wait, first, queue = np.zeros(len(wanted)), np.zeros(len(wanted)), 0.0
+    wait, first, heads, queue = np.zeros(len(wanted)), np.zeros(len(wanted)), np.zeros(len(wanted)), 0.0
     for row, (rate, able) in enumerate(zip(wanted, served, strict=True)):
         first[row] = queue / able if able else (patience if queue + rate else 0.0)
+        heads[row] = (queue + (rate - able) * step) / able if able else first[row]  # where it goes if nothing stops it
         queue = min(max(queue + (rate - able) * step, 0.0), patience * able)
         wait[row] = queue / able if able else first[row]
-    late = _late(np.minimum(first, patience), wait, replica)
+    late = _late(np.minimum(first, patience), heads, replica)
     window = max(1, round(replica.window / step))
     asked, delayed = (pd.Series(x).rolling(window, min_periods=1).sum().to_numpy() for x in (wanted, wanted * late))
     over = (delayed > replica.slow_share * asked + 1e-9) & demand.notna().to_numpy()
@@ -222,7 +223,10 @@ def simulate(demand: pd.Series, ordered: pd.Series, replica: Replica, *, patienc
 
 
 def _late(first: np.ndarray, last: np.ndarray, replica: Replica) -> np.ndarray:
-    """Share of a step's requests, whose waits go evenly from `first` to `last`, that wait longer than they may."""
+    """Share of a step's requests, whose waits go evenly from `first` to `last`, that wait longer than they may.
+
+    Below zero nobody waits: the queue is empty before the step is over.
+    """
     allowed = max(replica.slow_seconds - math.log(1 / replica.slow_share) / replica.rate, 0.0)
     low, high = np.minimum(first, last), np.maximum(first, last)
     with np.errstate(divide="ignore", invalid="ignore"):
