@@ -35,6 +35,13 @@ def test_a_record_without_impacts_is_told_who_felt_it():
     pd.testing.assert_frame_equal(told, mode_criticality(RECORD, 10.0))
 
 
+def test_what_nobody_says_is_not_taken_to_be_felt():
+    with pytest.raises(ContractError, match="nothing of 3"):
+        mode_criticality(RECORD, 10.0, felt=pd.Series([True, False, True]))
+    with pytest.raises(ContractError, match="rate"):
+        criticality(float("nan"), 0.5, 0.5, 1.0)
+
+
 def test_items_add_up_by_severity():
     told = item_criticality(mode_criticality(RECORD, 10.0), pd.Series({"leak": 6.0, "crash": 8.0}))
     assert told.columns.tolist() == [6, 8]

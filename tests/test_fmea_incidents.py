@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stability.fmea import answered_by, first_alarms, impacts_of, incidents_of
+from stability.fmea import answered_by, first_alarms, impacts_of, incidents_of, severity
 from stability.schema import ContractError, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -112,6 +112,43 @@ def test_without_requests_an_incident_is_an_outage():
     told = impacts_of(INCIDENTS, objective=0.9, period="1000s")
     assert told["budget"].tolist() == pytest.approx([45 / 100, 40 / 100])  # the crash from its detection on
     assert told["users"].isna().all()
+
+
+def test_an_incident_that_is_not_over_costs_more_every_second():
+    good = np.full(400, 10.0)
+    good[300:] = 0.0
+    still = incidents_of(
+        faults(impact_start=at(120, 115, 300), cause_end=at(150, 150, None), recovered_at=at(155, 160, None))
+    )
+    assert pd.isna(still.loc["f2", "recovered_at"])
+    told = impacts_of(still, service(good), objective=0.9, period="400s").loc["f2"]
+    assert told[["bad", "users", "seconds"]].tolist() == [1000, 1, 99]  # to the record's end, and not to its detection
+    unknown = impacts_of(still, objective=0.9, period="1000s").loc["f2"]
+    assert unknown[["budget", "seconds"]].isna().all()  # without a record of the service nobody knows
+    assert severity(impacts_of(still), still["failure_mode"]).loc["crash", "severity_hi":].isna().all()
+
+
+def test_an_incident_is_over_when_all_that_were_hurt_are_well():
+    half = faults(recovered_at=at(155, None, 350))  # the gateway still suffers
+    told = incidents_of(half).loc["f1"]
+    assert pd.isna(told["recovered_at"])
+    assert told["end"] == at(155)[0]
+    unhurt = faults(recovered_at=at(155, None, 350), impact_start=at(120, None, None))
+    assert incidents_of(unhurt).loc["f1", "recovered_at"] == at(155)[0]
+
+
+def test_a_cause_that_ended_is_the_end_where_nobody_says_when_users_were_well():
+    told = incidents_of(faults(recovered_at=at(None, None, None)))
+    assert impacts_of(told, objective=0.9, period="1000s").loc["f1", "seconds"] == 35  # from 115 to 150
+    before = incidents_of(faults(recovered_at=at(None, None, None), cause_end=at(110, 110, 350)))
+    assert np.isnan(impacts_of(before).loc["f1", "seconds"])  # over before anybody felt it: of later it says nothing
+
+
+def test_counts_that_are_none_are_no_service():
+    with pytest.raises(ContractError, match="12 of 10"):
+        impacts_of(INCIDENTS, service(np.full(400, 12.0)))
+    with pytest.raises(ContractError, match="two moments"):
+        impacts_of(INCIDENTS, service(np.full(1, 10.0), seconds=1))
 
 
 def test_complaints_are_counted_within_the_impact():

@@ -128,6 +128,12 @@ def test_a_short_record_does_not_pretend_to_know_how_alike_its_requests_are():
     assert row["lo"] < 0.5 < 0.99 < row["hi"]
 
 
+def test_a_table_of_one_service_may_have_stamps_alone():
+    service = served([9, 10], [10, 10])
+    own, alone = slo.levels(service, PROMISE), slo.levels(service.droplevel("entity"), PROMISE)
+    pd.testing.assert_series_equal(own.loc["web"], alone.loc["default"], check_names=False)
+
+
 def test_a_moment_stands_there_once():
     twice = pd.concat([served([1], [1]), served([1], [1])])
     with pytest.raises(ContractError, match="two of web"):

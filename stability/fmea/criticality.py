@@ -33,7 +33,7 @@ def criticality(rate: ArrayLike, share: ArrayLike, hurts: ArrayLike, time: Array
     Raises
     ------
     ContractError
-        For a number outside of its range.
+        For a number outside of its range, or none.
 
     References
     ----------
@@ -48,9 +48,10 @@ def criticality(rate: ArrayLike, share: ArrayLike, hurts: ArrayLike, time: Array
     numbers = {name: np.asarray(one, dtype="float64") for name, one in given.items()}
     for name, one in numbers.items():
         top = 1.0 if name in ("share", "hurts") else np.inf
-        if (one < 0).any() or (one > top).any():
+        wrong = ~((one >= 0) & (one <= top))  # what is not known is no number either
+        if wrong.any():
             expected = "a number from 0 to 1" if top == 1 else "a number from 0 up"
-            raise ContractError(column=name, expected=expected, got=str(one[(one < 0) | (one > top)].ravel()[0]))
+            raise ContractError(column=name, expected=expected, got=str(one[wrong].ravel()[0]))
     return numbers["rate"] * numbers["share"] * numbers["hurts"] * numbers["time"]
 
 
@@ -69,6 +70,7 @@ def mode_criticality(
         Service-days that are asked about.
     felt : Series of bool, index incident, optional
         Whether somebody felt it; without, whether the record has an impact. A record that never knows one needs this.
+        It has to say something of each incident.
 
     Returns
     -------
@@ -78,7 +80,11 @@ def mode_criticality(
     """
     if not days > 0 or not ahead > 0:
         raise ContractError(column="days", expected="service-days above 0", got=f"{days}, {ahead}")
-    felt = incidents["impact_start"].notna() if felt is None else felt.reindex(incidents.index).astype(bool)
+    felt = incidents["impact_start"].notna() if felt is None else felt.reindex(incidents.index)
+    if felt.isna().any():
+        got = f"nothing of {felt.index[felt.isna()][0]}"
+        raise ContractError(column="felt", expected="of each incident whether somebody felt it", got=got)
+    felt = felt.astype(bool)
     table = incidents.assign(felt=felt).groupby(["entity", "failure_mode"])["felt"].agg(["size", "mean"])
     of_item = table["size"].groupby(level="entity").transform("sum")
     made = pd.DataFrame({"rate": of_item / days, "share": table["size"] / of_item, "hurts": table["mean"]})

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stability.schema import ContractError, validate
+from stability.slo import Objective, allowed_badness, slices
 
 TIMES = {  # column -> which of the records of one cause speaks
     "impact_start": "min", "detected_at": "min", "diagnosed_at": "min", "cause_end": "max", "recovered_at": "max",
@@ -27,16 +28,20 @@ def incidents_of(faults: pd.DataFrame) -> pd.DataFrame:
     DataFrame, index incident (name of the cause's first record)
         `failure_mode`, `entity` (where it comes from), `start` (of the cause; of the impact or detection where nothing
         else is known), the first `impact_start`, `detected_at`, `diagnosed_at`, the last `cause_end`, `recovered_at`
-        of any entity, `end` (the last moment that is known of it), `entities` (how many felt it). In time's order.
+        of any entity, `end` (the last moment that is known of it), `entities` (how many felt it). In time's order. As
+        long as an entity that was hurt has not recovered, the incident has not.
     """
     table = validate(faults, "faults").reset_index()
     table["root"] = table["root_entity"].fillna(table["entity"])
     table["start"] = table["cause_start"].fillna(table["impact_start"]).fillna(table["detected_at"])
     table = table[table["start"].notna() & table["failure_mode"].notna()].sort_values("start", kind="stable")
     told = {name: (name, which) for name, which in TIMES.items()}
+    table["hurt"] = table["impact_start"].notna() & table["recovered_at"].isna()
     grouped = table.groupby(["root", "start", "failure_mode"], sort=False)
-    found = grouped.agg(incident=("fault_id", "first"), entities=("entity", "nunique"), **told).reset_index()
+    told |= {"incident": ("fault_id", "first"), "entities": ("entity", "nunique"), "hurt": ("hurt", "any")}
+    found = grouped.agg(**told).reset_index()
     found["end"] = found[["start", *TIMES]].max(axis=1)
+    found["recovered_at"] = found["recovered_at"].mask(found["hurt"].astype(bool))
     columns = ["failure_mode", "entity", "start", *TIMES, "end", "entities"]
     return found.rename(columns={"root": "entity"}).set_index("incident")[columns]
 
@@ -133,8 +138,9 @@ def impacts_of(
     incidents : DataFrame
         From `incidents_of`.
     service : DataFrame, index timestamp or (entity, timestamp), optional
-        `good` and `total` requests of each step, as users see them. Without it an incident is an outage, from its
-        impact (where that is unknown, from its detection) until it recovered, and how many it hit is not known.
+        `good` and `total` requests of each step, as users see them; see `stability.slo`. Without it an incident is an
+        outage, from its impact (where that is unknown, from its detection) until it recovered, and how many it hit is
+        not known.
     objective : float in (0, 1)
         Share of the requests that is promised to be good.
     period : Timedelta or text
@@ -146,13 +152,14 @@ def impacts_of(
     -------
     DataFrame, index incident
         `budget` and `users` (shares), `requests` (within the impact), `bad` (of them, beyond those of quiet times),
-        `complaints` (count; NaN where nobody could), `seconds` of impact. An incident that nobody felt has zeros; one
-        whose impact has no known end counts to the record's end.
+        `complaints` (count; NaN where nobody could), `seconds` of impact. An incident that nobody felt has zeros. One
+        of which nobody says when it recovered ends with its cause; where that is not known either, it counts to the end
+        of the service's record, and without a service nobody knows what it cost: NaN.
 
     Raises
     ------
     ContractError
-        For an objective outside of (0, 1) and a service without its columns or without requests.
+        For an objective outside of (0, 1), counts that are none, and a service without requests.
 
     Examples
     --------
@@ -165,40 +172,47 @@ def impacts_of(
     """
     if not 0 < objective < 1:
         raise ContractError(column="objective", expected="a share between 0 and 1", got=objective)
-    length = pd.Timedelta(period).total_seconds()
+    promise = Objective("", "", target=objective, window=pd.Timedelta(period).total_seconds())
     first = incidents["impact_start"]
-    last = incidents["recovered_at"].where(incidents["recovered_at"].notna(), incidents["end"])
     if service is None:
         first = first.fillna(incidents["detected_at"])
-        seconds = (last - first).dt.total_seconds().clip(lower=0).fillna(0.0)
+        last = _over(incidents, first)
+        seconds = (last - first).dt.total_seconds().clip(lower=0).where(first.notna(), 0.0)
         unknown = dict.fromkeys(("users", "requests", "bad", "complaints"), np.nan)
-        return pd.DataFrame({"budget": seconds / ((1 - objective) * length), **unknown, "seconds": seconds})
-    total, bad, stamps = _by_time(service)
+        return pd.DataFrame({"budget": seconds / allowed_badness(promise), **unknown, "seconds": seconds})
+    total, bad, stamps = _by_time(service, promise)
+    last = _over(incidents, first).fillna(stamps[-1])
     seconds = (last - first).dt.total_seconds().clip(lower=0).fillna(0.0)
     begins, ends = (_ticks(times.fillna(stamps[0])) for times in (first, last))
     felt, at = first.notna().to_numpy(), _ticks(pd.Series(stamps))
     a, b = np.searchsorted(at, begins), np.maximum(np.searchsorted(at, ends, side="right"), np.searchsorted(at, begins))
     all_of, bad_of = (np.concatenate([[0.0], np.cumsum(one)]) for one in (total, bad))
     quiet = np.ones(len(at), dtype=bool)
-    everything = zip(_ticks(incidents["start"]), _ticks(incidents["end"]), strict=True)
-    for begin, end in everything:
+    until = incidents["end"].where(~felt, np.maximum(incidents["end"], last))
+    for begin, end in zip(_ticks(incidents["start"]), _ticks(until), strict=True):
         quiet[np.searchsorted(at, begin) : np.searchsorted(at, end, side="right")] = False
     usual = bad[quiet].sum() / total[quiet].sum() if total[quiet].sum() else 0.0
     asked = np.where(felt, all_of[b] - all_of[a], 0.0)
     lost = np.maximum(np.where(felt, bad_of[b] - bad_of[a], 0.0) - usual * asked, 0.0)
     span = (stamps[-1] - stamps[0]).total_seconds() + _step(at)
-    budget = lost / ((1 - objective) * total.sum() * length / span)
+    budget = lost / allowed_badness(promise, total.sum() * promise.window / span)
     made = {"budget": budget, "users": np.divide(lost, asked, out=np.zeros_like(lost), where=asked > 0)}
     made |= {"requests": asked, "bad": lost, "complaints": _within(complaints, begins, ends, felt)}
     return pd.DataFrame(made | {"seconds": seconds.where(felt, 0.0)}, index=incidents.index)
 
 
-def _by_time(service: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, pd.DatetimeIndex]:
-    if not {"good", "total"} <= set(service.columns) or service.empty:
-        raise ContractError("service", expected="rows with the columns good and total", got=str(list(service.columns)))
-    whole = service[["good", "total"]].dropna().groupby(level="timestamp").sum().sort_index()
-    if not whole["total"].sum() > 0:
-        raise ContractError("service", column="total", expected="requests", got="none")
+def _over(incidents: pd.DataFrame, first: pd.Series) -> pd.Series:
+    """When users were well again: recovered, or else the last that is known of a cause that ended; NaT = unknown."""
+    if "cause_end" not in incidents:
+        return incidents["recovered_at"]
+    return incidents["recovered_at"].fillna(incidents["end"].where(incidents["cause_end"] > first))
+
+
+def _by_time(service: pd.DataFrame, promise: Objective) -> tuple[np.ndarray, np.ndarray, pd.DatetimeIndex]:
+    whole = slices(service, promise).groupby(level="timestamp").sum()
+    if not whole["total"].sum() > 0 or len(whole) < 2:
+        got = f"{whole['total'].sum():g} at {len(whole)} moments"
+        raise ContractError("service", column="total", expected="requests of two moments or more", got=got)
     return whole["total"].to_numpy(), (whole["total"] - whole["good"]).to_numpy(), whole.index
 
 
@@ -207,7 +221,7 @@ def _ticks(times: pd.Series) -> np.ndarray:
 
 
 def _step(at: np.ndarray) -> float:
-    return float(np.median(np.diff(at))) / 1e6 if len(at) > 1 else 0.0
+    return float(np.median(np.diff(at))) / 1e6
 
 
 def _within(complaints: pd.Series | None, begins: np.ndarray, ends: np.ndarray, felt: np.ndarray) -> np.ndarray:

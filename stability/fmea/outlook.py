@@ -69,23 +69,19 @@ def _rate_moves(count: int, days: float, rating: int, confidence: float) -> tupl
 
 
 def _share_moves(seen: pd.Series, rating: int, confidence: float) -> tuple[float, float]:
-    """Rerun the bound with more faults found, or missed, the other factors as they are."""
-    count, found = int(seen["incidents"]), int(seen["found"])
-    others = {end: _others(seen, end) for end in ("_lo", "_hi")}
+    """Rerun the bound with more faults found, or missed, the share of those that are answered as it is."""
+    count, found, margin = int(seen["incidents"]), int(seen["found"]), float(seen["margin"])
+    in_time = found * margin if found else 0.0
+    lo, hi = (1.0 if math.isnan(seen[f"answered{end}"]) else float(seen[f"answered{end}"]) for end in ("_lo", "_hi"))
     fallen = risen = math.nan
     for more in range(1, MOST + 1):
-        if math.isnan(fallen):
-            lo = wilson_interval(found + more, count + more, confidence).lo * others["_lo"]
-            fallen = more if rate("detection", lo) < rating else math.nan
+        if math.isnan(fallen) and found:  # without any that was found nobody knows how early the next ones will be
+            least = wilson_interval(in_time + more * margin, count + more, confidence).lo * lo
+            fallen = more if rate("detection", least) < rating else math.nan
         if math.isnan(risen):
-            hi = wilson_interval(found, count + more, confidence).hi * others["_hi"]
-            risen = more if rate("detection", hi) > rating else math.nan
+            most = wilson_interval(in_time, count + more, confidence).hi * hi
+            risen = more if rate("detection", most) > rating else math.nan
     return float(fallen), float(risen)
-
-
-def _others(seen: pd.Series, end: str) -> float:
-    answered = seen[f"answered{end}"]
-    return float(seen[f"margin{end}"]) * (1.0 if math.isnan(answered) else float(answered))
 
 
 def _said(made: dict[str, float]) -> str:

@@ -2,7 +2,8 @@
 
 All take a table of the service: index (entity, timestamp), columns `good` and `total`, requests of the step that begins
 at the stamp; NaN where nobody knows. A step without requests neither keeps nor breaks a promise. What stands at a stamp
-is therefore known at the end of its step, and where slices are counted at the end of its slice, not before.
+is therefore known at the end of its step, and where slices are counted at the end of its slice, not before. A table of
+one service may have stamps alone: its entity is `default` then.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from stability.evaluation.intervals import wider
 from stability.evaluation.pairs import expanded
 from stability.evaluation.resampling import MIN_UNITS
 from stability.schema import ContractError
+from stability.schema.validation import SINGLE
 from stability.slo.objectives import Objective
 
 VERDICTS = ("kept", "broken", "not distinguishable", "no requests")
@@ -358,6 +360,8 @@ def apdex(seconds: np.ndarray, threshold: float, failed: int = 0, *, confidence:
 
 
 def _checked(service: pd.DataFrame) -> pd.DataFrame:
+    if isinstance(service.index, pd.DatetimeIndex):
+        service = pd.concat({SINGLE: service.rename_axis("timestamp")}, names=["entity"])
     missing = {"good", "total"} - set(service.columns)
     if missing or list(service.index.names) != ["entity", "timestamp"]:
         raise ContractError(
