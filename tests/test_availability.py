@@ -275,6 +275,13 @@ def test_a_second_one_of_a_part_that_stands_alone():
     assert shared["then"] == pytest.approx(0.99 * 0.99 * (1 - own**2) * 0.975)
 
 
+def test_a_part_that_is_said_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("series: [a, b]\nseries: [a, c]\n")
+    with pytest.raises(ContractError, match="series"):
+        availability.read_structure(path)
+
+
 def test_a_structure_without_end_is_refused(tmp_path):
     path = tmp_path / "deep.yaml"
     path.write_text("[" * 100_000)

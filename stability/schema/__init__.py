@@ -1,7 +1,7 @@
 """The contracts of the workbench's tables: the only place that validates."""
 
 from stability.schema.coercion import coerce_column
-from stability.schema.declarations import load_yaml
+from stability.schema.declarations import load_documents, load_yaml
 from stability.schema.errors import ContractError, nearest, one_of
 from stability.schema.registry import Metric, base_name, home, metric, metric_registry
 from stability.schema.store import (
@@ -27,6 +27,7 @@ __all__ = [
     "empty",
     "folder_written_whole",
     "home",
+    "load_documents",
     "load_yaml",
     "metric",
     "metric_registry",

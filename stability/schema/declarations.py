@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["load_yaml"]
+__all__ = ["load_documents", "load_yaml"]
 
 import itertools
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -35,9 +36,38 @@ def load_yaml(path: str | PathLike) -> object:
         With file and line, if the file is missing, not text, not YAML, gives a key twice, or is larger than a
         declaration can be once its aliases are written out.
     """
-    path = Path(path)
+    return _read(Path(path), lambda loader: loader.get_single_data())
+
+
+def load_documents(path: str | PathLike) -> list:
+    """Read all documents of a YAML file, as `load_yaml` reads the only one.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, UTF-8; lines of three dashes part its documents.
+
+    Returns
+    -------
+    list of object
+        None for an empty document.
+
+    Raises
+    ------
+    ContractError
+        As `load_yaml`.
+    """
+    return _read(Path(path), lambda loader: list(_documents(loader)))
+
+
+def _documents(loader: _Loader) -> Iterator[object]:
+    while loader.check_data():
+        yield loader.get_data()
+
+
+def _read(path: Path, take: Callable[[_Loader], object]) -> object:
     try:
-        return _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        return take(_Loader(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ContractError(file=path, expected="a YAML file", got="no file", remedy="check the path") from None
     except OSError as error:
@@ -66,8 +96,8 @@ def load_yaml(path: str | PathLike) -> object:
 class _Loader(yaml.SafeLoader):
     """Plain types only, each key once, and no more of it than a person could have written."""
 
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
+    def compose_document(self) -> yaml.Node | None:
+        node = super().compose_document()
         if node is not None and _size(node, {}) > LARGEST:
             problem = f"aliases that stand for more than {LARGEST:,} values"
             raise yaml.composer.ComposerError(None, None, problem, node.start_mark)

@@ -11,9 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stability.schema import ContractError, nearest
+from stability.schema import ContractError, load_documents, nearest
 
 VERSION = "openslo/v1"
 KINDS = ("SLO", "SLI", "Service", "DataSource", "AlertPolicy", "AlertCondition", "AlertNotificationTarget")
@@ -109,8 +107,9 @@ def read_objectives(path: str | PathLike) -> list[Objective]:
     Raises
     ------
     ContractError
-        For a file that is missing or no YAML, an unknown field, a promise without meaning (a target outside of (0, 1),
-        a calendar window, a threshold metric), or an indicator that is not there; it names file, document and field.
+        For a file that is missing or no YAML, a field that is unknown or stands twice, a promise without meaning (a
+        target outside of (0, 1), a calendar window, a threshold metric), or an indicator that is not there; it names
+        file, document and field.
 
     References
     ----------
@@ -137,18 +136,9 @@ def read_objectives(path: str | PathLike) -> list[Objective]:
 
 
 def _documents(path: Path) -> list[dict]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ContractError(file=path, expected="an OpenSLO file", got=error.strerror) from None
-    if len(raw) > LARGEST:
-        raise ContractError(file=path, expected=f"at most {LARGEST:,} bytes", got=f"{len(raw):,}")
-    try:
-        documents = [one for one in yaml.safe_load_all(raw.decode("utf-8")) if one is not None]
-    except RecursionError:
-        raise ContractError(file=path, expected="YAML", got="nesting without end") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ContractError(file=path, expected="YAML", got=" ".join(str(error).split())) from None
+    if path.is_file() and path.stat().st_size > LARGEST:
+        raise ContractError(file=path, expected=f"at most {LARGEST:,} bytes", got=f"{path.stat().st_size:,}")
+    documents = [one for one in load_documents(path) if one is not None]
     for place, one in enumerate(documents, start=1):
         where = f"document {place}"
         if not isinstance(one, dict):
