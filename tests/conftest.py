@@ -344,3 +344,14 @@ def workbench(tmp_path, monkeypatch, empty_store):
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     return made
+
+
+@pytest.fixture
+def supervisor():
+    """A server that answers as the testbed's supervisor does, for `web-0` to `web-3`, too, and keeps what it hears."""
+    from repairing import Supervisor  # imports what repairs
+
+    server = Supervisor()
+    server.processes |= {f"web-{k}": {"port": 0} for k in range(4)}
+    yield server
+    server.close()

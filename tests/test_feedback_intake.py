@@ -24,8 +24,9 @@ from stability.feedback.classification import FeedbackClassifier
 from stability.feedback.contacts import Contacts
 from stability.feedback.intake import Intake
 from stability.feedback.mailbox import REMEMBERED, take_mailbox
-from stability.feedback.messages import guarded
-from stability.feedback.sources import Message, from_chat, from_mail, read_source
+from stability.feedback.mails import from_mail
+from stability.feedback.messages import Message, guarded
+from stability.feedback.sources import from_chat, read_source
 from stability.feedback.store import FeedbackStore
 from stability.records.privacy import KeyStore
 from stability.schema import ContractError
@@ -63,7 +64,8 @@ def test_everything_personal_is_gone_before_anything_is_stored(intake, tmp_path)
     assert row["timestamp"].isoformat() == "2026-01-01T09:00:00+00:00"
     stored = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
     assert not any(word in stored.lower() for word in (b"eleanor", b"0735", b"home.example"))
-    assert intake.contacts.find(row["feedback_id"]) == ("mail", "eleanor@home.example")
+    back = "mailto:eleanor@home.example?In-Reply-To=%3C1%40mail.example%3E"
+    assert intake.contacts.find(row["feedback_id"]) == ("mail", back)
     assert (tmp_path / "contacts.sqlite").stat().st_mode & 0o077 == 0
 
 

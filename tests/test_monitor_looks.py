@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repairing import Supervisor
 from test_monitor_kill import fork
 from watching import declaration, fleet, journal, record, repairing, told_once
 
@@ -128,14 +127,6 @@ def test_what_gets_worse_is_not_waited_for():
 
 
 # ---- in a watch ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def supervisor():
-    server = Supervisor()
-    server.processes |= {f"web-{k}": {"port": 0} for k in range(4)}
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -6,17 +6,8 @@ import time
 from collections import Counter
 
 import pytest
-from repairing import Supervisor
 from test_monitor_kill import killed
 from watching import declaration, fleet, follow, journal, record, repairing, told_once
-
-
-@pytest.fixture
-def supervisor():
-    server = Supervisor()
-    server.processes |= {f"web-{k}": {"port": 0} for k in range(4)}
-    yield server
-    server.close()
 
 
 def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):

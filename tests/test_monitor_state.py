@@ -14,10 +14,10 @@ from stability import rules
 from stability.monitor.alerts import Alerts
 from stability.monitor.checkpoints import Checkpoints
 from stability.monitor.instant import Instant, reach_of
-from stability.monitor.journal import Journal, read_lines
+from stability.monitor.journal import Journal
 from stability.monitor.ring import Ring, Rows
 from stability.monitor.rowlog import RowLog
-from stability.schema import ContractError, home
+from stability.schema import ContractError, home, read_json_lines
 
 SECOND = 1_000_000
 FIRST = START.value // 1000
@@ -93,7 +93,7 @@ def test_a_journal_says_each_thing_once_and_mends_its_end(tmp_path):
     again = Journal(tmp_path, since=0)
     assert again.has("a")
     assert again.once("b", 6)
-    lines = list(read_lines(path))
+    lines = list(read_json_lines(path))
     assert [line["key"] for line in lines] == ["a", "b"]
     assert lines[0]["score"] is None
     again.forget(5)
@@ -108,7 +108,7 @@ def test_a_journal_goes_on_in_new_files_and_lets_old_ones_go(tmp_path):
         journal.once(f"key-{k}", k, text="x" * 50)
     assert len(list(tmp_path.iterdir())) > 5
     journal.forget(20)
-    left = [line["moment"] for path in sorted(tmp_path.iterdir()) for line in read_lines(path)]
+    left = [line["moment"] for path in sorted(tmp_path.iterdir()) for line in read_json_lines(path)]
     assert set(range(21, 30)) <= set(left)
     assert 0 not in left
     journal.close()

@@ -9,7 +9,6 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import pytest
-from repairing import Supervisor
 from test_monitor_kill import fork
 from test_monitor_looks import begun, quiet_then, raised, telling, watched
 from watching import declaration, fleet, follow, journal, record, told_once
@@ -33,14 +32,6 @@ __all__ = ["telling"]
 SECOND = 1_000_000
 KINDS = ("alarm", "alarm_over", "firing", "firing_over", "incident")
 NOW = pd.Timestamp("2026-03-01", tz="UTC")
-
-
-@pytest.fixture
-def supervisor():
-    server = Supervisor()
-    server.processes |= {f"web-{k}": {"port": 0} for k in range(4)}
-    yield server
-    server.close()
 
 
 # ---- disks -----------------------------------------------------------------------------------------------------------

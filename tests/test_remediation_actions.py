@@ -11,7 +11,7 @@ import time
 import mlflow
 import psutil
 import pytest
-from repairing import Supervisor, inventory
+from repairing import inventory
 
 from stability.remediation.actions import Task, able, perform
 from stability.remediation.commands import run
@@ -20,13 +20,6 @@ from stability.remediation.playbooks import ACTIONS
 from stability.schema import ContractError
 
 AT = "2026-03-01T12:00:00+00:00"
-
-
-@pytest.fixture
-def supervisor():
-    made = Supervisor()
-    yield made
-    made.close()
 
 
 def controlled(**control):

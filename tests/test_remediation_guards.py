@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from repairing import ALL, GROUPS, NOW, OPEN, Supervisor, alarm, at, causes, inventory, repairer, state
+from repairing import ALL, GROUPS, NOW, OPEN, alarm, at, causes, inventory, repairer, state
 
 from stability.remediation import Decision, Guards, Record, Repairer, ServiceState, grant, read_guards, read_playbooks
 from stability.remediation.doing import intent
@@ -18,13 +18,6 @@ from stability.schema import ContractError, home
 
 LEAK = ("model-a", "memory_leak", 0.9)
 KEY = b"k" * 32
-
-
-@pytest.fixture
-def supervisor():
-    made = Supervisor()
-    yield made
-    made.close()
 
 
 def guards(**more):

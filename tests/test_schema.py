@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stability import schema
-from stability.schema import ContractError, validate
+from stability.schema import ContractError, read_json_lines, validate
 
 UTC_US = "datetime64[us, UTC]"
 
@@ -865,3 +865,12 @@ def test_what_is_done_to_a_validated_panel_leaves_the_one_that_was_given():
     done = validate(given, "telemetry")
     done.iloc[0, 0] = 7.0
     assert given.iloc[0, 0] == 0.0
+
+
+def test_json_lines_are_read_up_to_one_that_is_cut(tmp_path):
+    path = tmp_path / "said.jsonl"
+    path.write_bytes(b'{"a": 1}\n[2]\n{"a": 3}\n{"a": 4')
+    assert list(read_json_lines(path)) == [{"a": 1}, {"a": 3}]
+    path.write_bytes(b'{"a": 1}\n{"a"\n{"a": 3}\n')
+    with pytest.raises(ContractError, match="row 2"):
+        list(read_json_lines(path))

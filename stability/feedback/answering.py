@@ -9,7 +9,7 @@ import datetime as dt
 import html
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from stability.feedback.burst import complaints
 from stability.feedback.clocks import regroup
 from stability.feedback.contacts import Contacts
 from stability.feedback.delivery import SMTP, Delivery, Letter, chat_address, mail_address, send_chat, send_mail
-from stability.feedback.store import FeedbackStore
+from stability.feedback.store import FeedbackStore, private_store
 from stability.records.privacy import scrub_message
 from stability.schema import ContractError, nearest
 
@@ -89,18 +89,9 @@ class Outbox:
             rows = store.execute("select * from answers order by begun_at, feedback_id").fetchall()
         return pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        store = sqlite3.connect(self.path, timeout=60)
-        try:
-            store.execute("pragma synchronous = full")
-            columns = ", ".join(f"{name} text" for name in _COLUMNS)
-            store.execute(f"create table if not exists answers ({columns}, primary key (feedback_id))")
-            with store:
-                yield store
-        finally:
-            store.close()
+    def _open(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        columns = ", ".join(f"{name} text" for name in _COLUMNS)
+        return private_store(self.path, f"create table if not exists answers ({columns}, primary key (feedback_id))")
 
 
 def answer(
@@ -149,14 +140,13 @@ def answer(
     """
     _check_text(text)
     store.drain()
-    rows = store.frame().set_index("feedback_id")
-    if feedback_id not in rows.index:
-        remedy = nearest(feedback_id, rows.index)
+    row = store.one(feedback_id)
+    if row is None:
+        remedy = nearest(feedback_id, store.frame()["feedback_id"])
         raise ContractError(
             column="feedback_id", expected="a message that there is", got=repr(feedback_id), remedy=remedy
         )
-    row = rows.loc[feedback_id]
-    if pd.notna(row["answered_at"]):
+    if row["answered_at"]:
         got = f"{feedback_id}, which has one"
         raise ContractError(column="feedback_id", expected="a message without an answer", got=got)
     moment, outbox = (now or dt.datetime.now(dt.UTC)).isoformat(), Outbox(store)

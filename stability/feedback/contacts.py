@@ -7,9 +7,10 @@ __all__ = ["Contacts"]
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
+from stability.feedback.store import private_store
 from stability.records.privacy import KeyStore
 from stability.records.privacy.pseudonyms import folder
 
@@ -64,14 +65,5 @@ class Contacts:
             store.executemany("delete from contacts where feedback_id = ?", [(name,) for name in gone])
         return len(gone)
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        store = sqlite3.connect(self.path, timeout=60)
-        try:
-            store.execute("pragma secure_delete = on")
-            store.execute(_SCHEMA)
-            with store:
-                yield store
-        finally:
-            store.close()
+    def _open(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        return private_store(self.path, _SCHEMA)

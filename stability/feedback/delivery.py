@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Delivery", "Letter", "chat_address", "mail_address", "send_chat", "send_mail", "with_way_back"]
+__all__ = ["LOOPBACK", "Delivery", "Letter", "chat_address", "mail_address", "send_chat", "send_mail"]
 
 import contextlib
-import dataclasses
 import datetime as dt
 import email.utils
 import logging
@@ -21,7 +20,7 @@ from typing import NamedTuple
 
 import httpx
 
-from stability.feedback.sources import Message
+from stability.feedback.mails import MESSAGE_ID
 from stability.schema import ContractError
 
 SMTP = "STABILITY_SMTP_HOST"  # with _PORT, _USER, _PASSWORD, _FROM, and _PLAIN=1 for a server on this machine
@@ -34,7 +33,6 @@ REFUSED = (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused, smtplib
 TIMEOUT = 30.0  # seconds for each answer of a server
 SUBJECT = {"en": "Re: your message {name}", "zh": "回复：您的留言 {name}"}
 _ADDRESS = re.compile(r"[^\s@<>,;:\"'()\[\]\\]{1,64}@[^\s@<>,;:\"'()\[\]\\]{1,190}\.[^\s@<>,;:\"'()\[\]\\]{1,60}\Z")
-_MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{3,250}>\Z")
 
 
 @dataclass(frozen=True)
@@ -76,20 +74,6 @@ class Delivery(NamedTuple):
     detail: str
 
 
-def with_way_back(message: Message) -> Message:
-    """Keep a mail's name with its sender's address, as a mailto URI (RFC 6068), so that the answer finds its thread.
-
-    Examples
-    --------
-    >>> with_way_back(Message("x", "mail", reply_to="a@home.example", key="<1@home.example>")).reply_to
-    'mailto:a@home.example?In-Reply-To=%3C1%40home.example%3E'
-    """
-    if message.channel != "mail" or not message.reply_to or not _MESSAGE_ID.match(message.key or ""):
-        return message
-    there = f"mailto:{urllib.parse.quote(message.reply_to, safe='@')}"
-    return dataclasses.replace(message, reply_to=f"{there}?In-Reply-To={urllib.parse.quote(message.key, safe='')}")
-
-
 def mail_address(address: str) -> tuple[str, str] | None:
     """Take an address and the name of the mail that is answered ("" where it is not known); None of what is none.
 
@@ -107,7 +91,7 @@ def mail_address(address: str) -> tuple[str, str] | None:
         named = dict(urllib.parse.parse_qsl(query)).get("In-Reply-To", "")
     if not _ADDRESS.match(address) or not address.isprintable():
         return None
-    return address, named if _MESSAGE_ID.match(named) else ""
+    return address, named if MESSAGE_ID.match(named) else ""
 
 
 def chat_address(address: str) -> str | None:

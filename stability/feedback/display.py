@@ -63,13 +63,12 @@ def _print(found: Judgement) -> None:
 
 def print_import(source: Path, channel: str | None, entity: str | None) -> None:
     """Take a source in and say how much of it was new."""
-    from stability.feedback.delivery import with_way_back
     from stability.feedback.intake import Intake
     from stability.feedback.sources import read_source
 
     intake = Intake()
     read = read_source(source, channel=channel, entity=entity, aside=intake.store.set_aside)
-    _tell(intake.take(map(with_way_back, read)), intake.store)
+    _tell(intake.take(read), intake.store)
 
 
 def print_mail(host: str, port: int, folder: str, *, plain: bool) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 __all__ = ["read_alarms", "read_verdicts"]
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from stability.schema import ContractError, read_metadata, read_table
+from stability.schema import ContractError, read_json_lines, read_metadata, read_table
 
 ALARM = ["alarm_id", "entity", "start", "end", "detector", "metrics"]
 VERDICT = ["alarm_id", "verdict", "at"]
@@ -151,16 +150,7 @@ def _lines(source: Path) -> Iterator[dict]:
     if not files:
         raise ContractError(file=source, expected=f"the folder of a watch, with {JOURNALS}", got="none of these")
     for path in files:
-        with path.open("rb") as file:
-            for row, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break  # a crash, or a line that is being written
-                try:
-                    told = json.loads(line)
-                except ValueError as error:
-                    raise ContractError(file=path, row=row, expected="a line of JSON", got=str(error)) from error
-                if isinstance(told, dict):
-                    yield told
+        yield from read_json_lines(path)
 
 
 def _timed(frame: pd.DataFrame, source: str | os.PathLike) -> pd.DataFrame:

@@ -16,7 +16,8 @@ import pandas as pd
 from stability.feedback.classification import FeedbackClassifier
 from stability.feedback.contacts import Contacts
 from stability.feedback.lexicon import language_of
-from stability.feedback.sources import LONGEST, Message
+from stability.feedback.messages import Message
+from stability.feedback.sources import LONGEST
 from stability.feedback.store import FeedbackStore
 from stability.records.feedback import protected
 from stability.records.privacy import KeyStore, scrub_message

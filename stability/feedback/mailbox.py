@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from stability.feedback.delivery import with_way_back
+from stability.feedback.delivery import LOOPBACK
 from stability.feedback.intake import BATCH, Intake
 from stability.feedback.mails import LARGEST_MAIL, from_mail
 from stability.feedback.messages import guarded
@@ -22,7 +22,6 @@ from stability.schema import ContractError, written_whole
 
 USER, PASSWORD = "STABILITY_IMAP_USER", "STABILITY_IMAP_PASSWORD"
 TIMEOUT = 30.0  # seconds for each answer of the server
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ASKED = 10_000  # numbers of mails asked for at a time: the standard library reads lines of a million bytes
 REMEMBERED = "mailboxes.json"
 
@@ -81,7 +80,7 @@ def take_mailbox(
             for uid in part:
                 raw = _mail(server, uid)
                 with guarded(intake.store.set_aside, f"mail {uid} of {folder}", raw):
-                    messages += [with_way_back(from_mail(raw))] if raw else []
+                    messages += [from_mail(raw)] if raw else []
             done = intake.take(messages)
             counts.update(new=done["new"], known=done["known"], aside=len(intake.store.aside) - aside)
             counts["waiting"] = done["waiting"]

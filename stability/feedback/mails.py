@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["from_mail"]
+__all__ = ["MESSAGE_ID", "from_mail", "way_back"]
 
 import datetime as dt
 import email
@@ -13,6 +13,7 @@ import email.utils
 import hashlib
 import html
 import re
+import urllib.parse
 from email.message import EmailMessage
 
 from stability.feedback.messages import Message, usual_moment
@@ -23,6 +24,7 @@ _QUOTED = re.compile(
     r"(?m)^>.*$|^On .{5,120} wrote:\s*$|^在.{5,80}写道：\s*$"
     r"|^-{2,}\s*(?:Original Message|Forwarded message|原始邮件).*$[\s\S]*"
 )
+MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{3,250}>\Z")
 MARKUP = 200_000  # characters of a mail in HTML that are looked at: no person writes more
 _HIDDEN = re.compile(r"(?i)<(/?)(?:script|style)\b")
 _TAGS = re.compile(r"<[^<>]{0,2000}>")
@@ -52,7 +54,23 @@ def from_mail(raw: bytes) -> Message:
     references = (_raw_header(parsed, "References") or _raw_header(parsed, "In-Reply-To")).split()
     known = key or f"bytes {hashlib.sha256(raw).hexdigest()}"  # as they are they come again
     stamp = _sent(_raw_header(parsed, "Date"))
-    return Message(f"{subject}\n{text}".strip(), "mail", stamp, sender, reply, known, (references or [key])[0] or None)
+    thread = (references or [key])[0] or None
+    return Message(f"{subject}\n{text}".strip(), "mail", stamp, sender, reply and way_back(reply, key), known, thread)
+
+
+def way_back(address: str, named: str) -> str:
+    """Keep a mail's name with its sender's address, as a mailto URI (RFC 6068), so that the answer finds its thread.
+
+    Examples
+    --------
+    >>> way_back("a@home.example", "<1@home.example>")
+    'mailto:a@home.example?In-Reply-To=%3C1%40home.example%3E'
+    >>> way_back("a@home.example", "no name")
+    'a@home.example'
+    """
+    if not MESSAGE_ID.match(named):
+        return address
+    return f"mailto:{urllib.parse.quote(address, safe='@')}?In-Reply-To={urllib.parse.quote(named, safe='')}"
 
 
 def _address(parsed: EmailMessage, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Aside", "Message", "from_chat", "from_mail", "moment_of", "read_source"]
+__all__ = ["from_chat", "read_source"]
 
 import contextlib
 import csv

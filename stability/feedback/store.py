@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FeedbackStore", "printable"]
+__all__ = ["FeedbackStore", "printable", "private_store"]
 
 import contextlib
 import json
@@ -46,6 +46,31 @@ def printable(text: object) -> str:
     """
     told = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(text))
     return " ".join(told.split())
+
+
+@contextlib.contextmanager
+def private_store(path: Path, *schema: str, wait: float = 60.0) -> Iterator[sqlite3.Connection]:
+    """Open a SQLite file that its owner alone may read, for one transaction; what is deleted is overwritten.
+
+    Parameters
+    ----------
+    path : Path
+        Made where it is not there.
+    *schema : str
+        Statements that make what is not there.
+    wait : float
+        Seconds for somebody else's transaction.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    store = sqlite3.connect(path, timeout=wait)
+    try:
+        store.executescript("pragma synchronous = full; pragma secure_delete = on;")
+        for statement in schema:
+            store.execute(statement)
+        with store:
+            yield store
+    finally:
+        store.close()
 
 
 class FeedbackStore:
@@ -241,21 +266,12 @@ class FeedbackStore:
                 done += said.rowcount
         return done
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
-        os.close(handle)
-        store = sqlite3.connect(self.path, timeout=WAIT)
-        try:
-            store.executescript("pragma synchronous = full; pragma secure_delete = on;")
-            columns = ", ".join(f"{_quoted(name)} {'real' if name in NUMBERS else 'text'}" for name in COLUMNS)
-            store.execute(f"create table if not exists feedback ({columns}, primary key (feedback_id))")
-            store.execute("create index if not exists leaders on feedback (timestamp) where group_id = feedback_id")
-            store.execute("create index if not exists unrouted on feedback (timestamp) where routed_at is null")
-            with store:
-                yield store
-        finally:
-            store.close()
+    def _open(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        columns = ", ".join(f"{_quoted(name)} {'real' if name in NUMBERS else 'text'}" for name in COLUMNS)
+        table = f"create table if not exists feedback ({columns}, primary key (feedback_id))"
+        index = "create index if not exists {} on feedback (timestamp) where {}"
+        indices = [index.format("leaders", "group_id = feedback_id"), index.format("unrouted", "routed_at is null")]
+        return private_store(self.path, table, *indices, wait=WAIT)
 
 
 def _quoted(name: str) -> str:

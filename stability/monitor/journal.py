@@ -6,20 +6,20 @@ rotated by size; what is older than the newest few is deleted, but never what ca
 
 from __future__ import annotations
 
-__all__ = ["Journal", "JournalError", "read_lines"]
+__all__ = ["Journal", "JournalError"]
 
 import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stability.schema import ContractError
+from stability.schema import read_json_lines
 
 NAME = "events"
 LARGEST = 64 << 20  # bytes of a file
@@ -58,7 +58,7 @@ class Journal:
         self.path = known[-1] if known else folder / f"{NAME}-{1:08}.jsonl"
         _mend(self.path)
         for path in reversed(known):
-            told = [line for line in read_lines(path) if "key" in line]
+            told = [line for line in read_json_lines(path) if "key" in line]
             self._since[path] = max((int(line["moment"]) for line in told), default=-1)
             late = {str(line["key"]): line for line in told if int(line["moment"]) > since}
             self._keys |= {key: int(line["moment"]) for key, line in late.items()}
@@ -147,26 +147,6 @@ class Journal:
 
     def _known(self) -> list[Path]:
         return sorted(self.folder.glob(f"{NAME}-????????.jsonl"))
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Entries of a file; one that was cut at its end is left out.
-
-    Raises
-    ------
-    ContractError
-        For a line within the file that is no entry.
-    """
-    with path.open("rb") as file:
-        for row, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                told = json.loads(line)
-            except ValueError as error:
-                raise ContractError(file=path, row=row, expected="a line of JSON", got=str(error)) from None
-            if isinstance(told, dict):
-                yield told
 
 
 def _mend(path: Path) -> None:

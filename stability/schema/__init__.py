@@ -7,6 +7,7 @@ from stability.schema.registry import Metric, base_name, home, metric, metric_re
 from stability.schema.store import (
     FittedOn,
     folder_written_whole,
+    read_json_lines,
     read_metadata,
     read_table,
     refuse_overlap,
@@ -33,6 +34,7 @@ __all__ = [
     "metric_registry",
     "nearest",
     "one_of",
+    "read_json_lines",
     "read_metadata",
     "read_table",
     "refuse_overlap",

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "FittedOn",
     "folder_written_whole",
+    "read_json_lines",
     "read_metadata",
     "read_table",
     "refuse_overlap",
@@ -20,7 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 import pandas as pd
 import pyarrow as pa
@@ -162,6 +163,26 @@ def read_table(path: str | os.PathLike, table: str | None = None) -> pd.DataFram
     if table is not None and stored not in (None, table, OTHER):
         raise ContractError(file=path, expected=f"a table of {table}", got=f"one of {stored}")
     return validate(frame, table or stored, source=path)
+
+
+def read_json_lines(path: str | os.PathLike) -> Iterator[dict[str, Any]]:
+    """Read the objects of a file of JSON lines; a line that was cut at the end, or is being written, is left out.
+
+    Raises
+    ------
+    ContractError
+        For a line within the file that is no JSON, with its row.
+    """
+    with Path(path).open("rb") as file:
+        for row, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                told = json.loads(line)
+            except ValueError as error:
+                raise ContractError(file=path, row=row, expected="a line of JSON", got=str(error)) from None
+            if isinstance(told, dict):
+                yield told
 
 
 def read_metadata(path: str | os.PathLike) -> dict:
