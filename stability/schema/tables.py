@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import pandas as pd
 import pandera.pandas as pa
+
+from stability.schema.columns import count, flag, number, rating, share, text, time
 
 NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"  # valid in PromQL and in Python alike
 FEATURE = r"[a-zA-Z_][a-zA-Z0-9_]*__[a-zA-Z0-9_]+__[a-zA-Z0-9_]+"
 SEASON = r"seasonal_[a-zA-Z0-9_]+"
 CAPPED = r"cycles_capped_at_[0-9]+"
-TIME = "datetime64[us, UTC]"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Table:
 
     def schema(self, extra: tuple[str, ...] = ()) -> pa.DataFrameSchema:
         """Build the pandera schema of a frame that has the key as columns, with the `extra` free columns named."""
-        free = {name: _number("", nullable=True) for name in extra}
+        free = {name: number("", nullable=True) for name in extra}
         orders = [_order(first, second) for first, second in self.ordered]
         return pa.DataFrameSchema({**self.columns, **free}, checks=[*orders, *self.rules], strict=True, name=self.name)
 
@@ -61,46 +61,10 @@ def _order(first: str, second: str) -> pa.Check:
     )
 
 
-def _text(description: str, *, nullable: bool = False, among: tuple[str, ...] = ()) -> pa.Column:
-    checks = [pa.Check.isin(among, error="one of " + ", ".join(among))] if among else []
-    if not nullable:
-        checks.append(pa.Check.ne("", error="text that is not empty"))
-    return pa.Column(pd.StringDtype(na_value=float("nan")), checks, nullable=nullable, description=description)
-
-
-def _time(description: str, *, nullable: bool = False) -> pa.Column:
-    return pa.Column(TIME, nullable=nullable, description=description)
-
-
-def _number(description: str, *, nullable: bool = False, lower: float | None = None, upper: float | None = None):
-    checks = []
-    if lower is not None or upper is not None:
-        low, high = -float("inf") if lower is None else lower, float("inf") if upper is None else upper
-        said = f"a number of at least {low:g}" if upper is None else f"a number from {low:g} to {high:g}"
-        checks = [pa.Check.in_range(low, high, error=said)]
-    return pa.Column("float64", checks, nullable=nullable, description=description)
-
-
-def _count(description: str, *, lower: int) -> pa.Column:
-    return pa.Column("int64", pa.Check.ge(lower, error=f"a whole number of at least {lower}"), description=description)
-
-
-def _flag(description: str) -> pa.Column:
-    return pa.Column("bool", description=description)
-
-
-def _share(description: str, *, nullable: bool = False) -> pa.Column:
-    return _number(description, nullable=nullable, lower=0, upper=1)
-
-
-def _rating(description: str) -> pa.Column:
-    return _number(description, nullable=True, lower=1, upper=10)
-
-
-ENTITY = _text("the thing observed: host, service, device")
-STAMP = _time("moment of the sample")
+ENTITY = text("the thing observed: host, service, device")
+STAMP = time("moment of the sample")
 POINT = {"entity": ENTITY, "timestamp": STAMP}
-HORIZON = _count("length of the look ahead, in s", lower=1)
+HORIZON = count("length of the look ahead, in s", lower=1)
 
 _BRACKET = pa.Check(
     lambda frame: ~((frame["probability"] < frame["lo"]) | (frame["probability"] > frame["hi"])),
@@ -122,10 +86,10 @@ _ALL = (
         "a version, mode, category or event at its own time",
         (),
         {
-            "timestamp": _time("moment from which the value holds"),
+            "timestamp": time("moment from which the value holds"),
             "entity": ENTITY,
-            "name": _text("what has the value: version, mode, ..."),
-            "value": _text("the value", nullable=True),
+            "name": text("what has the value: version, mode, ..."),
+            "value": text("the value", nullable=True),
         },
     ),
     Table(
@@ -133,9 +97,9 @@ _ALL = (
         "source depends on target",
         ("source", "target"),
         {
-            "source": _text("entity that depends (caused_by: a metric or state of it)"),
-            "target": _text("entity that it depends on (caused_by: a metric or state of it)"),
-            "kind": _text("how it depends", among=("calls", "runs_on", "shares", "caused_by")),
+            "source": text("entity that depends (caused_by: a metric or state of it)"),
+            "target": text("entity that it depends on (caused_by: a metric or state of it)"),
+            "kind": text("how it depends", among=("calls", "runs_on", "shares", "caused_by")),
         },
         rules=(_OTHER,),
     ),
@@ -144,10 +108,10 @@ _ALL = (
         "one log line",
         (),
         {
-            "timestamp": _time("moment of the line"),
+            "timestamp": time("moment of the line"),
             "entity": ENTITY,
-            "level": _text("level as the source writes it", nullable=True),
-            "message": _text("the line's text", nullable=True),
+            "level": text("level as the source writes it", nullable=True),
+            "message": text("the line's text", nullable=True),
         },
     ),
     Table(
@@ -155,19 +119,19 @@ _ALL = (
         "one fault with its times; NaT is unknown or still open",
         ("fault_id",),
         {
-            "fault_id": _text("name of the fault"),
-            "entity": _text("entity whose users felt it"),
-            "cause_start": _time("the cause begins", nullable=True),
-            "impact_start": _time("first moment at which the service level is broken", nullable=True),
-            "detected_at": _time("someone or something noticed", nullable=True),
-            "diagnosed_at": _time("the cause was known", nullable=True),
-            "cause_end": _time("the cause is gone", nullable=True),
-            "recovered_at": _time("the service level holds again", nullable=True),
-            "failure_mode": _text("name in the FMEA worksheet", nullable=True),
-            "root_entity": _text("entity in which the cause lies", nullable=True),
-            "root_metrics": _text("comma-separated, most responsible first", nullable=True),
-            "severity": _number("1 (nobody notices) to 10 (danger)", nullable=True, lower=1, upper=10),
-            "source": _text("where the record comes from", nullable=True),
+            "fault_id": text("name of the fault"),
+            "entity": text("entity whose users felt it"),
+            "cause_start": time("the cause begins", nullable=True),
+            "impact_start": time("first moment at which the service level is broken", nullable=True),
+            "detected_at": time("someone or something noticed", nullable=True),
+            "diagnosed_at": time("the cause was known", nullable=True),
+            "cause_end": time("the cause is gone", nullable=True),
+            "recovered_at": time("the service level holds again", nullable=True),
+            "failure_mode": text("name in the FMEA worksheet", nullable=True),
+            "root_entity": text("entity in which the cause lies", nullable=True),
+            "root_metrics": text("comma-separated, most responsible first", nullable=True),
+            "severity": number("1 (nobody notices) to 10 (danger)", nullable=True, lower=1, upper=10),
+            "source": text("where the record comes from", nullable=True),
         },
         ordered=(
             ("cause_start", "impact_start"),
@@ -181,7 +145,7 @@ _ALL = (
         "windows",
         "an interval that a benchmark labels anomalous",
         (),
-        {"entity": ENTITY, "start": _time("first moment"), "end": _time("last moment, inclusive")},
+        {"entity": ENTITY, "start": time("first moment"), "end": time("last moment, inclusive")},
         ordered=(("start", "end"),),
     ),
     Table(
@@ -189,11 +153,11 @@ _ALL = (
         "a harmless event that may look like a fault, and the span of its traces",
         ("event_id",),
         {
-            "event_id": _text("name of the event"),
+            "event_id": text("name of the event"),
             "entity": ENTITY,
-            "start": _time("it begins"),
-            "end": _time("it is over; what it changed for good stays"),
-            "kind": _text("release, campaign, maintenance, ..."),
+            "start": time("it begins"),
+            "end": time("it is over; what it changed for good stays"),
+            "kind": text("release, campaign, maintenance, ..."),
         },
         ordered=(("start", "end"),),
     ),
@@ -203,10 +167,10 @@ _ALL = (
         (),
         {
             "entity": ENTITY,
-            "part": _text("use: train, test, normal, ..."),
-            "start": _time("first moment"),
-            "end": _time("last moment, inclusive"),
-            "name": _text("what the origin calls this piece: file, case, scenario", nullable=True),
+            "part": text("use: train, test, normal, ..."),
+            "start": time("first moment"),
+            "end": time("last moment, inclusive"),
+            "name": text("what the origin calls this piece: file, case, scenario", nullable=True),
         },
         ordered=(("start", "end"),),
     ),
@@ -214,7 +178,7 @@ _ALL = (
         "rul",
         "the remaining useful life of an entity at a moment, from hindsight",
         ("entity", "timestamp"),
-        {**POINT, "cycles": _number("until it fails, in cycles", lower=0)},
+        {**POINT, "cycles": number("until it fails, in cycles", lower=0)},
         extra=CAPPED,
     ),
     Table(
@@ -223,11 +187,11 @@ _ALL = (
         ("entity", "timestamp", "metric"),
         {
             **POINT,
-            "metric": _text("name of the metric"),
-            "observed": _number("as measured", nullable=True),
-            "trend": _number("slow part", nullable=True),
-            "seasonal": _number("sum of the periodic parts", nullable=True),
-            "resid": _number("what is left", nullable=True),
+            "metric": text("name of the metric"),
+            "observed": number("as measured", nullable=True),
+            "trend": number("slow part", nullable=True),
+            "seasonal": number("sum of the periodic parts", nullable=True),
+            "resid": number("what is left", nullable=True),
         },
         extra=SEASON,
     ),
@@ -243,17 +207,37 @@ _ALL = (
         "one alarm",
         ("alarm_id",),
         {
-            "alarm_id": _text("name of the alarm"),
+            "alarm_id": text("name of the alarm"),
             "entity": ENTITY,
-            "start": _time("first moment"),
-            "end": _time("last moment, inclusive; NaT while open", nullable=True),
-            "detector": _text("who raised it"),
-            "metrics": _text("comma-separated, most responsible first", nullable=True),
-            "score": _number("highest score inside", nullable=True),
-            "threshold": _number("what the score exceeded", nullable=True),
-            "severity": _text("info, warning or critical", nullable=True),
-            "reason": _text("why it was raised, or why it was suppressed", nullable=True),
-            "suppressed_by": _text("alarm or rule that silences it", nullable=True),
+            "start": time("first moment"),
+            "end": time("last moment, inclusive; NaT while open", nullable=True),
+            "detector": text("who raised it"),
+            "metrics": text("comma-separated, most responsible first", nullable=True),
+            "score": number("highest score inside", nullable=True),
+            "threshold": number("what the score exceeded", nullable=True),
+            "severity": text("info, warning or critical", nullable=True),
+            "reason": text("why it was raised, or why it was suppressed", nullable=True),
+            "suppressed_by": text("alarm or rule that silences it", nullable=True),
+        },
+        ordered=(("start", "end"),),
+    ),
+    Table(
+        "alarm_labels",
+        "what a person said of an alarm; the newest of an alarm (detector, entity, start) holds",
+        ("label_id",),
+        {
+            "label_id": text("name of the label"),
+            "entity": ENTITY,
+            "start": time("first moment of the alarm"),
+            "end": time("its last moment, inclusive; NaT while open", nullable=True),
+            "detector": text("detector or rule that raised it"),
+            "metrics": text("comma-separated, most responsible first", nullable=True),
+            "score": number("highest score inside", nullable=True),
+            "threshold": number("what the score exceeded", nullable=True),
+            "label": text("was it worth an alarm", among=("confirmed", "discarded", "unsure")),
+            "reason": text("scrubbed text", nullable=True),
+            "labelled_by": text("pseudonym"),
+            "labelled_at": time("when it was said"),
         },
         ordered=(("start", "end"),),
     ),
@@ -262,11 +246,11 @@ _ALL = (
         "a metric's part in an alarm",
         ("alarm_id", "metric"),
         {
-            "alarm_id": _text("name of the alarm"),
-            "metric": _text("name of the metric"),
-            "share": _number("share of the score", nullable=True),
-            "value": _number("what was measured, in the metric's unit", nullable=True),
-            "expected": _number("what was expected, in the metric's unit", nullable=True),
+            "alarm_id": text("name of the alarm"),
+            "metric": text("name of the metric"),
+            "share": number("share of the score", nullable=True),
+            "value": number("what was measured, in the metric's unit", nullable=True),
+            "expected": number("what was expected, in the metric's unit", nullable=True),
         },
     ),
     Table(
@@ -274,11 +258,11 @@ _ALL = (
         "alarms that belong together",
         ("incident_id",),
         {
-            "incident_id": _text("name of the incident"),
-            "alarm_ids": _text("comma-separated, first alarm first"),
-            "start": _time("first moment"),
-            "end": _time("last moment; NaT while open", nullable=True),
-            "entities": _text("comma-separated, first affected first"),
+            "incident_id": text("name of the incident"),
+            "alarm_ids": text("comma-separated, first alarm first"),
+            "start": time("first moment"),
+            "end": time("last moment; NaT while open", nullable=True),
+            "entities": text("comma-separated, first affected first"),
         },
         ordered=(("start", "end"),),
     ),
@@ -296,9 +280,9 @@ _ALL = (
         {
             **POINT,
             "horizon": HORIZON,
-            "impact_within": _flag("an impact starts within the horizon"),
-            "time_to_impact": _number("to the next impact, in s; NaN where none is known", nullable=True, lower=0),
-            "censored": _flag("the record ends before the horizon does, without an impact"),
+            "impact_within": flag("an impact starts within the horizon"),
+            "time_to_impact": number("to the next impact, in s; NaN where none is known", nullable=True, lower=0),
+            "censored": flag("the record ends before the horizon does, without an impact"),
         },
     ),
     Table(
@@ -308,11 +292,11 @@ _ALL = (
         {
             **POINT,
             "horizon": HORIZON,
-            "probability": _share("of an impact within the horizon", nullable=True),
-            "lo": _share("lower bound", nullable=True),
-            "hi": _share("upper bound", nullable=True),
-            "model": _text("who predicts"),
-            "version": _text("version of the model", nullable=True),
+            "probability": share("of an impact within the horizon", nullable=True),
+            "lo": share("lower bound", nullable=True),
+            "hi": share("upper bound", nullable=True),
+            "model": text("who predicts"),
+            "version": text("version of the model", nullable=True),
         },
         rules=(_BRACKET,),
     ),
@@ -321,13 +305,13 @@ _ALL = (
         "a candidate for the cause of an alarm, the likeliest first",
         ("alarm_id", "rank"),
         {
-            "alarm_id": _text("name of the alarm"),
-            "rank": _count("1 is the likeliest", lower=1),
-            "entity": _text("entity in which the cause lies; missing = I don't know", nullable=True),
-            "metric": _text("metric that shows it", nullable=True),
-            "failure_mode": _text("name in the FMEA worksheet", nullable=True),
-            "probability": _share("that this is the cause", nullable=True),
-            "evidence": _text("JSON: the additive log-odds terms by name", nullable=True),
+            "alarm_id": text("name of the alarm"),
+            "rank": count("1 is the likeliest", lower=1),
+            "entity": text("entity in which the cause lies; missing = I don't know", nullable=True),
+            "metric": text("metric that shows it", nullable=True),
+            "failure_mode": text("name in the FMEA worksheet", nullable=True),
+            "probability": share("that this is the cause", nullable=True),
+            "evidence": text("JSON: the additive log-odds terms by name", nullable=True),
         },
     ),
     Table(
@@ -335,18 +319,18 @@ _ALL = (
         "one failure mode with its ratings",
         ("failure_mode",),
         {
-            "failure_mode": _text("name of the mode"),
-            "effect": _text("what users notice", nullable=True),
-            "cause": _text("why it happens", nullable=True),
-            "controls": _text("what prevents or finds it today", nullable=True),
+            "failure_mode": text("name of the mode"),
+            "effect": text("what users notice", nullable=True),
+            "cause": text("why it happens", nullable=True),
+            "controls": text("what prevents or finds it today", nullable=True),
             **{
-                f"{rating}{bound}": _rating(f"{rating}, 1 (best) to 10 (worst){', bound' * bool(bound)}")
-                for rating in ("severity", "occurrence", "detection")
+                f"{name}{bound}": rating(f"{name}, 1 (best) to 10 (worst){', bound' * bool(bound)}")
+                for name in ("severity", "occurrence", "detection")
                 for bound in ("", "_lo", "_hi")
             },
-            "rpn": _number("severity x occurrence x detection", nullable=True, lower=1, upper=1000),
-            "action_priority": _text("AIAG-VDA action priority", nullable=True, among=("H", "M", "L")),
-            "playbook": _text("what repairs it", nullable=True),
+            "rpn": number("severity x occurrence x detection", nullable=True, lower=1, upper=1000),
+            "action_priority": text("AIAG-VDA action priority", nullable=True, among=("H", "M", "L")),
+            "playbook": text("what repairs it", nullable=True),
         },
     ),
     Table(
@@ -354,15 +338,15 @@ _ALL = (
         "one step of a repair",
         ("action_id",),
         {
-            "action_id": _text("name of the action"),
-            "alarm_id": _text("alarm that asked for it", nullable=True),
+            "action_id": text("name of the action"),
+            "alarm_id": text("alarm that asked for it", nullable=True),
             "entity": ENTITY,
-            "playbook": _text("which playbook"),
-            "step": _text("which step"),
-            "mode": _text("who let it happen", among=("dry-run", "approved", "automatic")),
-            "start": _time("begin"),
-            "end": _time("end; NaT while running", nullable=True),
-            "verdict": _text(
+            "playbook": text("which playbook"),
+            "step": text("which step"),
+            "mode": text("who let it happen", among=("dry-run", "approved", "automatic")),
+            "start": time("begin"),
+            "end": time("end; NaT while running", nullable=True),
+            "verdict": text(
                 "did it help; missing while unknown",
                 nullable=True,
                 among=("verified", "not_recovered", "inconclusive"),
@@ -375,17 +359,17 @@ _ALL = (
         "one message of a user",
         ("feedback_id",),
         {
-            "feedback_id": _text("name of the message"),
-            "timestamp": _time("when it was sent"),
-            "channel": _text("how it came"),
-            "user": _text("pseudonym", nullable=True),
-            "entity": _text("what it is about", nullable=True),
-            "text": _text("scrubbed text", nullable=True),
-            "rating": _number("as the channel counts", nullable=True),
-            "category": _text("what kind of message", nullable=True),
-            "alarm_id": _text("alarm that it belongs to", nullable=True),
-            "answered_at": _time("when an answer went out", nullable=True),
-            "answer": _text("the answer's text", nullable=True),
+            "feedback_id": text("name of the message"),
+            "timestamp": time("when it was sent"),
+            "channel": text("how it came"),
+            "user": text("pseudonym", nullable=True),
+            "entity": text("what it is about", nullable=True),
+            "text": text("scrubbed text", nullable=True),
+            "rating": number("as the channel counts", nullable=True),
+            "category": text("what kind of message", nullable=True),
+            "alarm_id": text("alarm that it belongs to", nullable=True),
+            "answered_at": time("when an answer went out", nullable=True),
+            "answer": text("the answer's text", nullable=True),
         },
         ordered=(("timestamp", "answered_at"),),
     ),

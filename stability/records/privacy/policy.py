@@ -18,11 +18,11 @@ from stability.schema import TABLES, ContractError, nearest, validate
 log = logging.getLogger(__name__)
 
 #: Columns that hold free text, which is what an erasure takes away.
-TEXTS = ("message", "text", "answer")
+TEXTS = ("message", "text", "answer", "reason")
 #: The moment by which a row is old: the last that it knows.
 AGES = {
     "telemetry": ("timestamp",), "states": ("timestamp",), "logs": ("timestamp",), "windows": ("end",),
-    "feedback": ("timestamp", "answered_at"),
+    "feedback": ("timestamp", "answered_at"), "alarm_labels": ("labelled_at",),
     "faults": ("cause_start", "impact_start", "detected_at", "diagnosed_at", "cause_end", "recovered_at"),
 }  # fmt: skip
 
