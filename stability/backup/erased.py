@@ -17,7 +17,9 @@ from stability.records.privacy import is_pseudonym, tombstone
 from stability.schema import written_whole
 
 KEYS = "pseudonyms.sqlite"
-FEEDBACK, TEXTS = "feedback", ("text", "answer")
+TEXTS = ("text", "answer")  # of a message that waits
+SAID = {"feedback": ("user", TEXTS), "alarm_labels": ("labelled_by", ("reason",))}
+"""Tables in SQLite of what people said: who said it, and the texts."""
 TOMBSTONE = "[erased]"  # as `stability data erase` writes it
 
 
@@ -81,19 +83,19 @@ def erase_again(folder: Path, manifest: Manifest, erasures: Iterable[dict[str, s
 
 
 def _in_databases(folder: Path, manifest: Manifest, pseudonym: str) -> list[str]:
-    """Take a subject's texts out of the tables of feedback in SQLite."""
+    """Take a subject's texts out of the tables in SQLite of what people said."""
     changed = []
     for name, tables in manifest.rows.items():
-        if FEEDBACK not in tables or name.endswith(".dump"):
-            continue
-        with contextlib.closing(sqlite3.connect(folder / name, timeout=30)) as store, store:
-            store.execute("pragma secure_delete = on")
-            known = {row[1] for row in store.execute(f"pragma table_info({FEEDBACK})")}
-            for column in TEXTS if "user" in known else ():
-                if column in known:
-                    query = f'update {FEEDBACK} set "{column}" = ? where "user" = ? and "{column}" is not null'  # noqa: S608
-                    if store.execute(query, (TOMBSTONE, pseudonym)).rowcount:
-                        changed.append(name)
+        for table in set(SAID) & set(tables) if not name.endswith(".dump") else ():
+            who, texts = SAID[table]
+            with contextlib.closing(sqlite3.connect(folder / name, timeout=30)) as store, store:
+                store.execute("pragma secure_delete = on")
+                known = {row[1] for row in store.execute(f"pragma table_info({table})")}
+                for column in texts if who in known else ():
+                    if column in known:
+                        query = f'update {table} set "{column}" = ? where "{who}" = ? and "{column}" is not null'  # noqa: S608
+                        if store.execute(query, (TOMBSTONE, pseudonym)).rowcount:
+                            changed.append(name)
     return changed
 
 
