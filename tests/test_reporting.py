@@ -362,6 +362,18 @@ def test_a_failed_steps_answer_is_not_told_as_a_result(tmp_path):
     assert page.index("failed: what it had shown before") < page.index("9 of 11")
 
 
+def test_the_answer_is_what_begins_in_bold_wherever_the_notebook_draws_its_conclusion(tmp_path):
+    run = a_run(tmp_path)
+    table = shown({"text/html": "<table><tr><td>4</td></tr></table>", "text/plain": "4"})
+    said = [[markdown("1000 of 1,000 agree.")], [table], [markdown("**80% are found.** Chance finds 3%.")]]
+    written(run.steps[1].folder, [cell(outputs=outputs, tags=["report"]) for outputs in said])
+    page = whole(index_page(run)).text
+    evidence = page.index("Pictures and tables")
+    assert page.index("What this run says") < page.index("80% are found. Chance finds 3%.") < evidence
+    assert page.count("80% are found") == 1
+    assert page.index("1000 of 1,000 agree.") > evidence
+
+
 def test_of_an_answer_for_many_cases_the_front_page_tells_the_bold_sentences():
     told = [Piece("markdown", f"**Case {n}: forest is recommended.** {'The numbers. ' * 40}") for n in range(4)]
     assert plain_answer(Cell("a", told)) == "\n\n".join(f"**Case {n}: forest is recommended.**" for n in range(4))

@@ -165,15 +165,27 @@ def _reported(step: StepFacts) -> list[Cell]:
         return []
 
 
+def _answer(cells: list[Cell]) -> tuple[int, str | None]:
+    """Find the cell that answers the notebook's question, wherever it draws its conclusion, and what it says.
+
+    It is the first that begins in bold, or else the first of all.
+    """
+    said = [plain_answer(cell) for cell in cells]
+    bold = (place for place, text in enumerate(said) if text and text.startswith("**"))
+    place = next(bold, 0)
+    return place, said[place] if said else None
+
+
 def _view(run: RunFacts, folder: str | Path | None, evidence: dict[str, list[Cell]]) -> dict[str, Any]:
     """Collect what page and note have in common, every number already written out."""
     answers = []
     for step in run.steps:
-        # The first reported cell answers the notebook's question; for a matrix the compare step answers.
-        told = step.in_summary and step.status in ("finished", "skipped") and evidence[step.key]
-        if told and (answer := plain_answer(evidence[step.key][0])):
+        # For a matrix the compare step answers.
+        told = step.in_summary and step.status in ("finished", "skipped")
+        place, answer = _answer(evidence[step.key]) if told else (-1, None)
+        if answer:
             answers.append({"step": step, "markdown": answer})
-            evidence[step.key] = evidence[step.key][1:]
+            evidence[step.key] = evidence[step.key][:place] + evidence[step.key][place + 1 :]
     changed = changes(run)
     counts = {status: sum(step.status == status for step in run.steps) for status in STATUS}
     owners = {name: step.key for step in run.steps if step.in_summary for name in step.metrics}
