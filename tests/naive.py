@@ -1144,3 +1144,13 @@ def burst_score(counts, at, window, half_life, least):
         fewer += term
         term *= (shape + n) / (n + 1) * (1 - p)
     return -math.log10(max(1 - fewer, 1e-300))
+
+
+def newest_labels(rows):
+    """Names of the labels that hold: of each alarm (detector, entity, start) the last of the newest."""
+    holds = {}
+    for row in rows:
+        alarm = (row["detector"], row["entity"], row["start"])
+        if alarm not in holds or row["labelled_at"] >= holds[alarm]["labelled_at"]:
+            holds[alarm] = row
+    return {row["label_id"] for row in holds.values()}

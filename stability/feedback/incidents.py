@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["read_alarms", "read_verdicts"]
+__all__ = ["alarms_of", "read_alarms", "read_cells", "read_verdicts"]
 
 import os
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from stability.schema import ContractError, read_json_lines, read_metadata, read_table
+from stability.schema import ContractError, coerce_column, read_json_lines, read_metadata, read_table
 
-ALARM = ["alarm_id", "entity", "start", "end", "detector", "metrics"]
+ALARM = ["alarm_id", "entity", "start", "end", "detector", "metrics", "score", "threshold"]
 VERDICT = ["alarm_id", "verdict", "at"]
 PENDING = "pending"  # something was done, and nobody knows yet whether it helped
 JOURNALS = "events-*.jsonl"  # of a watch
@@ -30,7 +30,8 @@ def read_alarms(source: str | os.PathLike) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `alarm_id`, `entity`, `start`, `end` (NaT while it lasts), `detector`, `metrics`. Suppressed ones are left out.
+        `alarm_id`, `entity`, `start`, `end` (NaT while it lasts), `detector`, `metrics`, `score` and `threshold` (NaN
+        where nobody wrote them down). Suppressed ones are left out.
 
     Raises
     ------
@@ -41,19 +42,47 @@ def read_alarms(source: str | os.PathLike) -> pd.DataFrame:
     if source.is_dir() or source.suffix == ".jsonl":
         return _of_watch(list(_lines(source)))
     if source.suffix == ".csv":
-        try:
-            frame = pd.read_csv(source, dtype=str)
-        except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-            raise ContractError(file=source, expected="a CSV file in UTF-8 with a header", got=str(error)) from error
-    else:
-        frame = read_table(
-            source, "alarms" if read_metadata(source).get("table") == "alarms" else "other"
-        ).reset_index()
+        return alarms_of(read_cells(source), source)
+    return alarms_of(
+        read_table(source, "alarms" if read_metadata(source).get("table") == "alarms" else "other"), source
+    )
+
+
+def read_cells(source: Path) -> pd.DataFrame:
+    """Read a CSV file as it stands: every cell is text, or missing.
+
+    Raises
+    ------
+    ContractError
+        For what is no such file.
+    """
+    try:
+        return pd.read_csv(source, dtype=str)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ContractError(file=source, expected="a CSV file in UTF-8 with a header", got=str(error)) from error
+
+
+def alarms_of(table: pd.DataFrame, source: str | os.PathLike = "alarms") -> pd.DataFrame:
+    """Bring the contract's alarms, or firings of rules, into the form that `read_alarms` gives.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With `alarm_id` as index or column, or with `rule`.
+    source : str or path
+        Name for error messages.
+
+    Raises
+    ------
+    ContractError
+        For a column that is not there, and a cell that is no moment or no number.
+    """
+    frame = table.reset_index() if "alarm_id" in table.index.names else table
     if "rule" in frame and "alarm_id" not in frame:
         begun = frame["start"].astype(str)
         named = "rule:" + frame["rule"].astype(str)
         frame = frame.assign(
-            alarm_id=named + "/" + frame["entity"] + "/" + begun, detector=named, metrics=frame["rule"]
+            alarm_id=named + "/" + frame["entity"].fillna("") + "/" + begun, detector=named, metrics=frame["rule"]
         )
     missing = [column for column in ("alarm_id", "entity", "start") if column not in frame]
     if missing:
@@ -124,7 +153,7 @@ def _of_watch(lines: list[dict]) -> pd.DataFrame:
             alarm, began = line["alarm"], line["alarm"].get("start")
             began = began if isinstance(began, str) else pd.Timestamp(began, unit="us", tz="UTC")
             row = {"alarm_id": name, "start": began, "end": incidents.get(name, {}).get("end")}
-            row |= {key: alarm.get(key) for key in ("entity", "detector", "metrics")}
+            row |= {key: alarm.get(key) for key in ("entity", "detector", "metrics", "score", "threshold")}
             incidents[name] = row | {"members": line.get("members") or []}
         elif line.get("kind") == "incident_over" and name in incidents:
             incidents[name]["end"] = line.get("end")
@@ -155,6 +184,8 @@ def _lines(source: Path) -> Iterator[dict]:
 
 def _timed(frame: pd.DataFrame, source: str | os.PathLike) -> pd.DataFrame:
     made = frame.copy()
+    for column in {"score", "threshold"} & set(made):
+        made[column] = coerce_column(made[column], "float64", source=source)
     for column in {"start", "end", "at"} & set(made):
         try:
             stamps = [pd.NaT if one is None or one == "" or pd.isna(one) else pd.Timestamp(one) for one in made[column]]

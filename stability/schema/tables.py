@@ -227,7 +227,7 @@ _ALL = (
         ("label_id",),
         {
             "label_id": text("name of the label"),
-            "entity": ENTITY,
+            "entity": text("the thing observed; missing where a rule adds several up", nullable=True),
             "start": time("first moment of the alarm"),
             "end": time("its last moment, inclusive; NaT while open", nullable=True),
             "detector": text("detector or rule that raised it"),

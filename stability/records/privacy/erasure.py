@@ -9,7 +9,7 @@ import datetime as dt
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from stability.records.privacy.stored import LARGEST_PAGE, note, rewrite, stored
 from stability.schema import ContractError, home, nearest
 
 TOMBSTONE = "[erased]"
+KEPT_BY_US = ("feedback", "alarm_labels")  # in stores of their own, not only in tables of runs
 SHORTEST = 3  # characters of a name: a shorter one stands in every text
 TELLING = 16  # characters of an erased text by which a page that shows it is found
 SEARCHED = 500  # such texts that are looked for
@@ -99,11 +100,11 @@ def erase(who: str, *, dry_run: bool = False, store: KeyStore | None = None) -> 
 
     Notes
     -----
-    Texts (`message`, `text`, `answer`) of rows that belong to the subject become ``[erased]``; its name, where a table
-    holds it in clear, becomes its pseudonym, and ``[erased]`` within other texts. The pseudonym itself stays, so that
-    numbers stay numbers of the same subjects: without its key it leads to nobody. Messages of users are reached where
-    they wait and where they stay, with the addresses for their answers and what was set aside. The key goes last, so
-    that an erasure that was cut off can be repeated.
+    Texts (`message`, `text`, `answer`, `reason`) of rows that belong to the subject become ``[erased]``; its name,
+    where a table holds it in clear, becomes its pseudonym, and ``[erased]`` within other texts. The pseudonym itself
+    stays, so that numbers stay numbers of the same subjects: without its key it leads to nobody. Messages of users are
+    reached where they wait and where they stay, with the addresses for their answers and what was set aside, as are
+    labels of alarms. The key goes last, so that an erasure that was cut off can be repeated.
     """
     if len(who.strip()) < SHORTEST:
         raise ContractError(expected=f"a pseudonym, or a name of at least {SHORTEST} characters", got=repr(who))
@@ -135,23 +136,38 @@ def erase(who: str, *, dry_run: bool = False, store: KeyStore | None = None) -> 
     return Erasure(pseudonym, moment, known, told, pages, _unreachable())
 
 
-def tombstone(folder: str | os.PathLike, pseudonym: str) -> list[Path]:
-    """Take a subject's texts out of the tables of one folder, and leave `ERASED.json` where something was changed.
+def tombstone(folder: str | os.PathLike, subjects: Mapping[str, Collection[str]]) -> dict[str, list[Path]]:
+    """Take the texts of subjects out of another workbench's folder, such as a restored one, as `erase` does here.
 
     Parameters
     ----------
     folder : path
-        With Parquet files, in folders below too.
-    pseudonym : str
+        With Parquet files, in folders below too, of which `ERASED.json` then stands beside those that were changed;
+        with messages, their spool, quarantine and addresses, and labels of alarms where a workbench has them.
+    subjects : mapping of str to collection of str
+        Pseudonym to names of the same subject that are known, such as the mail address.
 
     Returns
     -------
-    list of pathlib.Path
-        The files that were changed.
+    dict of str to list of pathlib.Path
+        Of each pseudonym of which something was there, the files that were changed or deleted.
     """
-    changed = rewrite(sorted(Path(folder).rglob("*.parquet")), _Tombstones(pseudonym, None, set()))
-    note(changed, {"pseudonym": pseudonym})
-    return [path for path, _ in changed]
+    tables, there, changed = sorted(Path(folder).rglob("*.parquet")), set(), {}
+
+    def look(frame: pd.DataFrame, table: str) -> tuple[pd.DataFrame, int]:
+        for column in (c for c in frame if c not in TEXTS and frame[c].dtype == object):
+            there.update(cell for cell in frame[column].unique() if isinstance(cell, str) and cell in subjects)
+        return frame, 0
+
+    rewrite(tables, look, dry_run=True)  # once, however many have been erased
+    for pseudonym, names in subjects.items():
+        change = _Tombstones(pseudonym, None, set())
+        done = rewrite(tables, change) if pseudonym in there else []
+        note(done, {"pseudonym": pseudonym})
+        done += rewrite_heard(change, who=(pseudonym, *names), root=Path(folder))
+        if done:
+            changed[pseudonym] = [path for path, _ in done]
+    return changed
 
 
 def expire(retain: str, *, tables: Iterable[str] = ("logs", "feedback"), dry_run: bool = False) -> Expiry:
@@ -189,7 +205,8 @@ def expire(retain: str, *, tables: Iterable[str] = ("logs", "feedback"), dry_run
         return frame[~old], int(old.sum())
 
     changed = rewrite(stored_files(), old_rows, dry_run=dry_run)
-    heard = rewrite_heard(old_rows, before=before, dry_run=dry_run) if "feedback" in wanted else []
+    aside = before if "feedback" in wanted else None
+    heard = rewrite_heard(old_rows, before=aside, dry_run=dry_run) if wanted & set(KEPT_BY_US) else []
     if not dry_run:
         note(changed, {"pseudonym": None, "older_than": before.isoformat()})
     return Expiry(before, [(_short(path), rows) for path, rows in [*changed, *heard]])

@@ -1,4 +1,4 @@
-"""What users said, where it is kept: the store of messages, its spool, its quarantine, and where answers go."""
+"""What people said, where it is kept: messages, their spool and quarantine, where answers go, labels of alarms."""
 
 from __future__ import annotations
 
@@ -18,59 +18,75 @@ from stability.schema import ContractError, home, written_whole
 
 WAIT = 60.0  # seconds for a store that somebody else changes
 OTHERS = ("answers",)  # tables of the store whose rows go with their messages
+KEYS = {"feedback": "feedback_id", "alarm_labels": "label_id"}
 Change = Callable[[pd.DataFrame, str], tuple[pd.DataFrame, int]]
 
 
 def rewrite_heard(
-    change: Change, *, who: tuple[str, ...] = (), before: pd.Timestamp | None = None, dry_run: bool = False
+    change: Change,
+    *,
+    who: tuple[str, ...] = (),
+    before: pd.Timestamp | None = None,
+    dry_run: bool = False,
+    root: Path | None = None,
 ) -> list[tuple[Path, int]]:
-    """Change messages where they wait and where they stay, and delete what belongs to them.
+    """Change messages where they wait and where they stay, delete what belongs to them, and change labels of alarms.
 
     Parameters
     ----------
     change : callable
-        As for `stored.rewrite`; it is asked with the contract's name `feedback`.
+        As for `stored.rewrite`; it is asked with the contracts' names `feedback` and `alarm_labels`.
     who : tuple of str
         Names of a subject that is erased: its addresses are deleted, the texts of the messages that came with them go
         as if they bore its pseudonym, which is the first name, and files that were set aside and hold one of the names
-        are deleted.
+        or mail addresses are deleted.
     before : Timestamp, optional
         Files that were set aside before this moment are deleted, and addresses whose message is gone.
     dry_run : bool
         Only count.
+    root : path, optional
+        A workbench's folder; default: this one's.
 
     Returns
     -------
     list of (path, int)
-        What was changed: each file, with the number of messages or addresses.
+        What was changed: each file, with the number of messages, addresses or labels.
 
     Raises
     ------
     ContractError
         When a store is locked or damaged: an erasure that left something out would be none.
     """
-    folder, changed = home() / "runs" / "feedback", []
-    contacts = home() / "private" / "contacts.sqlite"
+    root = home() if root is None else root
+    folder, changed = root / "runs" / "feedback", []
+    contacts = root / "private" / "contacts.sqlite"
     try:
-        with _open(contacts, dry_run) as addresses, _open(folder / "feedback.sqlite", dry_run) as store:
+        with (
+            _open(contacts, dry_run) as addresses,
+            _open(folder / "feedback.sqlite", dry_run) as store,
+            _open(folder / "alarm_labels.sqlite", dry_run) as labels,
+        ):
             mine = _addressed(addresses, who)
-            told = _of_messages(mine, who, change)
+            told = _of_messages(set(mine), who, change)
             gone: set[str] = set()
             waiting = sorted((folder / "spool").glob("*.json"))
             changed += [(path, n) for path in waiting if (n := _waiting(path, told, gone, dry_run))]
-            if store is not None and (count := _stored(store, told, gone)):
+            if store is not None and (count := _stored(store, "feedback", told, gone)):
                 changed.append((folder / "feedback.sqlite", count))
-            if addresses is not None and (count := _forgotten(addresses, mine, gone)):
+            if labels is not None and (count := _stored(labels, "alarm_labels", lambda f: change(f, "alarm_labels"))):
+                changed.append((folder / "alarm_labels.sqlite", count))
+            if addresses is not None and (count := _forgotten(addresses, {*mine, *gone})):
                 changed.append((contacts, count))
     except sqlite3.DatabaseError as error:
         raise ContractError(
             file=folder, expected="a store of messages that can be changed", got=str(error),
             remedy="stop what holds it, and repeat this",
         ) from error  # fmt: skip
+    known = (*who, *(address for address in mine.values() if "@" in address))  # a room is not one person's
     for path in sorted([*(folder / "quarantine").glob("*"), *(folder / "spool" / "bad").glob("*")]):
         with contextlib.suppress(FileNotFoundError):
             old = before is not None and path.stat().st_mtime < before.timestamp()
-            if old or (who and _holds(path, who)):
+            if old or (who and _holds(path, known)):
                 changed.append((path, 1))
                 if not dry_run:
                     path.unlink()
@@ -97,13 +113,14 @@ def _tables(store: sqlite3.Connection | None) -> set[str]:
     return set() if store is None else {name for (name,) in store.execute("select name from sqlite_master")}
 
 
-def _addressed(addresses: sqlite3.Connection | None, who: tuple[str, ...]) -> set[str]:
-    """Messages whose answer goes to the subject."""
+def _addressed(addresses: sqlite3.Connection | None, who: tuple[str, ...]) -> dict[str, str]:
+    """Messages whose answer goes to the subject, and where to."""
     if "contacts" not in _tables(addresses) or not who:
-        return set()
+        return {}
     names = {normal(name) for name in who}
     rows = addresses.execute("select feedback_id, user, address from contacts").fetchall()
-    return {name for name, user, address in rows if user == who[0] or normal(_plain(address)) in names}
+    plain = [(name, user, _plain(address)) for name, user, address in rows]
+    return {name: address for name, user, address in plain if user == who[0] or normal(address) in names}
 
 
 def _plain(address: str) -> str:
@@ -148,36 +165,37 @@ def _waiting(path: Path, told, gone: set[str], dry_run: bool) -> int:
     return count
 
 
-def _stored(store: sqlite3.Connection, told, gone: set[str]) -> int:
-    tables = _tables(store)
-    if "feedback" not in tables:
+def _stored(store: sqlite3.Connection, table: str, told, gone: set[str] | None = None) -> int:
+    """Change one table; the keys of rows that went are added to `gone`."""
+    tables, key = _tables(store), KEYS[table]
+    if table not in tables:
         return 0
-    read = store.execute("select * from feedback")
+    read = store.execute(f"select * from {table}")  # noqa: S608 - names of ours
     names = [column[0] for column in read.description]
     rows = [dict(zip(names, row, strict=True)) for row in read]
     if not rows:
         return 0
     before = _frame(rows)
-    after, count = told(before)
-    left = before.loc[~before.index.isin(after.index), "feedback_id"]
-    gone |= set(left)
+    after, count = told(before.copy())
+    left = before.loc[~before.index.isin(after.index), key]
+    if gone is not None:
+        gone |= set(left)
     for name in left:
-        for table in {"feedback", *OTHERS} & tables:
-            store.execute(f"delete from {table} where feedback_id = ?", [name])  # noqa: S608 - names of ours
+        for one in {table, *OTHERS} & tables:
+            store.execute(f"delete from {one} where {key} = ?", [name])  # noqa: S608 - as above
     for k in after.index:
         changes = {c: after.loc[k, c] for c in names if after.loc[k, c] != before.loc[k, c]}
         if changes:
             sets = ", ".join(f'"{column}" = ?' for column in changes)
-            name = before.loc[k, "feedback_id"]
-            store.execute(f"update feedback set {sets} where feedback_id = ?", [*changes.values(), name])  # noqa: S608 - as above
+            store.execute(f"update {table} set {sets} where {key} = ?", [*changes.values(), before.loc[k, key]])  # noqa: S608 - as above
     return count
 
 
-def _forgotten(addresses: sqlite3.Connection, mine: set[str], gone: set[str]) -> int:
+def _forgotten(addresses: sqlite3.Connection, gone: set[str]) -> int:
     if "contacts" not in _tables(addresses):
         return 0
     delete = "delete from contacts where feedback_id = ?"
-    return sum(addresses.execute(delete, [name]).rowcount for name in sorted(mine | gone))
+    return sum(addresses.execute(delete, [name]).rowcount for name in sorted(gone))
 
 
 def _holds(path: Path, who: tuple[str, ...]) -> bool:
