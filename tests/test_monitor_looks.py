@@ -15,8 +15,9 @@ from test_monitor_kill import fork
 from watching import declaration, fleet, journal, record, repairing, told_once
 
 from stability.localization import Diagnoser
+from stability.monitor import repairs
 from stability.monitor.chain import Watch
-from stability.monitor.declaration import LooksPart
+from stability.monitor.declaration import LooksPart, ServicePart
 from stability.monitor.incident import Incident
 from stability.monitor.looks import joined, named, news, plan, settled
 from stability.monitor.ring import Rows
@@ -126,6 +127,30 @@ def test_what_gets_worse_is_not_waited_for():
     assert settled(looked(STRANGE), 0, LooksPart(settle=0))[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "agree", "calls"),
+    [
+        ([NONE, NONE], 2, True),
+        ([KNOWN, NONE, NONE], 2, True),
+        ([NONE, KNOWN, NONE], 2, True),  # nobody was agreed upon
+        ([NONE, NONE, KNOWN], 2, True),
+        ([NONE, KNOWN, KNOWN], 2, False),
+        ([NONE, KNOWN], 1, False),
+        ([], 1, False),
+    ],
+)
+def test_people_are_called_when_users_are_hurt_and_nobody_knows_why(said, agree, calls):
+    looks, one = LooksPart(hurts="1min", agree=agree), looked(*said)
+    assert settled(one, 900 * SECOND, looks) == (0, "")  # users are not hurt
+    one.hurt = 10 * SECOND
+    until, why = settled(one, 70 * SECOND - 1, looks)
+    assert until == (70 * SECOND if calls else 0)
+    assert ("00:01:10" in why) == calls
+    until, why = settled(one, 70 * SECOND, looks)
+    assert (until, "since 00:00:10" in why) == (0, calls)
+    assert bool(settled(one, 10 * SECOND, LooksPart(hurts=0, agree=agree))[1]) == calls
+
+
 # ---- in a watch ------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +257,90 @@ def test_people_are_called_when_it_has_not_become_known_in_time(supervisor, tell
     assert len(asked) == 3  # one more than the most, for it
     titles = [line["facts"].get("title", "") for line in record(tmp_path / "state") if line["kind"] == "told"]
     assert [title for title in titles if "not known" in title]
+    assert not journal(tmp_path / "state", "error")
+
+
+def hurting(rows, *spans, unknown=()):
+    """Rows in which users are hurt in some spans, and nobody tells of it at some others."""
+    for k, one in enumerate(rows):
+        one.values[3, 2] = 9.0 if any(first <= k < end for first, end in spans) else 0.0
+        one.values[3, 2] = np.nan if k in unknown else one.values[3, 2]
+    return rows
+
+
+def users_hurt(supervisor, folder, **looks):
+    """As `quiet_then`, where errors of web-3 are what users feel."""
+    told, metrics, rows = quiet_then(supervisor, folder, hurts="1min", after=["30s"], most=3, **looks)
+    felt = {"entity": "web-3", "above": {"http_server_errors_total": 5.0}}
+    counted = {"entity": "web-3", "total": "http_server_requests_total", "errors": "http_server_errors_total"}
+    return told.model_copy(update={"service": ServicePart(**counted, felt=felt)}), metrics, rows
+
+
+def calls(folder):
+    told = [line["facts"] for line in record(folder) if line["kind"] in ("told", "not_told")]
+    return [one for one in told if "nobody knows why" in one["title"]]
+
+
+def test_an_alarm_that_is_no_fault_calls_people_once_while_users_are_hurt(supervisor, telling, tmp_path, monkeypatch):
+    answers, _ = telling
+    answers += [(None, None, 0.8)]
+    sent = []
+    monkeypatch.setattr(repairs, "send", lambda title, text, *, bad: sent.append((title, text, bad)) or True)
+    told, metrics, rows = users_hurt(supervisor, tmp_path)
+    # 45 s of hurt call nobody; what begins 6 rows later does, and what nobody tells meanwhile changes nothing of it
+    watched(told, metrics, hurting(rows, (4, 8), (11, 20), (22, 30), unknown=[13]), tmp_path / "state")
+    first, *rest = [one for one in decisions(tmp_path / "state") if one["kind"] == "escalate"]
+    assert not rest
+    assert pd.Timestamp(first["at"]) == pd.Timestamp(rows[15].moment, unit="us", tz="UTC")
+    assert first["because"].startswith("users are hurt since 00:02:45, which is 1min or more, and nobody knows why")
+    (call,) = [text for title, text, bad in sent if bad]
+    assert "users: http_server_errors_total is 9, and 5 is the most that is promised" in call
+    assert call.count("look: 00:0") > 1
+    assert ": nobody, 80%" in call
+    assert supervisor.done == []
+    assert len(calls(tmp_path / "state")) == 1
+    assert not journal(tmp_path / "state", "error")
+
+
+def test_nobody_is_called_while_users_are_served(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [(None, None, 0.8)]
+    told, metrics, rows = users_hurt(supervisor, tmp_path)
+    watched(told, metrics, hurting(rows, (4, 8), (9, 13), (14, 18)), tmp_path / "state")
+    assert {one["kind"] for one in decisions(tmp_path / "state")} == {"nothing"}
+    assert not calls(tmp_path / "state")
+
+
+def test_what_one_look_names_is_not_repaired_when_people_are_called(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [(None, None, 0.8), ("web-0", "cpu_saturation", 0.9)] * 9
+    told, metrics, rows = users_hurt(supervisor, tmp_path, agree=2)
+    watched(told, metrics, hurting(rows, (4, 30)), tmp_path / "state")
+    assert [one["kind"] for one in decisions(tmp_path / "state")] == ["escalate"]
+    assert supervisor.done == []
+    assert len(calls(tmp_path / "state")) == 1
+    assert not journal(tmp_path / "state", "error")
+
+
+def test_killed_around_a_call_people_are_called_once(supervisor, telling, tmp_path):
+    answers, _ = telling
+    answers += [(None, None, 0.8)]
+    told, metrics, rows = users_hurt(supervisor, tmp_path)
+    hurting(rows, (4, 30))
+
+    def dies(folder, at):
+        watch = begun(told, metrics, rows, folder)
+        for one in rows[:at]:
+            if one.moment > watch.moment:
+                watch.take(one)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for at in (7, 8, 9, 10, 14):
+        fork(dies, tmp_path / "state", at).join()
+    watched(told, metrics, [one for one in rows if one.moment > rows[13].moment], tmp_path / "state")
+    assert len(calls(tmp_path / "state")) == 1
+    assert [one["kind"] for one in decisions(tmp_path / "state")].count("escalate") == 1
+    assert told_once(tmp_path / "state", "incident", "look")
     assert not journal(tmp_path / "state", "error")
 
 

@@ -179,12 +179,16 @@ class LooksPart(_Strict):
         "30s",
         description="in which an unknown mode may become a known one; then, or when it gets worse, people are called",
     )
+    hurts: str = Field(
+        "2min",
+        description="in which users may be hurt while no look names a cause; then people are called, once an incident",
+    )
     service: str | None = Field(None, description="alarms of rules are one incident of this; each its own without it")
     apart: str = Field("5s", description="what begins within it is one moment, as in what the localizer was taught")
     clear: str = Field("15s", description="without an alarm, after which the incident of a service is over")
 
     _lengths = field_validator("apart", "clear", mode="before")(lambda cls, v: _length(v))
-    _none = field_validator("settle", mode="before")(lambda cls, v: "0s" if v in (0, "0s") else _length(v))
+    _none = field_validator("settle", "hurts", mode="before")(lambda cls, v: "0s" if v in (0, "0s") else _length(v))
     _each = field_validator("after", mode="before")(lambda cls, v: [_length(one) for one in v])
 
     @property
@@ -196,6 +200,11 @@ class LooksPart(_Strict):
     def settle_us(self) -> int:
         """Microseconds in which an unknown mode may become a known one."""
         return 0 if self.settle == "0s" else micros(self.settle, "settle")
+
+    @property
+    def hurts_us(self) -> int:
+        """Microseconds in which users may be hurt while no look names a cause."""
+        return 0 if self.hurts == "0s" else micros(self.hurts, "hurts")
 
 
 class RepairPart(_Strict):

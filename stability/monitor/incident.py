@@ -53,6 +53,10 @@ class Incident:
         Moment at which people are called if it is still not known what it is; 0 where nothing is waited for.
     worst : str
         The highest severity of the alarms that it is of.
+    hurt : int
+        Moment since which users are hurt without a break while it goes on; 0 where they are not, or nobody tells.
+    called : int
+        Moment at which it was first asked whether people have to be called, because nobody knows what it is; 0 before.
     """
 
     alarm: dict[str, Any]
@@ -74,6 +78,8 @@ class Incident:
     verdicts: int = 0
     settles: int = 0
     worst: str = ""
+    hurt: int = 0
+    called: int = 0
 
     def table(self) -> pd.DataFrame:
         """The causes, as the contract's table."""

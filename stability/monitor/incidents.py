@@ -107,6 +107,8 @@ class Incidents:
         for name, what in calls.joins.items():
             self._join(self.held[name], what, fresh, moment)
         self._close(step)
+        if self.repair is not None:
+            self._guarded("service", lambda: self._feel(moment))
         due = [
             one for one in self.held.values() if one.open and min([*one.due[:1], one.settles or moment + 1]) <= moment
         ]
@@ -170,6 +172,20 @@ class Incidents:
         incident.happened(_iso(incident.alarm["end"]), f"over; the highest score was {_said(score)}")
         self._guarded("report", lambda: self._report(incident, moment))
 
+    def _feel(self, moment: int) -> None:
+        """Take down since when users are hurt, without a break; where nobody can tell, it is as it was."""
+        going = [one for one in self.held.values() if one.open]
+        broken = self.repair.broken(moment) if going else None
+        for one in going if broken is not None else ():
+            one.hurt = (one.hurt or moment) if broken else 0
+            if not one.looks or one.looks[-1]["failure_mode"] == UNKNOWN:
+                continue  # it is waited for in its own way
+            until, why = settled(one, moment, self.told.looks)
+            if one.called or not why:
+                one.settles = 0
+            elif not one.settles:  # or later: something was under way when it was due
+                one.settles = until or moment + max(self.told.looks.hurts_us, self.told.step_us)
+
     # ---- a look ------------------------------------------------------------------------------------------------------
     def _again(self, incident: Incident, moment: int) -> None:
         """Look again, unless a repair is waited for: then what is seen is its doing. What that changes, decide anew."""
@@ -212,7 +228,11 @@ class Incidents:
             return False
         said = named(incident, self.told.looks.agree)
         incident.settles, why = settled(incident, moment, self.told.looks)
-        if said is None and why and not incident.settles:  # whoever it is, nobody knows what it is
+        due = bool(why) and not incident.settles
+        if due and incident.called and incident.looks[-1]["failure_mode"] != UNKNOWN:
+            return False  # people know of it, and nothing new is known
+        incident.called = incident.called or (moment if due else 0)
+        if said is None and due:  # whoever it is, nobody knows what it is
             said = [incident.looks[-1]["entity"], UNKNOWN]
         if said is None or [*said, incident.verdicts] in incident.done:
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["UNKNOWN", "Calls", "joined", "named", "news", "plan", "related", "settled", "worst"]
+__all__ = ["UNKNOWN", "Calls", "in_words", "joined", "named", "news", "plan", "related", "settled", "worst"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,6 +116,9 @@ def settled(incident: Incident, moment: int, looks: LooksPart) -> tuple[int, str
     when that has lasted for `looks.settle`, or when things have got worse since: users are hurt now, who were not, or
     an alarm of a higher severity has joined.
 
+    Where looks find no fault, see nothing, or do not agree on anybody, that is waited for while users are hurt, and
+    settled when they have been hurt without a break for `looks.hurts`.
+
     Parameters
     ----------
     incident : Incident
@@ -126,10 +129,12 @@ def settled(incident: Incident, moment: int, looks: LooksPart) -> tuple[int, str
     Returns
     -------
     until : int
-        The moment up to which it is waited for; 0 where it is settled, or where the newest answer is a known one.
+        The moment up to which it is waited for; 0 where it is settled, or where it is known, or hurts nobody.
     why : str
-        Why it is waited for, or why no longer, for the record; "" for a known answer.
+        Why it is waited for, or why no longer, for the record; "" where nobody has to be called.
     """
+    if not incident.looks or incident.looks[-1]["failure_mode"] != UNKNOWN:
+        return _unexplained(incident, moment, looks)
     first, before, alike = None, None, 0
     for one in incident.looks:
         said = (one["entity"], one["failure_mode"])
@@ -138,8 +143,6 @@ def settled(incident: Incident, moment: int, looks: LooksPart) -> tuple[int, str
             first = first or one
         elif said[1] is not None and alike >= looks.agree:
             first = None
-    if first is None or incident.looks[-1]["failure_mode"] != UNKNOWN:
-        return 0, ""
     newest = incident.looks[-1]
     if newest.get("hurt") and first.get("hurt") is False:
         return 0, "it has got worse: users are hurt now, and were not at first"
@@ -150,6 +153,31 @@ def settled(incident: Incident, moment: int, looks: LooksPart) -> tuple[int, str
         return 0, f"it has not become known within {looks.settle}"
     at = pd.Timestamp(until, unit="us", tz="UTC")
     return until, f"what has just begun may still show what it is: people are called at {at:%H:%M:%S} if it does not"
+
+
+def _unexplained(incident: Incident, moment: int, looks: LooksPart) -> tuple[int, str]:
+    """As `settled`, of what hurts users while no cause is named."""
+    said = named(incident, looks.agree)
+    if not incident.hurt or not incident.looks or (said is not None and said[0] is not None):
+        return 0, ""
+    until = incident.hurt + looks.hurts_us
+    since, at = (pd.Timestamp(one, unit="us", tz="UTC") for one in (incident.hurt, until))
+    if moment >= until:
+        return 0, f"users are hurt since {since:%H:%M:%S}, which is {looks.hurts} or more, and nobody knows why"
+    return until, f"users are hurt: people are called at {at:%H:%M:%S} if they still are, and nobody knows why"
+
+
+def in_words(look: Mapping[str, Any]) -> str:
+    """What a look said, for people.
+
+    Examples
+    --------
+    >>> look = {"at": "2026-03-01T10:00:05+00:00", "entity": None, "failure_mode": None, "probability": 0.8}
+    >>> in_words(look | {"answer": "no fault"})
+    '10:00:05 no fault: nobody, 80%'
+    """
+    who = "nobody" if look["entity"] is None else f"{look['failure_mode']} of {look['entity']}"
+    return f"{pd.Timestamp(look['at']):%H:%M:%S} {look['answer']}: {who}, {look['probability']:.0%}"
 
 
 def _rank(look: Mapping[str, Any]) -> int:

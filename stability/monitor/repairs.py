@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stability.monitor.incident import AGAIN, RUNS
-from stability.monitor.looks import named, settled
+from stability.monitor.looks import in_words, named, settled
 from stability.monitor.messages import Messenger
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.approval import approval_key
@@ -34,6 +34,7 @@ HURT = 0.01  # share of a step's requests that fail: from there on, users are hu
 AT_ONCE = 8  # actions that are waited for at the same time; guards allow fewer
 LATELY = 3  # steps in which who answered is healthy
 LONGEST = 50  # lines of a timeline
+TOLD = 5  # newest looks of which people are told who are called
 NEAR = 20  # neighbours that a verdict looks at: each costs it a few ms, at every step
 LARGEST = 4096  # bytes of an approval
 APPROVALS = "approvals"  # folder of tokens, a file named after the decision each
@@ -99,24 +100,27 @@ class Repairs:
                 if not np.isnan(up[-1]):  # who was last seen a while ago is not known to serve
                     healthy[name] = not bool((up <= 0).any())
         at = pd.Timestamp(moment, unit="us", tz="UTC")
-        return ServiceState(at, healthy, self.watch.told.groups, self._hurt(moment - LATELY * self.watch.told.step_us))
+        broken = self.broken(moment)
+        return ServiceState(at, healthy, self.watch.told.groups, None if broken is None else bool(broken))
 
-    def _hurt(self, since: int) -> bool | None:
-        """Whether users are hurt; None where nobody tells."""
-        part = self.watch.told.service
+    def broken(self, moment: int) -> list[str] | None:
+        """What of the promise to users is broken, in words: nothing, and they are not hurt; None where nobody tells."""
+        part, since = self.watch.told.service, moment - LATELY * self.watch.told.step_us
         if part is not None and part.felt is not None:
             bounds = part.felt.below | part.felt.above
             own = self.watch.ring.panel(since, [part.felt.entity])
             told = own.reindex(columns=list(bounds)).dropna()
             if told.empty:
                 return None
-            last = told.iloc[-1]
-            low = any(last[name] < bound for name, bound in part.felt.below.items())
-            return bool(low or any(last[name] > bound for name, bound in part.felt.above.items()))
+            last, said = told.iloc[-1], "{name} is {value:.4g}, and {bound:g} is the {end} that is promised"
+            low = [(name, bound, "least") for name, bound in part.felt.below.items() if last[name] < bound]
+            high = [(name, bound, "most") for name, bound in part.felt.above.items() if last[name] > bound]
+            return [said.format(name=n, value=last[n], bound=bound, end=end) for n, bound, end in low + high]
         asked = self.service(since).dropna()
         if not len(asked) or not asked["total"].sum() > 0:
             return None
-        return bool(1 - asked["good"].sum() / asked["total"].sum() > HURT)
+        failed = 1 - asked["good"].sum() / asked["total"].sum()
+        return [f"{failed:.2%} of the requests fail, and {HURT:.0%} is the most"] if failed > HURT else []
 
     def service(self, since: int) -> pd.DataFrame:
         """Good and all requests of each step, as users see them; without rows where nobody counts them."""
@@ -139,7 +143,9 @@ class Repairs:
         now, state = self.now(moment), self.state(moment)
         alarm = incident.alarm | {"start": pd.Timestamp(incident.alarm["start"], unit="us", tz="UTC")}
         until, why = settled(incident, moment, self.watch.told.looks)
-        told = {"wait": why} if until else {"settled": why}
+        told: dict[str, Any] = {"wait": why} if until else {"settled": why}
+        if why and not until:
+            told["evidence"] = {"users": self.broken(moment) or [], "look": [*map(in_words, incident.looks[-TOLD:])]}
         decision = self.repairer.decide(alarm, causes, now, state, impact=self.part.impact_minutes, **told)
         new = decision.decision_id != incident.decision.get("decision_id")
         if new or incident.acted.get("status") in AGAIN:

@@ -63,7 +63,7 @@ def choose(
     impact : float
         Minutes of impact that are expected if nobody acts.
     wait, settled : str
-        Why nobody is called yet about what is not known, or why now.
+        Why nobody is called yet about what is not known, or why now; then nothing is done.
     """
 
     def say(kind: str, because: str, entity: str | None, **more: object) -> Decision:
@@ -83,8 +83,11 @@ def choose(
     if rows.empty:
         return call("nobody said what the cause may be", None)
     entity, mode = rows.iloc[0][["entity", "failure_mode"]]
+    if settled and mode != UNKNOWN:  # also where a known one is the likeliest: it was not agreed upon
+        return say("escalate", settled, None)
     if entity is None:
-        return say("nothing", "no fault is the likeliest explanation", None)
+        because = "no fault is the likeliest explanation"
+        return say("nothing", f"{because}; {wait}" if wait else because, None)
     if mode in (None, UNKNOWN):
         because = f"what happens to {entity} is not known, and what is not known is not repaired"
         return call(because, entity)

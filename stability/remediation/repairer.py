@@ -94,6 +94,7 @@ class Repairer:
         impact_start: pd.Timestamp | None = None,
         wait: str = "",
         settled: str = "",
+        evidence: Mapping[str, Sequence[str]] | None = None,
     ) -> Decision:
         """Choose what to do about an alarm.
 
@@ -117,7 +118,10 @@ class Repairer:
         wait : str
             Why nobody is called yet about what is not known: it may still become known. A known mode does not wait.
         settled : str
-            Why that is not waited for any longer, for the record.
+            Why that is not waited for any longer, for the record: where it is given, people are called, and nothing is
+            done.
+        evidence : mapping of str to sequence of str, optional
+            What they are told beside the causes.
 
         Returns
         -------
@@ -141,7 +145,8 @@ class Repairer:
         self._look()
         if decision.kind == "escalate":
             causes = rows.drop(columns="failure_mode").assign(mode=rows["failure_mode"]).head(3)
-            self._call(alarm_id, decision.because, now, {"cause": causes.to_dict("records")}, give_up=False)
+            told = {**(evidence or {}), "cause": causes.to_dict("records")}
+            self._call(alarm_id, decision.because, now, told, give_up=False)
         return decision
 
     def _holds(self, before: Decision, now: pd.Timestamp) -> bool:
