@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stability.adaptation.verbs import app as adaptation
 from stability.backup.verbs import app as backup
 from stability.feedback.verbs import app as feedback
 from stability.monitor.verbs import watch
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Which data there are, where they come from, whether they are intact.", no_args_is_help=True)
 app.add_typer(data, name="data")
+feedback.add_typer(adaptation)  # what is said of alarms, beside what users say
 app.add_typer(feedback, name="feedback")
 app.add_typer(backup, name="backup")
 app.add_typer(rules, name="rules")

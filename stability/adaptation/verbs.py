@@ -1,0 +1,51 @@
+"""`stability feedback label, labels, ...`: labels of alarms and what they teach; joined to what users say by `cli`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def label(
+    alarms: Annotated[
+        Path, typer.Argument(help="A night's alarms.parquet or firings.parquet, a CSV of alarms, a watch's folder.")
+    ],
+    alarm_id: Annotated[list[str] | None, typer.Argument(help="Which; or a filter, or --all.")] = None,
+    confirmed: Annotated[bool, typer.Option("--confirmed", help="They were worth an alarm.")] = False,
+    discarded: Annotated[bool, typer.Option("--discarded", help="They were not.")] = False,
+    unsure: Annotated[bool, typer.Option("--unsure", help="Looked at, and nobody can tell.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, in words; personal data are taken out.")] = "",
+    entity: Annotated[str | None, typer.Option(help="All alarms of this one.")] = None,
+    detector: Annotated[str | None, typer.Option(help="All alarms of this one; a rule's is rule:NAME.")] = None,
+    between: Annotated[tuple[str, str] | None, typer.Option(help="All that begin within two moments (UTC).")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All alarms.")] = False,
+    by: Annotated[str, typer.Option(help="Who says so, kept as a pseudonym; the account's name without it.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which alarms, label none.")] = False,
+) -> None:
+    """Say of alarms whether they were worth one; the newest label of an alarm holds. Exit 0 when all were labelled."""
+    from stability.adaptation.display import print_label
+
+    said = {"confirmed": confirmed, "discarded": discarded, "unsure": unsure}
+    common = {"entity": entity, "detector": detector, "between": between}
+    print_label(alarms, alarm_id or [], said, common, every=every, reason=reason, by=by, dry_run=dry_run)
+
+
+@app.command()
+def labels(
+    alarms: Annotated[Path | None, typer.Argument(help="List these alarms with their labels; as for `label`.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="The same for machines, without a limit.")] = False,
+    export: Annotated[Path | None, typer.Option(help="Write all labels ever given, .parquet or .csv.")] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Take in labels given elsewhere, .parquet or .csv.")
+    ] = None,
+) -> None:
+    """List labels of alarms, and count them. Exit 2 when a file is wrong; then nothing of it was taken in."""
+    from stability.adaptation.display import print_labels
+
+    print_labels(alarms, limit, as_json=as_json, export=export, taken=import_)

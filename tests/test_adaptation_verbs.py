@@ -1,0 +1,107 @@
+"""`stability feedback label`, `labels`, ... from a terminal: single, in bulk, and what is wrong told in a sentence."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import stability as run
+
+from stability.adaptation.alarm_labels import AlarmLabels
+from stability.schema import empty, validate, write_table
+
+BEGIN = pd.Timestamp("2026-01-01T12:00", tz="UTC")
+
+
+def stability(*arguments):
+    """Run a verb in the environment of the test."""
+    return run(Path.cwd(), "feedback", *map(str, arguments), **os.environ)
+
+
+@pytest.fixture
+def night(workbench, tmp_path, monkeypatch):
+    """A table of twelve alarms: of two detectors, on three entities, a minute apart."""
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    rows = [
+        {"alarm_id": f"{who}/web-{k % 3}/{k}", "entity": f"web-{k % 3}", "start": BEGIN + pd.Timedelta(minutes=k),
+         "end": BEGIN + pd.Timedelta(minutes=k), "detector": who, "metrics": "load", "score": 5.0, "threshold": 4.0}
+        for who in ("novelty", "random") for k in range(6)
+    ]  # fmt: skip
+    return write_table(validate(pd.DataFrame(rows), "alarms"), tmp_path / "alarms.parquet", "alarms")
+
+
+def test_one_alarm_and_many_are_labelled_and_listed(night):
+    one = stability("label", night, "novelty/web-1/1", "--confirmed", "--reason", "pager rang", "--by", "anna")
+    assert one.returncode == 0, one.stderr
+    assert "1 of 12 alarms: 1 by novelty\n  novelty/web-1/1\n1 labelled confirmed, 0 were so already" in one.stdout
+    many = stability(
+        "label", night, "--detector", "random", "--between", "2026-01-01T12:02", "2026-01-01T12:04", "--discarded"
+    )
+    assert "3 of 12 alarms: 3 by random" in many.stdout
+    assert "3 labelled discarded" in many.stdout
+    assert (
+        "0 labelled discarded, 3 were so already"
+        in stability(
+            "label", night, "--detector", "random", "--between", "2026-01-01T12:02", "2026-01-01T12:04", "--discarded"
+        ).stdout
+    )
+    dry = stability("label", night, "--all", "--unsure", "--dry-run")
+    assert "12 of 12 alarms: 6 by novelty, 6 by random" in dry.stdout
+    assert "and 2 more\nNothing was labelled." in dry.stdout
+    listed = stability("labels", night)
+    assert "12:01:00 novelty/web-1/1 confirmed: pager rang" in listed.stdout
+    assert "4 of 12 alarms labelled: 1 confirmed, 3 discarded, 0 unsure" in listed.stdout
+    alone = json.loads(stability("labels", "--json").stdout)
+    assert sorted(row["label"] for row in alone) == ["confirmed", *["discarded"] * 3]
+    night.unlink()
+    assert "4 alarms labelled: 1 confirmed, 3 discarded, 0 unsure" in stability("labels", "--limit", "1").stdout
+
+
+def test_labels_travel_as_a_file(night, tmp_path):
+    stability("label", night, "--entity", "web-0", "--discarded")
+    assert "4 labels in" in stability("labels", "--export", tmp_path / "all.csv").stdout
+    assert "0 new, 4 known already" in stability("labels", "--import", tmp_path / "all.csv").stdout
+    labels = AlarmLabels()
+    labels.path.unlink()
+    assert "4 new, 0 known already" in stability("labels", "--import", tmp_path / "all.csv").stdout
+    assert labels.current()["label"].tolist() == ["discarded"] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["novelty/web-1/11", "--confirmed"], "did you mean 'novelty/web-1/1'"),
+        (["novelty/web-1/1", "--confirmed", "--discarded"], "got --confirmed and --discarded"),
+        (["novelty/web-1/1"], "one of --confirmed or --discarded or --unsure, got none"),
+        (["--confirmed"], "names of alarms, or what they have in common"),
+        (["--all", "--entity", "web-1", "--confirmed"], "more than one of these"),
+        (["--entity", "web-9", "--confirmed"], "the name of one entity, got 'web-9'"),
+        (["--between", "noon", "one", "--confirmed"], "a moment, 2026-01-31T12:00Z, got 'noon'"),
+        (["--between", "2027-01-01", "2027-01-02", "--confirmed"], "alarms that match, got none of 12"),
+        (["--all", "--confirmed", "--reason", "x" * 3000], "at most 2,000 characters, got 3,000"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence_and_labels_nothing(night, arguments, said):
+    done = stability("label", night, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert AlarmLabels().frame().empty
+
+
+def test_a_file_without_alarms_is_refused(night, tmp_path):
+    nothing = write_table(empty("alarms"), tmp_path / "none.parquet", "alarms")
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "head.csv").write_text("alarm_id,entity,start,detector\n")
+    for path, said in (
+        (nothing, "an alarm at least, got none"),
+        (tmp_path / "empty.csv", "a CSV file in UTF-8 with a header"),
+        (tmp_path / "head.csv", "an alarm at least, got none"),
+        (tmp_path / "gone.parquet", "a table, a record, or the folder of a watch"),
+    ):
+        for verb in (["label", path, "--all", "--confirmed"], ["labels", path]):
+            done = stability(*verb)
+            assert done.returncode == 2, verb
+            assert said in done.stderr
+    assert stability("labels", "--import", tmp_path / "head.csv").returncode == 2
