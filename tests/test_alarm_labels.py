@@ -134,6 +134,9 @@ def test_undo_is_a_newer_label(labels):
     undone = labels.take_back(alarms(), ["novelty/web-1/1"])
     assert undone[["label", "reason"]].to_numpy().tolist() == [["unsure", "taken back"]]
     assert len(labels.frame()) == 6
+    assert labelled(alarms(), labels.frame())["label"].isna().tolist() == [False, True, True], "it waits for one again"
+    labels.label(alarms(), "confirmed")
+    assert len(labels.take_back(alarms(), [*name, "novelty/web-2/2"])) == 2, "many at once"
 
 
 def test_what_is_said_last_holds_though_the_clock_was_set_back(labels, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LABELS", "TAKEN_BACK", "AlarmLabels"]
+__all__ = ["LABELS", "AlarmLabels"]
 
 import contextlib
 import datetime as dt
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stability.adaptation.labelled import ALARM, chosen_alarms, current_labels
+from stability.adaptation.labelled import ALARM, TAKEN_BACK, chosen_alarms, current_labels
 from stability.feedback.incidents import read_cells
 from stability.feedback.store import private_store
 from stability.records.privacy import KeyStore, scrub_column, scrub_message
@@ -41,7 +41,6 @@ NEWEST = (
     "select label, reason, labelled_by, labelled_at from alarm_labels where detector = ? and entity = ? and start = ?"
     " order by labelled_at desc, rowid desc limit 1"
 )
-TAKEN_BACK = "taken back"  # the reason of a label that undoes the first one
 
 
 class AlarmLabels:
@@ -103,17 +102,7 @@ class AlarmLabels:
         told = chosen_alarms(alarms, names or ())
         if names is not None and not names:
             told = told.iloc[:0]
-        pseudonym, reason = self._scrubbed(by or getpass.getuser(), reason)
-        said = told.drop(columns="alarm_id").assign(label=label, reason=reason or None, labelled_by=pseudonym)
-        with self._changing() as store:
-            now, moments, keep = pd.Timestamp(dt.datetime.now(dt.UTC)), [], []
-            for row in said.itertuples():
-                newest = store.execute(NEWEST, [row.detector, _text(row.entity) or "", _iso(row.start)]).fetchone()
-                keep.append(newest is None or newest[:3] != (label, reason or None, pseudonym))
-                # What is said last holds, also when the clock was set back in between.
-                moments.append(now if newest is None else max(now, pd.Timestamp(newest[3]) + pd.Timedelta("1us")))
-            new = said.assign(labelled_at=moments)[pd.Series(keep, index=said.index, dtype=bool)]
-            return self._add(store, new)
+        return self._say(told.assign(label=label, reason=self._scrubbed(by, reason)), by)
 
     def take_back(self, alarms: pd.DataFrame, names: Sequence[str], *, by: str = "") -> pd.DataFrame:
         """Let the label before the newest one hold again, by a newer label; without one before, `unsure`.
@@ -128,16 +117,14 @@ class AlarmLabels:
         DataFrame
             The contract's `alarm_labels`: those that are new.
         """
-        history, done = self.frame(), []
-        for row in chosen_alarms(alarms, names).itertuples():
-            mine = (history["detector"] == row.detector) & (history["start"] == row.start)
-            entity = history["entity"].isna() if pd.isna(row.entity) else history["entity"] == row.entity
-            said = history[mine & entity].sort_values("labelled_at", kind="stable")
-            if len(said):
-                before = said.iloc[-2] if len(said) > 1 else {"label": "unsure", "reason": TAKEN_BACK}
-                told = {"reason": _text(before["reason"]) or "", "by": by}
-                done.append(self.label(alarms, before["label"], names=[row.alarm_id], **told))
-        return pd.concat(done) if done else empty("alarm_labels")
+        history, told = self.frame().assign(entity=lambda frame: frame["entity"].fillna("")), []
+        said = dict(tuple(history.groupby(list(ALARM), sort=False)))
+        for row in chosen_alarms(alarms, names).to_dict("records"):
+            own = said.get((row["detector"], _text(row["entity"]) or "", row["start"]))
+            if own is not None:
+                before = own.iloc[-2] if len(own) > 1 else {"label": "unsure", "reason": TAKEN_BACK}
+                told.append(row | {"label": before["label"], "reason": _text(before["reason"])})
+        return self._say(pd.DataFrame(told), by)
 
     def frame(self) -> pd.DataFrame:
         """Give every label that was ever said, the oldest first: the contract's `alarm_labels`."""
@@ -214,13 +201,30 @@ class AlarmLabels:
             new = self._add(store, said[~said["label_id"].isin(known)])
         return {"new": len(new), "known": len(known)}
 
-    def _scrubbed(self, by: str, reason: str) -> tuple[str, str]:
+    def _scrubbed(self, by: str, reason: str) -> str | None:
         if len(reason) > LONGEST:
             raise ContractError(column="reason", expected=f"at most {LONGEST:,} characters", got=f"{len(reason):,}")
-        by = by.encode("utf-8", "replace").decode()
-        pseudonym = self.keys.pseudonyms([by])[by]
         text = reason.encode("utf-8", "replace").decode().replace("\0", " ").strip()
-        return pseudonym, scrub_column(pd.Series([text]), {by: pseudonym}, scrub_message).iloc[0] if text else ""
+        pseudonym, by = self._pseudonym(by)
+        return scrub_column(pd.Series([text]), {by: pseudonym}, scrub_message).iloc[0] if text else None
+
+    def _pseudonym(self, by: str) -> tuple[str, str]:
+        by = (by or getpass.getuser()).encode("utf-8", "replace").decode()
+        return self.keys.pseudonyms([by])[by], by
+
+    def _say(self, said: pd.DataFrame, by: str) -> pd.DataFrame:
+        """Keep what does not hold already of alarms with `label` and `reason`, all or nothing."""
+        if said.empty:
+            return empty("alarm_labels")
+        said = said.drop(columns="alarm_id").assign(labelled_by=self._pseudonym(by)[0]).astype({"reason": object})
+        with self._changing() as store:
+            now, moments, keep = pd.Timestamp(dt.datetime.now(dt.UTC)), [], []
+            for row in said.itertuples():
+                newest = store.execute(NEWEST, [row.detector, _text(row.entity) or "", _iso(row.start)]).fetchone()
+                keep.append(newest is None or newest[:3] != (row.label, _text(row.reason), row.labelled_by))
+                # What is said last holds, also when the clock was set back in between.
+                moments.append(now if newest is None else max(now, pd.Timestamp(newest[3]) + pd.Timedelta("1us")))
+            return self._add(store, said.assign(labelled_at=moments)[keep])
 
     def _add(self, store: sqlite3.Connection, said: pd.DataFrame) -> pd.DataFrame:
         """Write labels within a transaction, as the contract has them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALARM", "chosen_alarms", "current_labels", "labelled"]
+__all__ = ["ALARM", "TAKEN_BACK", "chosen_alarms", "current_labels", "labelled"]
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from stability.feedback.incidents import alarms_of
 from stability.schema import ContractError, one_of
 
 ALARM = ("detector", "entity", "start")  # whose newest label holds
+TAKEN_BACK = "taken back"  # the reason of an `unsure` that undoes the first label: the alarm waits for one again
 
 
 def current_labels(labels: pd.DataFrame) -> pd.DataFrame:
@@ -53,10 +54,11 @@ def labelled(alarms: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         `alarm_id`, `entity`, `start`, `end`, `detector`, `metrics`, `score`, `threshold`, and `label`, `reason`,
-        `labelled_at`, missing where nobody said anything; a row an alarm, counted from 0.
+        `labelled_at`, missing where nobody said anything, or took it back; a row an alarm, counted from 0.
     """
     told = alarms_of(alarms).drop_duplicates("alarm_id")
-    known = current_labels(labels)[[*ALARM, "label", "reason", "labelled_at"]]
+    known = current_labels(labels)
+    known = known.loc[known["reason"] != TAKEN_BACK, [*ALARM, "label", "reason", "labelled_at"]]
     # Where a rule adds entities up there is none: a key like others, and merge takes two missing ones for equal.
     told["entity"] = told["entity"].replace("", None)
     left, right = (frame.astype({"detector": "str", "entity": "str"}) for frame in (told, known))
