@@ -4,8 +4,10 @@ import hashlib
 import hmac
 import json
 import os
+import select
 import signal
 import socket
+import threading
 import time
 
 import mlflow
@@ -92,6 +94,35 @@ def test_what_takes_too_long_is_timed_out_and_not_asked_again(supervisor):
     outcome = do(inventory(supervisor.url), "restart", "model-a", timeout=0.2)
     assert (outcome.status, time.monotonic() - begun < 0.9) == ("timed_out", True)
     assert len(supervisor.asked) == 1
+
+
+@pytest.mark.parametrize("drips", ["the status", "headers", "the body", "a body without a length"])
+def test_an_answer_that_drips_is_cut_off_when_the_time_is_over(drips):
+    starts = {"the status": b"", "headers": b"HTTP/1.1 200 OK\r\n"}
+    starts |= {"the body": b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n"}
+    starts |= {"a body without a length": b"HTTP/1.1 200 OK\r\n\r\n"}
+    rest = {"the status": b"HTTP/1.1 200 " + b"O" * 400, "headers": b"X-Slow: " + b"a" * 400}.get(drips, b" " * 400)
+    dripped = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(65536)
+                peer.sendall(starts[drips])
+                for k in range(len(rest)):  # 20 s in all
+                    if peer in select.select([peer], [], [], 0.05)[0]:
+                        return  # whoever asked is gone
+                    peer.sendall(rest[k : k + 1])
+                    dripped.append(k)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        there = inventory(f"http://127.0.0.1:{server.getsockname()[1]}")
+        outcome = do(there, "restart", "model-a", timeout=0.5)
+        thread.join()
+    assert (outcome.status, outcome.detail) == ("timed_out", "no whole answer within 0.5 s")
+    assert 0 < len(dripped) < len(rest)
 
 
 def test_an_answer_without_end_is_cut_off(supervisor):

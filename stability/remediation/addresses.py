@@ -4,13 +4,17 @@ from __future__ import annotations
 
 __all__ = ["ask", "http", "sign", "supervised", "webhook"]
 
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import re
+import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -30,8 +34,8 @@ def ask(
 ) -> tuple[Outcome, dict]:
     """Ask an address for something, once: what was asked may have been done although no answer came.
 
-    Neither connecting nor any wait for bytes takes longer than `timeout`, and no answer is read for longer; redirects
-    are not followed, and proxies of the environment are not used.
+    All of it takes no longer than `timeout`, however slowly bytes drip in; redirects are not followed, and proxies of
+    the environment are not used.
 
     Returns
     -------
@@ -40,24 +44,27 @@ def ask(
     dict
         The answer, where it is a JSON object.
     """
-    end = time.monotonic() + max(timeout, 0.001)
+    most = max(timeout, 0.001)
+    end = time.monotonic() + most
+    late = Outcome("timed_out", f"no whole answer within {timeout:.3g} s"), {}
     told = {"Content-Type": "application/json"} | dict(headers or {})
     try:
         with (
-            httpx.Client(timeout=max(timeout, 0.001), trust_env=False, follow_redirects=False) as client,
-            client.stream(method, url, content=body, headers=told) as response,
+            httpx.Client(timeout=most, trust_env=False, follow_redirects=False) as client,
+            _cut_off(most) as trace,
+            client.stream(method, url, content=body, headers=told, extensions={"trace": trace}) as response,
         ):
             said = b""
             for piece in response.iter_bytes():
                 said += piece
-                if time.monotonic() > end:
-                    return Outcome("timed_out", f"no whole answer within {timeout:.3g} s"), {}
                 if len(said) > MOST:
                     return failed(f"an answer of more than {MOST:,} bytes with status {response.status_code}"), {}
+        if time.monotonic() > end:
+            return late
     except httpx.TimeoutException:
-        return Outcome("timed_out", f"no answer within {timeout:.3g} s"), {}
+        return late
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return failed(f"no answer: {type(error).__name__}"), {}
+        return late if time.monotonic() > end else (failed(f"no answer: {type(error).__name__}"), {})
     try:
         found = json.loads(said)
     except ValueError:
@@ -67,6 +74,39 @@ def ask(
         return Outcome("done", f"answered {response.status_code}"), found
     words = found.get("detail") or said.decode(errors="replace")
     return failed(f"answered {response.status_code}: {words}"), found
+
+
+@contextlib.contextmanager
+def _cut_off(seconds: float) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
+    """Cut the connection when the time is over: a client's own timeout is one of each wait, not of all of them.
+
+    Yields
+    ------
+    callable
+        The request's `trace` (HTTPX, *Extensions*), which learns of the connection.
+    """
+    known: list[socket.socket] = []
+    over = threading.Event()
+
+    def cut() -> None:
+        over.set()
+        for one in known:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                one.shutdown(socket.SHUT_RDWR)
+
+    def trace(event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            known.append(info["return_value"].get_extra_info("socket"))
+            if over.is_set():
+                cut()
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield trace
+    finally:
+        timer.cancel()
 
 
 # ---- the testbed ----------------------------------------------------------------------------------------------------
