@@ -124,19 +124,18 @@ def test_firings_csv_files_and_watches_are_labelled_too(labels, tmp_path):
 
 
 def test_undo_is_a_newer_label(labels):
-    name = ["novelty/web-0/0"]
-    assert labels.take_back(alarms(), name).empty
-    labels.label(alarms(), "confirmed", names=name)
-    labels.label(alarms(), "discarded", names=name, reason="no, a release")
-    assert labels.take_back(alarms(), name)["label"].tolist() == ["confirmed"]
-    assert labels.take_back(alarms(), name)["reason"].tolist() == ["no, a release"], "twice is what it was"
-    labels.label(alarms(), "confirmed", names=["novelty/web-1/1"])
-    undone = labels.take_back(alarms(), ["novelty/web-1/1"])
-    assert undone[["label", "reason"]].to_numpy().tolist() == [["unsure", "taken back"]]
-    assert len(labels.frame()) == 6
-    assert labelled(alarms(), labels.frame())["label"].isna().tolist() == [False, True, True], "it waits for one again"
-    labels.label(alarms(), "confirmed")
-    assert len(labels.take_back(alarms(), [*name, "novelty/web-2/2"])) == 2, "many at once"
+    nothing = labelled(alarms(), labels.frame())
+    assert labels.restore(nothing).empty
+    labels.label(alarms(2), "confirmed", reason="pager rang")
+    before = labelled(alarms(), labels.frame())
+    labels.label(alarms(), "discarded")
+    assert len(labels.restore(before)) == 3
+    held = ["alarm_id", "label", "reason"]
+    pd.testing.assert_frame_equal(labelled(alarms(), labels.frame())[held], before[held])
+    assert labels.current()["label"].tolist() == ["confirmed", "confirmed", "unsure"]
+    assert len(labels.restore(nothing)) == 2
+    assert labelled(alarms(), labels.frame())["label"].isna().all(), "they wait for labels again"
+    assert len(labels.frame()) == 10, "nothing is taken out"
 
 
 def test_what_is_said_last_holds_though_the_clock_was_set_back(labels, tmp_path):

@@ -36,6 +36,7 @@ LABELS = ("confirmed", "discarded", "unsure")
 COLUMNS = tuple(TABLES["alarm_labels"].columns)
 TIMES, NUMBERS = ("start", "end", "labelled_at"), ("score", "threshold")
 LONGEST = 2000  # characters of a reason: more is a report, not a reason
+WAIT = 10.0  # seconds for another writer; labelling takes a thousandth of it
 AHEAD = pd.Timedelta("5min")  # that another machine's clock may be ahead; a later label would outlast all others
 NEWEST = (
     "select label, reason, labelled_by, labelled_at from alarm_labels where detector = ? and entity = ? and start = ?"
@@ -104,12 +105,14 @@ class AlarmLabels:
             told = told.iloc[:0]
         return self._say(told.assign(label=label, reason=self._scrubbed(by, reason)), by)
 
-    def take_back(self, alarms: pd.DataFrame, names: Sequence[str], *, by: str = "") -> pd.DataFrame:
-        """Let the label before the newest one hold again, by a newer label; without one before, `unsure`.
+    def restore(self, before: pd.DataFrame, *, by: str = "") -> pd.DataFrame:
+        """Let labels hold again that held before something was said: by newer labels, since none is taken out.
 
         Parameters
         ----------
-        alarms, names, by
+        before : DataFrame
+            As `labelled` gave it; an alarm that had no label gets an `unsure` that says that it was taken back.
+        by : str
             As for `label`.
 
         Returns
@@ -117,14 +120,9 @@ class AlarmLabels:
         DataFrame
             The contract's `alarm_labels`: those that are new.
         """
-        history, told = self.frame().assign(entity=lambda frame: frame["entity"].fillna("")), []
-        said = dict(tuple(history.groupby(list(ALARM), sort=False)))
-        for row in chosen_alarms(alarms, names).to_dict("records"):
-            own = said.get((row["detector"], _text(row["entity"]) or "", row["start"]))
-            if own is not None:
-                before = own.iloc[-2] if len(own) > 1 else {"label": "unsure", "reason": TAKEN_BACK}
-                told.append(row | {"label": before["label"], "reason": _text(before["reason"])})
-        return self._say(pd.DataFrame(told), by)
+        none = before["label"].isna()
+        label, reason = before["label"].mask(none, "unsure"), before["reason"].mask(none, TAKEN_BACK)
+        return self._say(before.drop(columns="labelled_at").assign(label=label, reason=reason), by)
 
     def frame(self) -> pd.DataFrame:
         """Give every label that was ever said, the oldest first: the contract's `alarm_labels`."""
@@ -216,12 +214,14 @@ class AlarmLabels:
         """Keep what does not hold already of alarms with `label` and `reason`, all or nothing."""
         if said.empty:
             return empty("alarm_labels")
-        said = said.drop(columns="alarm_id").assign(labelled_by=self._pseudonym(by)[0]).astype({"reason": object})
+        who = self._pseudonym(by)[0]
+        said = said.drop(columns="alarm_id").assign(labelled_by=who)
         with self._changing() as store:
             now, moments, keep = pd.Timestamp(dt.datetime.now(dt.UTC)), [], []
             for row in said.itertuples():
                 newest = store.execute(NEWEST, [row.detector, _text(row.entity) or "", _iso(row.start)]).fetchone()
-                keep.append(newest is None or newest[:3] != (row.label, _text(row.reason), row.labelled_by))
+                says = row.reason != TAKEN_BACK if newest is None else newest[:3] != (row.label, _text(row.reason), who)
+                keep.append(says)
                 # What is said last holds, also when the clock was set back in between.
                 moments.append(now if newest is None else max(now, pd.Timestamp(newest[3]) + pd.Timedelta("1us")))
             return self._add(store, said.assign(labelled_at=moments)[keep])
@@ -248,11 +248,17 @@ class AlarmLabels:
             store.execute("begin immediate")  # what holds is asked and changed in one: two writers wait for each other
             yield store
 
-    def _open(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
         columns = ", ".join(f"{name} {'real' if name in NUMBERS else 'text'}" for name in COLUMNS)
         table = f"create table if not exists alarm_labels ({columns}, primary key (label_id))"
         index = "create index if not exists alarms on alarm_labels (detector, entity, start)"
-        return private_store(self.path, table, index)
+        try:
+            with private_store(self.path, table, index, wait=WAIT) as store:
+                yield store
+        except sqlite3.DatabaseError as error:
+            raise ContractError(file=self.path, expected="a store of labels that can be changed", got=str(error),
+                                remedy="stop what holds it, and repeat this") from error  # fmt: skip
 
 
 def _known(store: sqlite3.Connection, name: str) -> tuple | None:

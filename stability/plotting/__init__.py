@@ -2,7 +2,14 @@
 
 from stability.plotting.availability import plot_budget_course, plot_downtime, plot_policies, plot_replicas
 from stability.plotting.decomposition import plot_components, plot_residuals, plot_season, plot_strength
-from stability.plotting.detection import plot_band, plot_budgets, plot_comparison, plot_detection, plot_false_alarm_rate
+from stability.plotting.detection import (
+    plot_alarm,
+    plot_band,
+    plot_budgets,
+    plot_comparison,
+    plot_detection,
+    plot_false_alarm_rate,
+)
 from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
 from stability.plotting.feedback import plot_experience, plot_messages, plot_noticed
@@ -24,6 +31,7 @@ __all__ = [
     "COLOURS",
     "PALETTE",
     "mark_faults",
+    "plot_alarm",
     "plot_band",
     "plot_budget_course",
     "plot_budgets",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["plot_band", "plot_budgets", "plot_comparison", "plot_detection", "plot_false_alarm_rate"]
+__all__ = ["plot_alarm", "plot_band", "plot_budgets", "plot_comparison", "plot_detection", "plot_false_alarm_rate"]
 
 from collections.abc import Mapping
 
@@ -14,7 +14,59 @@ from stability.plotting.style import COLOURS, PALETTE, canvas, label_values, tim
 
 VALUE, ALARM, TRUTH = PALETTE["blue"], PALETTE["vermillion"], PALETTE["green"]
 ROOM = 0.35  # of the values' range that a band may use above and below them: a huge band must not flatten its values
+AROUND = 60  # rows of an entity before and after an alarm: what was usual, and whether it came back
 CHOICES = (("vermillion", "o"), ("orange", "s"), ("purple", "^"), ("green", "D"))  # colour and marker of a threshold
+
+
+def plot_alarm(
+    alarm: pd.Series, panel: pd.DataFrame, scores: pd.Series | None = None, *, most: int = 2, around: int = AROUND
+) -> np.ndarray:
+    """Draw one alarm in a strip that fits into a row of a table: its score, and the metrics that are responsible.
+
+    Parameters
+    ----------
+    alarm : Series
+        Of the contract's alarms: `entity`, `start`, `end` (missing while it goes on), `metrics`, `threshold`.
+    panel : DataFrame of float64, (entity, timestamp) x metrics
+    scores : Series of float64, (entity, timestamp), optional
+        Of the alarm's detector.
+    most : int
+        Metrics that are drawn, the most responsible first.
+    around : int
+        Rows that are drawn before and after the alarm.
+
+    Returns
+    -------
+    array of Axes, shape (n,)
+        The score with its threshold where there are scores, then the metrics in their units, over one time axis in
+        UTC with the alarm shaded; without rows of the entity an empty array, and no figure.
+    """
+    entity, start = alarm["entity"], alarm["start"]
+    if entity not in panel.index.unique("entity"):
+        return np.empty(0, dtype=object)
+    own = panel.loc[[entity]]
+    end = times_of(own.index)[-1] if pd.isna(alarm["end"]) else alarm["end"]
+    first, last = times_of(own.index).searchsorted([start, end])
+    own = own.iloc[max(first - around, 0) : last + around + 1]
+    named = str(alarm["metrics"]).split(",") if isinstance(alarm["metrics"], str) else []
+    drawn = [own[name] for name in named if name in own and own[name].notna().any()][:most]
+    drawn = drawn if scores is None else [scores.reindex(own.index), *drawn]
+    if not drawn:
+        return np.empty(0, dtype=object)
+    axes = canvas(1, len(drawn), height=1.3)[1][0]
+    for ax, values in zip(axes, drawn, strict=True):
+        ax.plot(times_of(values.index), values, color=VALUE)
+        ax.axvspan(start, end, color=ALARM, alpha=0.25, linewidth=0)
+        ax.axvline(start, color=ALARM, linewidth=0.8)
+        ax.set_title(values.name, loc="left")
+        if scores is not None and ax is axes[0]:
+            ax.set_ylabel("score")
+            if pd.notna(alarm["threshold"]):
+                ax.axhline(alarm["threshold"], color=PALETTE["black"], linewidth=0.8, linestyle="--")
+        else:
+            label_values(ax, values.name)
+        time_axis(ax)
+    return axes
 
 
 def plot_band(
