@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from workbenches import CHECKOUT, Workbench
 
+from stability.adaptation.alarm_labels import AlarmLabels
 from stability.workbench import tracking
 from stability.workbench.runner import run
 from stability.workbench.spec import load_plan
@@ -176,6 +177,47 @@ def test_a_notebook_runs_in_jupyterlab_and_logs_by_itself(home, page, door):
     found = client.search_runs([tracking.experiment_id(client, tracking.INTERACTIVE)])
     assert [r.info.status for r in found] == ["FINISHED"]
     assert found[0].data.metrics["explore.coverage"] > 0.5
+
+
+LABELLER = """
+import numpy as np
+import pandas as pd
+from stability.plotting import style
+from stability.workbench.labeller import alarm_labeller
+
+style()
+stamps = pd.date_range("2026-01-01", periods=600, freq="min", tz="UTC", unit="us")
+index = pd.MultiIndex.from_product([["web-1"], stamps], names=["entity", "timestamp"])
+load = np.random.default_rng(0).normal(5.0, 1.0, size=600)
+load[[100, 300, 500]] += 20
+panel = pd.DataFrame({"process_cpu_utilization_ratio": load / 40}, index=index)
+alarms = pd.DataFrame({"alarm_id": ["a", "b", "c"], "entity": "web-1", "start": stamps[[100, 300, 500]],
+                       "end": stamps[[104, 304, 504]], "detector": "novelty", "score": 20.0, "threshold": 10.0,
+                       "metrics": "process_cpu_utilization_ratio"})
+alarm_labeller(alarms, panel, pd.Series(load, index=index, name="novelty"))
+"""
+
+
+def test_alarms_are_labelled_in_jupyterlab_with_mouse_and_keyboard(home, page, door):
+    from playwright.sync_api import expect
+
+    home.notebook("label.ipynb", ["", LABELLER])
+    visit(page, door("lab", "--no-browser").replace("/lab?", "/lab/tree/label.ipynb?"))
+    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
+    run_all(page, home.folder / "notebooks" / "label.ipynb")
+    expect(page.get_by_text("0 of 3 labelled")).to_be_visible()
+    pictures = page.locator(".jp-OutputArea img")
+    assert pictures.count() == 3
+    assert all(pictures.nth(k).evaluate("i => i.complete && i.naturalWidth > 300") for k in range(3))
+    page.get_by_role("button", name="discard", exact=True).first.click()
+    expect(page.get_by_text("1 of 3 labelled")).to_be_visible()
+    assert AlarmLabels().current()["label"].tolist() == ["discarded"]
+    for key in ("Tab", "Tab", "Space"):  # past "unsure" of this alarm to "confirm" of the next one
+        page.keyboard.press(key)
+    expect(page.get_by_text("2 of 3 labelled")).to_be_visible()
+    assert AlarmLabels().current()["label"].tolist() == ["discarded", "confirmed"]
+    page.get_by_role("button", name="undo").click()
+    expect(page.get_by_text("1 of 3 labelled")).to_be_visible()
 
 
 def run_all(page, file):
