@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from stability.feedback import development, read_development
 from stability.records.feedback import protected
-from stability.records.privacy import personal_spans, scrub_message
+from stability.records.privacy import addresses, personal_spans, scrub_message
 
 AROUND = [("call ", " please"), ("请拨打", "找我"), ("", ""), ("(", ")"), ("my number: ", ", thanks"), ("电话：", "。")]
 DIGITS = st.text("0123456789", min_size=4, max_size=4)
@@ -159,6 +160,34 @@ def test_feedback_is_scrubbed_of_names_wherever_it_is_read(tmp_path, monkeypatch
     assert not done["text"].str.contains("Oyelaran|Lindqvist|@", regex=True).any()
 
 
+PIECES = ["Flat 2", "Apt 5C", "O’Neill", "St-Jean", "L’Île", "Rose", "Cottage", "12", "7b", "10435", "SW1A 1AA", "High"]
+PIECES += [
+    "Street",
+    "St.",
+    "Road",
+    "Am",
+    "An der",
+    "Kastanienallee",
+    "Alte",
+    "Straße",
+    "Berlin",
+    "near",
+    "x’Oak",
+    "30308",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PIECES) | st.text(max_size=9), st.sampled_from([" ", ", ", "\n", "-", "’"]))))
+def test_addresses_are_those_of_the_patterns_without_bounds(parts):
+    text = "".join(itertools.chain(*parts))
+    for pattern, of_bounds in ((addresses._ENGLISH, ("{1,40}+", "+")), (addresses._GERMAN, (addresses._AHEAD, ""))):
+        assert of_bounds[0] in pattern.pattern
+        unbounded = re.compile(pattern.pattern.replace(*of_bounds))
+        spans = [[found.span() for found in one.finditer(text)] for one in (pattern, unbounded)]
+        assert spans[0] == spans[1]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -168,6 +197,8 @@ def test_feedback_is_scrubbed_of_names_wherever_it_is_read(tmp_path, monkeypatch
         "Via " + "della" * 900 + "1",
         "王" * 5_000,
         "Calle " + "Ab " * 1_600,
+        "O’" * 30_000,
+        "A1-" * 20_000,
     ],
 )
 def test_no_text_makes_the_search_for_persons_go_on_for_hours(text):

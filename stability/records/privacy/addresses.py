@@ -31,7 +31,8 @@ _CODE = (
 _PLACE = rf"{_CAP}(?: {_CAP}){{0,3}}"
 #: Parts that may follow a street: a unit, a town, a code, a country; each after a comma, a blank or a new line.
 _TAIL = rf"(?:(?:,? ?\n ?|, ?| )(?:{_UNIT}|{_CODE})(?![\w])|(?:,? ?\n ?|, ?){_PLACE}(?: {_CODE})?(?![\w])){{0,6}}"
-_HEAD = rf"(?:{_UNIT},? )?(?:[A-Z][\w'’-]+(?: [A-Z][\w'’-]+){{0,3}}, )?(?:{_UNIT},? )?"
+_WORD = r"[A-Z][\w'’-]{1,40}+"  # bounded, since an address is looked for behind each apostrophe and hyphen, too
+_HEAD = rf"(?:{_UNIT},? )?(?:{_WORD}(?: {_WORD}){{0,3}}, )?(?:{_UNIT},? )?"
 _ENGLISH = re.compile(
     rf"(?<![\w]){_HEAD}\d{{1,5}}[A-Za-z]?(?:[-/]\d{{1,5}}[A-Za-z]?)?,? (?:(?:[NSEW]|North|South|East"
     rf"|West|Old|New|Upper|Lower|The)\.? )?"
@@ -61,9 +62,12 @@ _SUFFIXES = (
     "|vägen|gata|vei|veien|vej"
     "|gade|allé|katu|tie|torget|utca|körút"
 )
-# Words are bounded, and what stands before a name is taken once: no text makes these search for hours.
+# Words are bounded, and what stands before a name is taken once: no text makes these search for hours. Where no number
+# follows, which stands no farther away than three words and a kind of street are long, nothing else is looked for.
+_AHEAD = r"(?=[\w .-]{1,140} \d)"
 _GERMAN = re.compile(
-    rf"(?<![\w])(?:(?:[A-ZÄÖÜ][\wäöüß-]{{0,40}}(?:{_SUFFIXES})|(?:[A-ZÄÖÜ][\wäöüß-]{{1,40}}[ -]){{1,3}}(?:Straße"
+    rf"(?<![\w]){_AHEAD}"
+    rf"(?:(?:[A-ZÄÖÜ][\wäöüß-]{{0,40}}(?:{_SUFFIXES})|(?:[A-ZÄÖÜ][\wäöüß-]{{1,40}}[ -]){{1,3}}(?:Straße"
     rf"|Strasse|Str\.|Weg|Allee|Platz|Ring|Gasse|Damm|Ufer|Markt|Chaussee)"
     rf"|(?:Am|An|Auf|Im|In|Zum|Zur|Unter|Hinter|Beim|Vor)(?: (?:der|den|dem"
     rf"|des))? [A-ZÄÖÜ][\wäöüß-]{{1,40}}(?: [A-ZÄÖÜ][\wäöüß-]{{1,40}})?)"
