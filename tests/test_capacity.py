@@ -110,6 +110,13 @@ def test_policies_are_compared_block_by_block():
         capacity.versus([two], [three.iloc[:5000]])
     calm = capacity.simulate(demand, series([9] * 6000), ONE)
     assert capacity.minutes_over([calm, calm]) == (0.0, 0.0, pytest.approx(2 * 3.689 * 5 / 60, rel=1e-3))
+    none, _ = capacity.versus([calm, calm], [three.assign(over=False)] * 2)
+    assert none.estimate == (
+        0.0,
+        pytest.approx(-2 * 3.689 * 5 / 60, rel=1e-3),
+        pytest.approx(2 * 3.689 * 5 / 60, rel=1e-3),
+    )
+    assert none.p == 1.0
     with pytest.raises(NotEnoughEvidence):
         capacity.minutes_over([calm.iloc[:2400]])
     with pytest.raises(ContractError, match="at least one"):

@@ -140,3 +140,36 @@ def test_a_moment_stands_there_once():
         slo.levels(twice, PROMISE)
     with pytest.raises(ContractError, match="requests from 0 up"):
         slo.apdex(np.array([1.0]), 0.5, failed=-1)
+
+
+@pytest.mark.parametrize(("blocks", "share"), [(50, 0.02), (200, 0.005)])
+def test_a_record_without_an_outage_does_not_say_that_none_can_come(blocks, share):
+    rng = np.random.default_rng(1)
+    inside, kept = 0, 0
+    for _ in range(60):
+        bad = np.repeat(rng.random(blocks) < share, 10)  # every third record has none
+        row = slo.levels(served(np.where(bad, 0, 20), np.full(10 * blocks, 20)), PROMISE).iloc[0]
+        inside += row["lo"] <= 1 - share <= row["hi"]
+        kept += row["verdict"] == "kept"
+    assert inside >= 51
+    assert kept <= 3
+
+
+def test_months_without_an_outage_keep_a_promise():
+    row = slo.levels(served([100.0] * 500, [100.0] * 500, step="10min"), PROMISE).iloc[0]
+    assert row["verdict"] == "kept"
+    assert row["lo"] == pytest.approx(500 / (500 + 1.96**2), abs=1e-4)  # Wilson, of 500 blocks
+
+
+def test_what_nobody_counted_is_said_and_an_entity_that_nobody_watched_stays():
+    good = np.where(np.arange(100) < 40, np.nan, 10.0)
+    known = served(good, [10.0] * 100)
+    nobody = served([np.nan] * 100, [10.0] * 100, entity="shop")
+    found = slo.levels(pd.concat([known, nobody]), PROMISE)
+    assert found["known"].to_dict() == {"shop": 0.0, "web": 0.6}
+    assert found.loc["web", "total"] == 600
+    assert found.loc["shop", "verdict"] == "no requests"
+    # a minute that nobody counted neither spends the budget nor fills it
+    course = slo.budget_course(known, PROMISE)
+    assert len(course) == 60
+    assert (course == 1).all()

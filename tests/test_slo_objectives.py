@@ -60,6 +60,12 @@ def test_an_indicator_by_name_and_slices_in_percent(tmp_path):
     assert (lax.name, lax.slice_target, lax.slice_seconds) == ("web: 2", 0.5, 300.0)
 
 
+def test_an_indicator_that_stands_there_twice_is_refused(tmp_path):
+    sli = {"apiVersion": "openslo/v1", "kind": "SLI", "metadata": {"name": "answers"}, "spec": RATIO}
+    with pytest.raises(ContractError, match=r"document 3: metadata\.name.*an indicator once"):
+        read(tmp_path, document(indicator=None, indicatorRef="answers"), sli, sli)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

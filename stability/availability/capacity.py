@@ -259,7 +259,8 @@ def versus(
     Returns
     -------
     minutes : Difference
-        One minus the other, over the whole time, with its interval and p-value.
+        One minus the other, over the whole time, with its interval and p-value. Where nobody was over with either, the
+        interval has the ends of `minutes_over`, both ways.
     cost : Estimate
         One over the other.
 
@@ -287,6 +288,9 @@ def versus(
     difference = paired_difference(
         *minutes, lambda added: n * added[..., 0] / added[..., 1], confidence=confidence, seed=seed
     )
+    if not any(part[:, 0].any() for part in sums):
+        hi = minutes_over(one, block=block, confidence=confidence).hi
+        difference = Difference(Estimate(0.0, -hi, hi), 1.0)
     cost = bootstrap_interval(_ratio, sums[0][:, 1], sums[1][:, 1], confidence=expanded(confidence, n), seed=seed)
     return difference, cost
 

@@ -10,7 +10,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval
+from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval, wilson_interval
+from stability.evaluation.intervals import wider
+from stability.evaluation.pairs import expanded
 from stability.schema import ContractError, validate
 
 COLUMNS = ["entity", "start", "end", "cut", "open", "failure_modes", "faults"]
@@ -115,7 +117,7 @@ def down_by_mode(faults: pd.DataFrame, begin: pd.Timestamp, end: pd.Timestamp) -
     for _, rows in felt.groupby("entity"):
         edges = sorted({*rows["from"], *rows["to"]})
         for left, right in itertools.pairwise(edges):
-            at = rows[(rows["from"] <= left) & (rows["to"] >= right)]["failure_mode"]
+            at = rows[(rows["from"] <= left) & (rows["to"] >= right)]["failure_mode"].unique()
             for mode in at:
                 seconds[mode] += (right - left).total_seconds() / len(at)
     table = pd.DataFrame({"seconds": pd.Series(seconds, dtype=float)}).rename_axis("failure_mode")
@@ -137,12 +139,18 @@ def share_felt(parts: pd.DataFrame, whole: pd.DataFrame, *, confidence: float = 
     Returns
     -------
     Estimate
-        Share of s; its interval draws outages of the parts again.
+        Share of s. Its interval draws outages of the parts again, as wide as Student's t would have it, and is no
+        narrower than Wilson's of as many trials as these outages, of unequal length, are worth (Kish): where all of few
+        were felt, or none, drawing them again would never give another share.
 
     Raises
     ------
     NotEnoughEvidence
         With fewer than five outages of the parts.
+
+    References
+    ----------
+    Kish (1965), Survey Sampling, section 8.2 (the effective number of unequally weighted cases).
 
     Examples
     --------
@@ -164,4 +172,6 @@ def share_felt(parts: pd.DataFrame, whole: pd.DataFrame, *, confidence: float = 
     def share(felt: np.ndarray, down: np.ndarray) -> float:
         return float(felt.sum() / down.sum()) if down.sum() else math.nan
 
-    return bootstrap_interval(share, both, lasted, confidence=confidence, seed=seed)
+    drawn = bootstrap_interval(share, both, lasted, confidence=expanded(confidence, len(lasted)), seed=seed)
+    trials = float(lasted.sum() ** 2 / (lasted**2).sum())
+    return wider(drawn, wilson_interval(min(share(both, lasted), 1.0) * trials, trials, confidence))

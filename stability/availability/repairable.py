@@ -14,16 +14,36 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from stability.evaluation import Estimate, NotEnoughEvidence
 from stability.evaluation.intervals import require_share
 from stability.schema import ContractError
 
-LAWS = ("exponential", "lognormal")
+LAWS = ("either", "exponential", "lognormal")
 DRAWS = 4_000  # of the generalized intervals: their ends then move by less than a fiftieth of their width
 LARGEST = 600.0  # logarithm of a mean repair time; squares of larger ones overflow
 FEWEST = 3  # finished repairs for a law with two parameters
+ALIKE = 0.05  # least deviation of the logarithm: repairs that look more alike than that were rounded, to minutes mostly
+
+
+class Lognormal(NamedTuple):
+    """What speaks for lognormal repairs, and which.
+
+    Parameters
+    ----------
+    weight : float in [0, 1]
+        0 where repairs are taken to be exponential, 1 where lognormal, between where nothing tells.
+    mu, sigma : float
+        Mean and deviation of the logarithm of a repair time in s.
+    repairs : int
+        Finished ones that were seen from their beginning.
+    """
+
+    weight: float
+    mu: float
+    sigma: float
+    repairs: int
 
 
 class Reliability(NamedTuple):
@@ -45,6 +65,8 @@ class Reliability(NamedTuple):
         Long-run share of the time in which the thing is up: mtbf / (mtbf + mttr).
     observed : float
         Share of the time that was looked at in which it was up, which is no estimate of anything else.
+    lognormal : Lognormal
+        How repairs were taken to last.
     """
 
     failures: int
@@ -55,6 +77,7 @@ class Reliability(NamedTuple):
     mttr: Estimate
     availability: Estimate
     observed: float
+    lognormal: Lognormal = Lognormal(0.0, math.nan, math.nan, 0)
 
 
 def reliability(
@@ -63,7 +86,7 @@ def reliability(
     end: pd.Timestamp,
     *,
     entities: int = 1,
-    law: str = "exponential",
+    law: str = "either",
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Reliability:
@@ -77,15 +100,17 @@ def reliability(
     outages : DataFrame
         From `availability.outages`, of the entities that are pooled: one entity's do not overlap.
     begin, end : Timestamp
-        When they were looked at. What an outage lasted before is not known: it counts from there on, which is right
-        for exponential repairs.
+        When they were looked at. What an outage lasted before is not known: from there on it counts as downtime, and
+        as a repair where repairs are exponential, which have no memory; of lognormal ones it tells nothing.
     entities : int
         How many; each was looked at for all of this time. One that never failed counts, too: it has no row here.
-    law : {'exponential', 'lognormal'}
-        Of the repair times. Repairs by people are rather lognormal: most short, a few very long.
+    law : {'either', 'exponential', 'lognormal'}
+        Of the repair times. Repairs by people are rather lognormal: most short, a few very long; an exponential
+        interval of such ones is far too narrow, and one of repairs that all take about as long far too wide. `either`
+        lets the repairs tell, each law with its Akaike weight; fewer than three cannot, and count as exponential.
     confidence : float in (0, 1)
     seed : int
-        Of the draws of the lognormal interval.
+        Of the draws of the lognormal intervals.
 
     Returns
     -------
@@ -94,8 +119,9 @@ def reliability(
     Raises
     ------
     NotEnoughEvidence
-        With outages of which fewer than three have ended, where `law` is lognormal. Without any outage, or with an
-        exponential law and none that has ended, there is no repair time: mttr and availability are NaN.
+        With outages of which fewer than three were seen from beginning to end, where `law` is lognormal. Without any
+        outage, or with an exponential law and none that has ended, there is no repair time: mttr and availability are
+        NaN.
     ContractError
         For an unknown law, no entity or time, outages outside of that time, or more downtime than time.
 
@@ -103,7 +129,8 @@ def reliability(
     ----------
     MIL-HDBK-781A, section 5.9 (time-truncated tests); Krishnamoorthy, Mathew (2003), doi 10.1016/S0378-3758(02)00153-2
     (the mean of a lognormal law, by its generalized pivot); exponential repairs: chi-square, and for the ratio of both
-    means Snedecor's F with 2r + 1 (Jeffreys) and 2n degrees of freedom.
+    means Snedecor's F with 2r + 1 (Jeffreys) and 2n degrees of freedom. Buckland, Burnham, Augustin (1997), doi
+    10.2307/2533961 (inference over several laws).
 
     Examples
     --------
@@ -140,11 +167,12 @@ def reliability(
     missing = Estimate(math.nan, math.nan, math.nan)
     if not len(lasted):
         return Reliability(failures, 0, up, down, mtbf, missing, missing, up / watched)
-    if law == "exponential":
-        mttr, share = _exponential(int(whole.sum()), down, failures, up, confidence)
+    lognormal = _lognormal(lasted, whole, outages["cut"].to_numpy(dtype=bool), law)
+    if lognormal.weight:
+        mttr, share = _drawn(lognormal, int(whole.sum()), down, failures, up, confidence, seed)
     else:
-        mttr, share = _lognormal(lasted, whole, failures, up, confidence, seed)
-    return Reliability(failures, int(whole.sum()), up, down, mtbf, mttr, share, up / watched)
+        mttr, share = _exponential(int(whole.sum()), down, failures, up, confidence)
+    return Reliability(failures, int(whole.sum()), up, down, mtbf, mttr, share, up / watched, lognormal)
 
 
 def availability_draws(found: Reliability, count: int = DRAWS, *, seed: int = 0) -> np.ndarray:
@@ -153,7 +181,7 @@ def availability_draws(found: Reliability, count: int = DRAWS, *, seed: int = 0)
     Parameters
     ----------
     found : Reliability
-        From `reliability` with exponential repairs: failures and repairs are drawn as its interval has them.
+        From `reliability`: failures and repairs are drawn as its interval has them.
     count : int
     seed : int
         Another one for each part, or parts are drawn alike.
@@ -179,8 +207,8 @@ def availability_draws(found: Reliability, count: int = DRAWS, *, seed: int = 0)
     if not found.repairs or not found.up:
         raise NotEnoughEvidence("An availability needs up time and a finished repair; one of them is missing.")
     rng = np.random.default_rng(seed)
-    rate = rng.gamma(found.failures + 0.5, 1.0, count) / found.up
-    return 1 / (1 + rate * found.down / rng.gamma(found.repairs, 1.0, count))
+    means = _means(found.lognormal, found.repairs, found.down, rng, count)
+    return 1 / (1 + rng.gamma(found.failures + 0.5, 1.0, count) / found.up * means)
 
 
 def _between(failures: int, up: float, confidence: float) -> Estimate:
@@ -206,32 +234,57 @@ def _exponential(repairs: int, down: float, failures: int, up: float, confidence
     return mttr, Estimate(value, min(lo, value), max(hi, value))
 
 
-def _lognormal(
-    lasted: np.ndarray, whole: np.ndarray, failures: int, up: float, confidence: float, seed: int
+def _means(lognormal: Lognormal, repairs: int, down: float, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw mean repair times, by each law as often as its weight says; the lognormal ones by the generalized pivot."""
+    means = down / rng.gamma(repairs, 1.0, count)
+    weight, mu, sigma, n = lognormal
+    if weight:
+        spread = sigma**2 * (n - 1) / rng.chisquare(n - 1, count)
+        # of three repairs that differ widely the mean has no bound above: what no number can hold is the largest that
+        # can
+        heavy = np.exp(np.minimum(mu - rng.standard_normal(count) * np.sqrt(spread / n) + spread / 2, LARGEST))
+        means = np.where(rng.random(count) < weight, heavy, means)
+    return means
+
+
+def _drawn(
+    lognormal: Lognormal, repairs: int, down: float, failures: int, up: float, confidence: float, seed: int
 ) -> tuple[Estimate, Estimate]:
-    """The same with lognormal repairs: draws of the mean by the generalized pivot, on what is known of cut outages."""
-    if whole.sum() < FEWEST:
-        raise NotEnoughEvidence(f"A lognormal law needs {FEWEST} finished repairs; there are {int(whole.sum())}.")
-    mu, sigma = _fitted(lasted, whole)
-    rng, n, tail = np.random.default_rng(seed), int(whole.sum()), (1 - confidence) / 2
-    u = rng.chisquare(n - 1, DRAWS)
-    spread = sigma**2 * (n - 1) / u
-    # of three repairs that differ widely the mean has no bound above: what no number can hold is the largest that can
-    means = np.exp(np.minimum(mu - rng.standard_normal(DRAWS) * np.sqrt(spread / n) + spread / 2, LARGEST))
-    value = float(np.exp(min(mu + sigma**2 / 2, LARGEST)))
+    """Mean repair time and availability from draws."""
+    rng, tail = np.random.default_rng(seed), (1 - confidence) / 2
+    means = _means(lognormal, repairs, down, rng, DRAWS)
+    mean = math.exp(min(lognormal.mu + lognormal.sigma**2 / 2, LARGEST))
+    value = lognormal.weight * mean + (1 - lognormal.weight) * down / repairs
     lo, hi = np.quantile(means, [tail, 1 - tail])
     mttr = Estimate(value, min(float(lo), value), max(float(hi), value))
     rate = rng.gamma(failures + 0.5, 1.0, DRAWS) / up if up else np.full(DRAWS, math.inf)
-    shares = 1 / (1 + rate * means)
     share = 1 / (1 + failures / up * value) if up else 0.0
-    lo, hi = np.quantile(shares, [tail, 1 - tail])
+    lo, hi = np.quantile(1 / (1 + rate * means), [tail, 1 - tail])
     return mttr, Estimate(share, min(float(lo), share), max(float(hi), share))
+
+
+def _lognormal(lasted: np.ndarray, whole: np.ndarray, cut: np.ndarray, law: str) -> Lognormal:
+    """Fit lognormal repairs to outages that were seen from their beginning, and weigh them against exponential ones."""
+    lasted, whole = lasted[~cut], whole[~cut]
+    n = int(whole.sum())
+    if law == "lognormal" and n < FEWEST:
+        raise NotEnoughEvidence(f"A lognormal law needs {FEWEST} finished repairs; there are {n}.")
+    if law == "exponential" or n < FEWEST:
+        return Lognormal(0.0, math.nan, math.nan, n)
+    mu, sigma = _fitted(lasted, whole)
+    if law == "lognormal":
+        return Lognormal(1.0, mu, sigma, n)
+    known, rest = np.log(np.maximum(lasted[whole], 1e-9)), np.log(np.maximum(lasted[~whole], 1e-9))
+    likeliest = max(sigma * math.sqrt((n - 1) / n), ALIKE)
+    log_two = (stats.norm.logpdf(known, mu, likeliest) - known).sum() + stats.norm.logsf(rest, mu, likeliest).sum()
+    log_one = -n * (math.log(max(lasted.sum(), 1e-9) / n) + 1)
+    return Lognormal(float(special.expit(log_two - 1 - log_one)), mu, sigma, n)  # the second parameter costs one
 
 
 def _fitted(lasted: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
     """Mean and deviation of the logarithm (unbiased where nothing is cut), by likelihood where outages are open."""
     known = np.log(np.maximum(lasted[whole], 1e-9))
-    mu, sigma = float(known.mean()), max(float(known.std(ddof=1)), 1e-9)
+    mu, sigma = float(known.mean()), max(float(known.std(ddof=1)), ALIKE)
     if whole.all():
         return mu, sigma
     cut = np.log(np.maximum(lasted[~whole], 1e-9))

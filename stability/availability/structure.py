@@ -149,11 +149,11 @@ class Structure:
         return table.rename_axis("part").sort_values("perfect", ascending=False, kind="stable")
 
     def groups(self) -> list[Structure]:
-        """All groups of parts alone that may be made larger, as they come."""
+        """All groups of parts alone that may be made larger, as they come; one that stands in several places once."""
         if self.part:
             return []
         own = [self] if all(one.part for one in self.members) and self.k < len(self.members) else []
-        return own + [found for one in self.members for found in one.groups()]
+        return list(dict.fromkeys(own + [found for one in self.members for found in one.groups()]))
 
     def lone(self) -> list[Structure]:
         """Parts that stand in no group that may be made larger, once each, as they come."""
@@ -217,7 +217,7 @@ def one_more(
     for group in [*whole.groups(), *(Structure(members=(one,), name=one.part) for one in alone)]:
         others = [one.part for one in group.members]
         name = group.name or "+".join(others)
-        name = name if name not in rows else f"{name}: {'+'.join(others)}"
+        name = name if name not in rows else f"{name}: {group.k} of {'+'.join(others)}"
         now = _with(whole, group, parts, common, felt, more=0)
         then = _with(whole, group, parts, common, felt, more=1)
         saved = Estimate(*_spread((then - now) * MONTH, confidence))
@@ -242,9 +242,9 @@ def _with(whole: Structure, group: Structure, parts: Mapping[str, Any], common: 
             changed[name + kind] = sum(changed[one + kind] for one in names) / len(names)
     members = [*group.members, *map(Structure, added)]
     larger = Structure(k=group.k, members=tuple(members), name=group.name)
-    if felt:  # what is felt of any member, all feel
-        each = tuple(Structure(f"{one.part}{FELT}") for one in members)
-        larger = Structure(k=1 + len(each), members=(larger, *each))
+    # what all share stands beside the group once, and what is felt of any member all feel
+    each = tuple(Structure(f"{one.part}{FELT}") for one in members) if felt else ()
+    larger = Structure(k=2 + len(each), members=(larger, Structure(CAUSE), *each))
     old = group.members[0] if len(names) == 1 else group
     return _replaced(whole, old, larger, {*names, *added}, bool(felt)).availability(changed)
 
@@ -256,20 +256,13 @@ def _less(down: np.ndarray, shared: np.ndarray) -> np.ndarray:
 
 
 def _replaced(whole: Structure, old: Structure, new: Structure, parts: set[str], felt: bool) -> Structure:
-    """The whole with another group in the place of the old one, each of these parts in series with its causes."""
-    if whole is old or (old.part and whole == old):
-        return _with_causes(new, parts, felt)
-    if whole.part:
-        return _with_causes(whole, parts, felt)
-    return Structure(k=whole.k, members=tuple(_replaced(one, old, new, parts, felt) for one in whole.members))
-
-
-def _with_causes(whole: Structure, parts: set[str], felt: bool) -> Structure:
-    """A part is down by itself, by what all of its group share, or by what is felt of it, wherever it stands."""
-    if whole.part:
+    """The whole with another group in each place of the old one; beside it each of these parts with its causes."""
+    if whole == old:
+        return new
+    if whole.part:  # down by itself, by what all of its group share, or by what is felt of it
         causes = [Structure(CAUSE), *([Structure(f"{whole.part}{FELT}")] if felt else [])]
         return Structure(k=1 + len(causes), members=(whole, *causes)) if whole.part in parts else whole
-    return Structure(k=whole.k, members=tuple(_with_causes(one, parts, felt) for one in whole.members))
+    return Structure(k=whole.k, members=tuple(_replaced(one, old, new, parts, felt) for one in whole.members))
 
 
 def _spread(draws: Any, confidence: float) -> tuple[float, float, float]:

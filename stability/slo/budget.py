@@ -141,16 +141,18 @@ def levels(
     confidence : float in (0, 1)
     block : str
         Length of the blocks of time that are drawn again: requests of one moment succeed and fail together, so that an
-        interval as if each stood for itself (Wilson) is too narrow; the wider of both is given. In a record of fewer
-        than five blocks each counts as one trial: nothing tells how alike its requests are.
+        interval as if each stood for itself (Wilson) is too narrow; the wider of both is given. In a record with fewer
+        than five blocks, or fewer than five in which anything failed (or did not), each counts as one trial: nothing
+        tells how alike requests are, and an outage that has not come yet is no outage that cannot come.
     seed : int
 
     Returns
     -------
     DataFrame, index entity
         `level`, `lo`, `hi` (share of good ones), `bad` and `total` (counts), `budget_spent` (share of what may be bad
-        among as many requests; above 1 is broken), `spent_lo`, `spent_hi`, and `verdict`: kept or broken only where the
-        whole interval says so.
+        among as many requests; above 1 is broken), `spent_lo`, `spent_hi`, `known` (share of the table's rows whose
+        counts are known: what nobody counted is in none of these numbers), and `verdict`: kept or broken only where
+        the whole interval says so.
 
     Examples
     --------
@@ -163,18 +165,20 @@ def levels(
     web      0.99           0.2    kept
     """
     counted = slices(service, objective)
+    known = _table(service)[["good", "total"]].notna().all(axis=1).groupby(level="entity").mean()
     rows = {}
-    for entity, one in counted.groupby(level="entity"):
+    for entity, share in known.items():
+        one = counted[counted.index.get_level_values("entity") == entity].droplevel("entity")
         try:
-            level = _level(one.droplevel("entity"), confidence, pd.Timedelta(block), seed)
+            level = _level(one, confidence, pd.Timedelta(block), seed)
         except NotEnoughEvidence:
-            rows[entity] = [math.nan] * 3 + [0.0, 0.0] + [math.nan] * 3 + [VERDICTS[3]]
+            rows[entity] = [math.nan] * 3 + [0.0, 0.0] + [math.nan] * 3 + [share, VERDICTS[3]]
             continue
         total, allowed = one["total"].sum(), 1 - objective.target
         spent = [(1 - x) / allowed for x in (level.value, level.hi, level.lo)]
         verdict = VERDICTS[0] if level.lo >= objective.target else VERDICTS[1 if level.hi < objective.target else 2]
-        rows[entity] = [*level, total - one["good"].sum(), total, *spent, verdict]
-    columns = ["level", "lo", "hi", "bad", "total", "budget_spent", "spent_lo", "spent_hi", "verdict"]
+        rows[entity] = [*level, total - one["good"].sum(), total, *spent, share, verdict]
+    columns = ["level", "lo", "hi", "bad", "total", "budget_spent", "spent_lo", "spent_hi", "known", "verdict"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return table.rename_axis("entity")
 
@@ -185,7 +189,7 @@ def _level(one: pd.DataFrame, confidence: float, block: pd.Timedelta, seed: int)
     blocks = one.groupby(one.index.floor(block)).sum()
     blocks = blocks[blocks["total"] > 0]
     n = len(blocks)
-    if n < MIN_UNITS:
+    if min(n, (blocks["good"] > 0).sum(), (blocks["good"] < blocks["total"]).sum()) < MIN_UNITS:
         return wider(wilson_interval(min(good / total, 1.0) * n, n, confidence), classical)
     pairs, share = blocks[["good", "total"]].to_numpy(), expanded(confidence, n)
     drawn = bootstrap_interval(lambda p: p[:, 0].sum() / p[:, 1].sum(), pairs, confidence=share, seed=seed)
@@ -359,7 +363,7 @@ def apdex(seconds: np.ndarray, threshold: float, failed: int = 0, *, confidence:
     )
 
 
-def _checked(service: pd.DataFrame) -> pd.DataFrame:
+def _table(service: pd.DataFrame) -> pd.DataFrame:
     if isinstance(service.index, pd.DatetimeIndex):
         service = pd.concat({SINGLE: service.rename_axis("timestamp")}, names=["entity"])
     missing = {"good", "total"} - set(service.columns)
@@ -369,6 +373,11 @@ def _checked(service: pd.DataFrame) -> pd.DataFrame:
             expected="index (entity, timestamp), columns good and total",
             got=f"index {list(service.index.names)}, columns {list(service.columns)}",
         )
+    return service
+
+
+def _checked(service: pd.DataFrame) -> pd.DataFrame:
+    service = _table(service)
     if service.index.has_duplicates:
         entity, moment = service.index[service.index.duplicated()][0]
         raise ContractError(column="timestamp", expected="a row a moment", got=f"two of {entity} at {moment}")

@@ -117,11 +117,14 @@ def read_objectives(path: str | PathLike) -> list[Objective]:
     """
     path = Path(path)
     documents = _documents(path)
-    indicators = {
-        _named(one, path, place): _spec(one, "SLI", path, place)
-        for place, one in enumerate(documents, start=1)
-        if one.get("kind") == "SLI"
-    }
+    indicators: dict[str, dict] = {}
+    for place, one in enumerate(documents, start=1):
+        if one["kind"] == "SLI":
+            name = _named(one, path, place)
+            if name in indicators:
+                where = f"document {place}: metadata.name"
+                raise ContractError(file=path, column=where, expected="an indicator once", got=name)
+            indicators[name] = _spec(one, "SLI", path, place)
     found = []
     for place, one in enumerate(documents, start=1):
         if one["kind"] == "SLO":
