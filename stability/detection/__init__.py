@@ -1,5 +1,6 @@
 """Anomaly scores, thresholds from history, and alarms; `Detector` says what every detector can do."""
 
+from stability.detection.accepted import Accepted, read_accepted
 from stability.detection.alarms import alarm_contributions, announced, episodes, incidents, raise_alarms
 from stability.detection.baselines import Difference, Random
 from stability.detection.calibration import (
@@ -12,13 +13,16 @@ from stability.detection.calibration import (
 )
 from stability.detection.manner import Detector, Judged
 from stability.detection.mean_shift import MeanShift
-from stability.detection.policy import AlarmPolicy, Desk, QuietHours
+from stability.detection.policy import AlarmPolicy, Desk
+from stability.detection.quiet import QuietHours
 from stability.detection.registry import DETECTORS, load
+from stability.detection.screen import Screen
 from stability.detection.tail import Tail, fit_tail
 from stability.detection.windowed_gaussian import WindowedGaussian
 
 __all__ = [
     "DETECTORS",
+    "Accepted",
     "AlarmPolicy",
     "Chosen",
     "Desk",
@@ -28,6 +32,7 @@ __all__ = [
     "MeanShift",
     "QuietHours",
     "Random",
+    "Screen",
     "Tail",
     "WindowedGaussian",
     "alarm_contributions",
@@ -42,4 +47,5 @@ __all__ = [
     "incidents",
     "load",
     "raise_alarms",
+    "read_accepted",
 ]

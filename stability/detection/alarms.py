@@ -40,7 +40,7 @@ def raise_alarms(
         The contract's table, for `together`.
     **rules
         Of `AlarmPolicy`: merge, minimum_duration, flagged, of, clear, refractory, stronger, new_normal, together,
-        quiet, critical.
+        quiet, critical, times, screen.
 
     Returns
     -------
@@ -71,9 +71,10 @@ def raise_alarms(
     for name in rules:
         one_of(name, RULES, "rule")
     scores = check_scores(scores)
-    limits = _limits(scores, threshold)
+    _limits(scores, threshold)
     policy = AlarmPolicy(threshold.to_dict() if isinstance(threshold, pd.Series) else threshold, **rules)
     desk = Desk(policy, scores.name, topology)
+    limits = _limits(scores, pd.Series({entity: policy.limit(entity) for entity in scores.index.unique("entity")}))
     entities, stamps = (scores.index.get_level_values(level) for level in ("entity", "timestamp"))
     values, moments = scores.to_numpy(), stamps.as_unit("us").asi8
     numbers = pd.DataFrame({"row": 1, "judged": ~np.isnan(values)}, index=entities).groupby(level=0).cumsum() - 1

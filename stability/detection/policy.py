@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["Alarm", "AlarmPolicy", "Desk", "EntityDesk", "QuietHours", "responsible"]
+__all__ = ["Alarm", "AlarmPolicy", "Desk", "EntityDesk", "responsible"]
 
 import math
 import numbers
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import time
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from stability.detection.quiet import QUIET, QuietHours
+from stability.detection.screen import RESPONSIBLE, Screen
 from stability.schema import ContractError, empty, validate
 
 SECOND = 1_000_000  # microseconds
-RESPONSIBLE = 0.3  # of the largest part of a metric: what has so much is named, too
-QUIET = "quiet hours"  # what suppresses an alarm that nobody is to be called for
 LEVELS = ("info", "warning", "critical")
-
-
-@dataclass(frozen=True)
-class QuietHours:
-    """Hours in which nobody is to be called.
-
-    Parameters
-    ----------
-    begin, end : time
-        Of the day, `end` exclusive; from 22:00 to 06:00 goes over midnight.
-    zone : str
-        Their time zone.
-    days : sequence of int
-        Days of the week on which they begin, Monday being 0.
-    """
-
-    begin: time
-    end: time
-    zone: str = "UTC"
-    days: Sequence[int] = tuple(range(7))
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        for name in ("begin", "end"):
-            if not isinstance(moment := getattr(self, name), time) or moment.tzinfo is not None:
-                raise ContractError(column=name, expected="a time of the day without a zone", got=repr(moment))
-        if self.begin == self.end:
-            raise ContractError(column="end", expected="another time than begin", got=str(self.end))
-        try:
-            ZoneInfo(self.zone)
-        except (KeyError, OSError, TypeError, ValueError):  # unknown, a folder of zones, no text, no name of a zone
-            raise ContractError(column="zone", expected="such as Europe/Berlin", got=repr(self.zone)) from None
-        if not isinstance(self.days, Sequence) or not set(self.days) <= set(range(7)):
-            raise ContractError(column="days", expected="numbers from 0 (Monday) to 6", got=repr(self.days))
-
-    def holds(self, moment: int) -> bool:
-        """Whether a moment, in microseconds since 1970, lies in them."""
-        local = pd.Timestamp(moment, unit="us", tz="UTC").tz_convert(ZoneInfo(self.zone))
-        now, today = local.time(), local.dayofweek
-        if self.begin <= self.end:
-            return self.begin <= now < self.end and today in self.days
-        return (now >= self.begin and today in self.days) or (now < self.end and (today - 1) % 7 in self.days)
-
-    def __str__(self) -> str:
-        """As a reason says it."""
-        return f"quiet hours {self.begin:%H:%M}-{self.end:%H:%M} {self.zone}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +53,10 @@ class AlarmPolicy:
         What is raised in them is suppressed; what goes on after them speaks then.
     critical : float
         Multiple of the threshold from which an alarm is critical.
+    times : float or mapping of entity to float
+        What thresholds are multiplied with, all or those of some entities: what labels have taught.
+    screen : Screen, optional
+        What labels have taught: what is like the alarms that people discarded is suppressed as long as it is like them.
     """
 
     threshold: float | Mapping[str, float]
@@ -115,6 +71,8 @@ class AlarmPolicy:
     together: float = 0.0
     quiet: Sequence[QuietHours] = ()
     critical: float = 3.0
+    times: float | Mapping[str, float] = 1.0
+    screen: Screen | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -132,20 +90,26 @@ class AlarmPolicy:
             raise ContractError(column="flagged", expected="whole, from 1 to `of`", got=f"{self.flagged} of {self.of}")
         if not isinstance(self.quiet, Sequence) or not all(isinstance(hours, QuietHours) for hours in self.quiet):
             raise ContractError(column="quiet", expected="a list of QuietHours", got=repr(self.quiet))
+        for whose, factor in self.times.items() if isinstance(self.times, Mapping) else [("", self.times)]:
+            if not 0 < checked_limit(factor, whose, "times") < math.inf:
+                raise ContractError(column="times", expected="a number above 0", got=repr(factor))
+        if self.screen is not None and not isinstance(self.screen, Screen):
+            raise ContractError(column="screen", expected="a Screen", got=repr(self.screen), remedy="read_accepted")
 
     def limit(self, entity: str) -> float:
         """The threshold of an entity; a ContractError where there is none."""
         limits = self.threshold if isinstance(self.threshold, Mapping) else {entity: self.threshold}
         if entity in limits:
-            return float(limits[entity])
+            factor = self.times.get(entity, 1.0) if isinstance(self.times, Mapping) else self.times
+            return float(limits[entity] * factor)
         raise ContractError(file="threshold", expected="a threshold for every entity", got=f"none for {entity!r}")
 
 
-def checked_limit(limit: float, whose: str = "") -> float:
+def checked_limit(limit: float, whose: str = "", column: str = "threshold") -> float:
     """A threshold, if it is one: NaN would flag nothing, without a word."""
     if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or math.isnan(limit):
         got, remedy = f"{limit!r}{f' for {whose!r}' * bool(whose)}", "choose one with choose_k; inf flags nothing"
-        raise ContractError(column="threshold", expected="a number", got=got, remedy=remedy)
+        raise ContractError(column=column, expected="a number", got=got, remedy=remedy)
     return float(limit)
 
 
@@ -369,6 +333,8 @@ class Desk:
         if policy.together and (found := self._incident(entity, desk, moment, score)):
             desk.voice, said = found
             return self.id_of(desk.voice), f"; of the incident of {desk.voice.entity}: {said}"
+        if policy.screen is not None and not policy.screen.speaks(desk.peak, desk.parts, desk.limit):
+            return policy.screen.name, f"; suppressed by {policy.screen.name}: like what was discarded"
         return "", ""
 
     def _incident(self, entity: str, desk: EntityDesk, moment: int, score: float) -> tuple[Alarm, str] | None:
