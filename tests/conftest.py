@@ -50,6 +50,20 @@ def require(program, package=None):
     return path
 
 
+@contextlib.contextmanager
+def mounted(folder, size="8m"):
+    """A small file system of its own in a folder; skips the test where this account may not mount one."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("only the superuser mounts a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 @pytest.fixture(scope="session", name="require")
 def require_fixture():
     """`require(program)` for tests that cannot import this file."""

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import itertools
+import json
 import math
 import statistics
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -1154,3 +1156,64 @@ def newest_labels(rows):
         if alarm not in holds or row["labelled_at"] >= holds[alarm]["labelled_at"]:
             holds[alarm] = row
     return {row["label_id"] for row in holds.values()}
+
+
+def whole_rows(text):
+    """JSON lines without what a writer had not ended; all of a text that has one line only."""
+    first, newline, rest = text.rpartition(b"\n")
+    try:
+        json.loads(rest)
+    except ValueError:
+        return first + newline or rest
+    return text
+
+
+def link_leaves(place, name):
+    """Whether the system leaves a folder on the way along a path, step by step; a loop leads nowhere good."""
+    at, todo, steps = place, list(Path(name).parts), 0
+    while todo:
+        at = at / todo.pop(0)
+        if at.name == "..":
+            at = at.parent.parent
+        elif at.is_symlink():
+            target = at.readlink()
+            steps += 1
+            if target.is_absolute() or steps > 40:
+                return True
+            at, todo = at.parent, [*target.parts, *todo]
+        if not at.is_relative_to(place):
+            return True
+    return False
+
+
+def stability_index(reference, current, count):
+    """Population stability index by its formula; half a row in each bin, a bin for each of few values."""
+    now = [x for x in current if not math.isnan(x)]
+    if not now:
+        return math.nan
+    own = sorted(set(reference))
+    if len(own) <= count:
+        holds = [lambda x, v=v: x == v for v in own] + [lambda x: x not in own]
+    else:
+        edges = sorted({float(np.quantile(reference, k / count)) for k in range(1, count)})
+        low, high = [-math.inf, *edges], [*edges, math.inf]
+        holds = [lambda x, a=a, b=b: a < x <= b for a, b in zip(low, high, strict=True)]
+    total = 0.0
+    for hold in holds:
+        p = (sum(map(hold, reference)) + 0.5) / (len(reference) + 0.5 * len(holds))
+        q = (sum(map(hold, now)) + 0.5) / (len(now) + 0.5 * len(holds))
+        total += (q - p) * math.log(q / p)
+    return total
+
+
+def averted_share(rows, repairs, horizon):
+    """For each (entity, t): what share of its horizon follows the next repair; 1 within one, None without."""
+    found = []
+    for entity, at in rows:
+        own = [(start, end) for name, start, end in repairs if name == entity]
+        ahead = [start for start, _ in own if at <= start <= at + horizon]
+        if any(start <= at <= end for start, end in own):
+            found.append(1.0)
+        else:
+            found.append(1 - (min(ahead) - at) / horizon if ahead else None)
+    return found

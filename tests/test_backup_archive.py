@@ -1,20 +1,24 @@
 """Backups as archives: what is in them, and that no flipped bit and no missing byte goes unseen."""
 
 import io
+import json
 import os
 import random
 import shutil
 import subprocess
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
 from backing import filled, state
 from hypothesis import given
 from hypothesis import strategies as st
+from naive import link_leaves, whole_rows
 
 from stability import backup
 from stability.backup.archive import on_disk, pack, unpack
-from stability.backup.contents import contents
+from stability.backup.contents import contents, leaves
 from stability.backup.manifest import Manifest
 from stability.backup.plain import ARCHIVE, SUMS, Archives
 from stability.schema import ContractError
@@ -121,9 +125,27 @@ def test_a_line_that_is_being_written_waits_for_the_next_backup(tmp_path):
     (tmp_path / "runs").mkdir()
     for name, text in {"a.jsonl": "{1}\n{2}\n{3", "b.jsonl": "", "c.jsonl": "{no end", "d.txt": "a\nb"}.items():
         (tmp_path / "runs" / name).write_text(text)
-    unpack(io.BytesIO(packed(tmp_path)), "it", tmp_path / "new")
+    manifest = unpack(io.BytesIO(packed(tmp_path)), "it", tmp_path / "new")
     told = {path.name: path.read_text() for path in (tmp_path / "new" / "runs").iterdir()}
     assert told == {"a.jsonl": "{1}\n{2}\n", "b.jsonl": "", "c.jsonl": "{no end", "d.txt": "a\nb"}
+    assert manifest.left_out == ["2 bytes at the end of runs/a.jsonl were no whole line: it was being written"]
+
+
+ROWS = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=5), min_size=1, max_size=3)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=4), st.sampled_from(["", "\n"]), st.integers(0, 200))
+def test_no_row_that_is_whole_is_lost_and_no_torn_one_is_taken(rows, end, cut):
+    """Finished without a last newline, or cut anywhere: what comes back are the rows that are whole."""
+    text = ("\n".join(json.dumps(row) for row in rows) + end).encode()
+    written = text[: len(text) - cut] if cut < len(text) else text
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "runs").mkdir()
+        (root / "runs" / "a.jsonl").write_bytes(written)
+        unpack(io.BytesIO(packed(root)), "it", root / "new")
+        back = (root / "new" / "runs" / "a.jsonl").read_bytes()
+    assert back == whole_rows(written)
 
 
 def test_what_goes_meanwhile_is_named(tmp_path):
@@ -152,9 +174,49 @@ def test_a_backup_holds_no_locks_and_no_way_out(tmp_path):
     assert not any("keys of pseudonyms" in sentence for sentence in contents(tmp_path, encrypted=True).left_out)
 
 
+def test_a_link_that_leads_out_by_way_of_another_is_left_out(tmp_path):
+    (tmp_path / "runs" / "exp").mkdir(parents=True)
+    (tmp_path / "runs" / "exp" / "here").write_text("x")
+    (tmp_path / "runs" / "exp" / "top").symlink_to("../..")
+    (tmp_path / "runs" / "exp" / "out").symlink_to("top/../etc")
+    (tmp_path / "runs" / "exp" / "latest").symlink_to("here")
+    (tmp_path / "runs" / "exp" / "self").symlink_to("self")
+    found = contents(tmp_path, encrypted=False)
+    assert found.paths == ["runs/exp/here", "runs/exp/latest", "runs/exp/top"]
+    assert {said.split(" ")[0] for said in found.left_out if "outside" in said} == {"runs/exp/out", "runs/exp/self"}
+
+
+def test_a_folder_that_cannot_be_read_is_an_error():
+    """As an account without rights, which the superuser becomes for that moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, sealed = Path(folder), Path(folder) / "runs" / "exp" / "sealed"
+        sealed.mkdir(parents=True)
+        (sealed / "precious").write_text("x")
+        root.chmod(0o755)
+        sealed.chmod(0)
+        account = os.geteuid()
+        os.seteuid(account or 65_534)
+        try:
+            with pytest.raises(ContractError, match=r"sealed: expected a folder that can be read, got .*ermission"):
+                contents(root, encrypted=False)
+        finally:
+            os.seteuid(account)
+            sealed.chmod(0o700)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "target"),
     [
+        ("runs/up/../../evil", tarfile.SYMTYPE, "a"),
+        ("runs/link", tarfile.SYMTYPE, "here/../../x"),
+        ("runs/link", tarfile.SYMTYPE, "top/../x"),
+        ("runs/a/evil", tarfile.REGTYPE, ""),
+        ("runs", tarfile.SYMTYPE, "b"),
+        ("runs/same", tarfile.LNKTYPE, "runs/top/../x"),
+        ("runs/same", tarfile.LNKTYPE, "runs/here"),
+        ("runs/null", tarfile.BLKTYPE, ""),
+        ("runs/null", tarfile.FIFOTYPE, ""),
+        ("runs/null", tarfile.DIRTYPE, ""),
         ("../evil", tarfile.REGTYPE, ""),
         ("/etc/evil", tarfile.REGTYPE, ""),
         ("runs/link", tarfile.SYMTYPE, "../../etc"),
@@ -171,6 +233,7 @@ def test_a_hostile_archive_writes_nothing_outside(tmp_path, name, kind, target):
         for known, sort, to in (
             ("runs/a", tarfile.REGTYPE, ""),
             ("runs/here", tarfile.SYMTYPE, "."),
+            ("runs/top", tarfile.SYMTYPE, ".."),
             (name, kind, target),
         ):
             info = tarfile.TarInfo(known)
@@ -180,6 +243,28 @@ def test_a_hostile_archive_writes_nothing_outside(tmp_path, name, kind, target):
     with pytest.raises(ContractError, match="expected a backup that is whole"):
         unpack(stream, "hostile", tmp_path / "in" / "place")
     assert not {path.name for path in tmp_path.rglob("*")} & {"evil", "link", "same", "null"}
+
+
+PARTS = st.sampled_from(["a", "b", "c", "..", "."])
+PATHS = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
+
+
+@given(st.dictionaries(PATHS, PATHS | st.sampled_from(["/", "/etc"]), max_size=6))
+def test_links_are_followed_as_the_system_follows_them(wanted):
+    """Whatever links there are, one leads out exactly where the system goes out when it follows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder).resolve() / "outer" / "place"
+        place.mkdir(parents=True)
+        links = {}
+        for name, target in wanted.items():
+            path = place / name
+            if ".." in path.parts or any(parent.is_symlink() for parent in path.parents) or os.path.lexists(path):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(target)
+            links[path.relative_to(place).as_posix()] = str(path.readlink())
+        for name in links:
+            assert leaves(name, links) == link_leaves(place, name)
 
 
 @given(st.binary(max_size=2_000))

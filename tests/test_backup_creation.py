@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from workbenches import CHECKOUT
 
 from stability import backup
-from stability.backup import creation, databases, drills
+from stability.backup import archive, creation, databases, drills, plain
 from stability.backup.keeping import Keep
-from stability.backup.plain import ARCHIVE, SUMS, Archives
+from stability.backup.plain import ARCHIVE, SUMS
 from stability.backup.swap import JOURNAL
 from stability.cli import app
 from stability.feedback.store import FeedbackStore
@@ -201,21 +201,71 @@ def test_a_database_that_a_writer_holds_is_waited_for_and_then_named(home):
     assert not (home / "copy.db").exists()
 
 
-def test_old_ones_go_only_when_the_new_one_is_whole(home, monkeypatch):
-    keep = Keep(last=1, daily=0, weekly=0)
+def test_what_is_not_read_again_as_it_was_is_no_backup_and_rotates_nothing(home, monkeypatch):
+    """The disk takes a byte for another one, after it said that all is written."""
+    keep = Keep(last=2, daily=0, weekly=0)
     first = backup.create(keep=keep).backup
+    synced = archive.synced
 
-    def damaged(self, name):
-        raise ContractError(file=name, expected="a backup that is whole", got="damage")
+    def lying(path):
+        synced(path)
+        if path.name == ARCHIVE:
+            with path.open("r+b") as file:
+                file.seek(path.stat().st_size // 2)
+                byte = file.read(1)
+                file.seek(-1, os.SEEK_CUR)
+                file.write(bytes([byte[0] ^ 1]))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Archives, "check", damaged)
-        with pytest.raises(ContractError, match="damage"):
-            backup.create(keep=keep)
-    assert first in backup.backups()
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(plain, "synced", lying)
+            with pytest.raises(ContractError, match="expected a backup that is whole"):
+                backup.create(keep=keep)
+    assert backup.backups() == [first]
+    assert {path.name for path in (home / "backups").iterdir()} == {".gitignore", first.name}
+    second = backup.create(keep=keep)
+    assert second.removed == [], "the damaged ones took nobody's place"
     done = backup.create(keep=keep)
-    assert first.name in done.removed
-    assert [b.name for b in backup.backups()] == [done.backup.name]
+    assert done.removed == [first.name]
+    assert [b.name for b in backup.backups()] == [second.backup.name, done.backup.name]
+
+
+def at(monkeypatch, moment):
+    """The clock says this."""
+    monkeypatch.setattr(creation.time, "time", lambda: moment)
+
+
+def test_a_clock_that_goes_back_changes_no_order(home, monkeypatch):
+    keep, now = Keep(last=2, daily=0, weekly=0), time.time()
+    names = []
+    for moment in (now, now - 3600, now - 3600):
+        with monkeypatch.context() as patch:
+            at(patch, moment)
+            names.append(backup.create(keep=keep).backup.name)
+    assert names == sorted(set(names))
+    assert [b.name for b in backup.backups()] == names[1:]
+    with monkeypatch.context() as patch:  # years ahead, once: neither followed nor in anybody's place
+        at(patch, now + 3e8)
+        lost = backup.create(keep=keep).backup.name
+    done = [backup.create(keep=keep) for _ in range(2)]
+    assert [b.name for b in backup.backups()] == [*(one.backup.name for one in done), lost]
+    assert any("from the future" in said and lost in said for said in done[-1].warnings)
+    assert backup.drill(server=False).backup == done[-1].backup.name, "the newest is that of now"
+    assert backup.drill(lost, server=False).findings == []
+
+
+def test_backups_of_another_workbench_are_left_alone(home, tmp_path, monkeypatch):
+    keep = Keep(last=1, daily=0, weekly=0)
+    monkeypatch.setenv("STABILITY_BACKUPS", str(tmp_path / "place"))
+    first = backup.create(keep=keep).backup
+    shutil.copytree(home, tmp_path / "other", symlinks=True)
+    monkeypatch.setenv("STABILITY_HOME", str(tmp_path / "other"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other' / 'mlflow.db'}")
+    done = backup.create(keep=keep)
+    assert first in backup.backups()
+    assert any("another workbench" in said and first.name in said for said in done.warnings)
+    shutil.rmtree(home)  # it is no more: whoever was restored from it takes care of what it left
+    assert set(backup.create(keep=keep).removed) == {first.name, done.backup.name}
 
 
 def test_a_full_place_leaves_the_others_as_they_were(home, monkeypatch):

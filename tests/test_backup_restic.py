@@ -118,7 +118,7 @@ def test_passwords_come_from_the_environment_and_are_never_told(home, monkeypatc
     monkeypatch.delenv("RESTIC_PASSWORD")
     with pytest.raises(ContractError, match="password in the environment"):
         backup.create(kind="restic")
-    with pytest.raises(ContractError, match="set RESTIC_PASSWORD: there is a repository of restic"):
+    with pytest.raises(ContractError, match="a repository of restic: install restic and set RESTIC_PASSWORD"):
         backup.drill()
     assert backup.create().backup.repository.kind == "archive", "without a password a plain one"
     (tmp_path / "password").write_text(SECRET)

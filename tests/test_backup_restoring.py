@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from backing import a_run, bare, filled, rows, state
 from commands import CONTEXT
+from conftest import mounted
 from typer.testing import CliRunner
 
 from stability import backup
@@ -124,13 +125,17 @@ def test_a_swap_that_is_cut_at_any_step_is_finished_by_whoever_comes_next(tmp_pa
     changes = {"rename": Path, "replace": Path, "unlink": Path, "link": os}
     cut, whole = 0, False
     while not whole:
-        place, draft, aside = (tmp_path / str(cut) / name for name in ("place", "draft", "aside"))
+        place = tmp_path / str(cut) / "place"
+        draft, aside = (place / ".backup" / name for name in ("draft", "aside"))
         for folder, word in ((place, "old"), (draft, "new")):
             (folder / "runs").mkdir(parents=True)
             (folder / "runs" / "a").write_text(word)
             (folder / "mlflow.db").write_text(word)
         (place / "mlflow.db-wal").write_text("old")
         (place / "other").write_text("stays")
+        (tmp_path / str(cut) / "lent").write_text("old")
+        (place / "feedback").symlink_to("../lent")
+        (draft / "feedback").write_text("new")
         (draft / "marks").mkdir()
         with monkeypatch.context() as patch:
             countdown = itertools.count(cut, -1)
@@ -145,12 +150,84 @@ def test_a_swap_that_is_cut_at_any_step_is_finished_by_whoever_comes_next(tmp_pa
         new = (place / "runs" / "a").read_text() == "new"
         assert (place / "mlflow.db").read_text() == ("new" if new else "old"), "all of it or nothing"
         kept = {
-            p.name: p.read_text() for p in (aside if new else place).rglob("*") if p.is_file() and p.name != "other"
+            p.name: p.read_text()
+            for p in (aside if new else place).rglob("*")
+            if p.is_file() and p.name != "other" and (new or ".backup" not in p.parts)
         }
-        assert kept == {"a": "old", "mlflow.db": "old", "mlflow.db-wal": "old"}
+        assert kept == {"a": "old", "mlflow.db": "old", "mlflow.db-wal": "old", "feedback": "old"}
+        assert (tmp_path / str(cut) / "lent").read_text() == "old", "what a link leads to is not written"
         assert {p.name for p in place.iterdir()} >= {"mlflow.db", "runs", "other", *(["marks"] if new else [])}
         cut += 1
     assert cut > 6
+
+
+def planned(place, **changes):
+    """A place in which a restore was cut off, with something of its plan changed."""
+    for folder in ("elsewhere", "place/.backup/work-1/draft", "place/runs"):
+        (place.parent / folder).mkdir(parents=True)
+    (place.parent / "elsewhere" / "precious").write_text("x")
+    (place / ".backup" / "work-1" / "draft" / "marks").write_text("new")
+    plan = {"draft": ".backup/work-1/draft", "aside": ".backup/replaced-1", "names": ["marks"]} | changes
+    (place / swap.JOURNAL).write_text(json.dumps(plan))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"names": ["../../../../elsewhere/precious"]},
+        {"names": ["runs/../../elsewhere"]},
+        {"names": ["/etc/passwd"]},
+        {"names": [".."]},
+        {"names": [""]},
+        {"names": [7]},
+        {"draft": "../elsewhere", "names": ["precious"]},
+        {"draft": ".backup/../../elsewhere", "names": ["precious"]},
+        {"draft": "/etc", "names": ["passwd"]},
+        {"aside": "../elsewhere"},
+        {"aside": ".backup"},
+        {"draft": ".backup/out", "names": ["precious"]},
+    ],
+)
+def test_a_plan_moves_nothing_but_what_was_restored_here(tmp_path, changes):
+    place = tmp_path / "place"
+    planned(place, **changes)
+    (place / ".backup" / "out").symlink_to(tmp_path / "elsewhere")
+    before = state(tmp_path)
+    with pytest.raises(ContractError, match="the plan of a restore"):
+        swap.finish(place)
+    assert state(tmp_path) == before
+    assert (place / ".backup" / "work-1" / "draft" / "marks").is_file()
+
+
+def test_a_folder_that_was_moved_amid_a_restore_is_finished_where_it_is(tmp_path):
+    planned(tmp_path / "place")
+    (tmp_path / "place").rename(tmp_path / "moved")
+    assert swap.finish(tmp_path / "moved")
+    assert (tmp_path / "moved" / "marks").read_text() == "new"
+
+
+def test_what_lies_on_another_disk_is_refused_before_anything_moves(home, tmp_path):
+    """Two file systems exchange nothing in one step."""
+    backup.create()
+    (home / "marks").rename(tmp_path / "marks")
+    (home / "marks").mkdir()
+    with mounted(home / "marks"):
+        (home / "marks" / "mine").write_text("x")
+        before = public(home)
+        with pytest.raises(ContractError, match="marks: expected a folder on the disk of the workbench's own"):
+            backup.restore(into=home, replace=True)
+        assert public(home) == before
+        assert not (home / swap.JOURNAL).exists()
+
+
+def test_the_folder_of_work_is_no_link(home, tmp_path):
+    backup.create()
+    shutil.rmtree(home / ".backup")
+    (tmp_path / "elsewhere").mkdir()
+    (home / ".backup").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ContractError, match="a folder of the workbench's own, got a link"):
+        backup.restore(into=home, replace=True)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def _killed(verb, home, flag, options):

@@ -319,9 +319,9 @@ def test_a_name_that_was_stored_in_clear_becomes_nobody(stored):
 
 def test_tombstones_of_one_folder(stored):
     _, who, snapshot, *_ = stored
-    assert privacy.tombstone(snapshot, who[BEN]) == [snapshot / "feedback.parquet"]
+    assert privacy.tombstone(snapshot, {who[BEN]: ()}) == {who[BEN]: [snapshot / "feedback.parquet"]}
     assert read_table(snapshot / "feedback.parquet")["text"].tolist() == ["I am unhappy with it", "[erased]"]
-    assert privacy.tombstone(snapshot, who[BEN]) == []
+    assert privacy.tombstone(snapshot, {who[BEN]: ()}) == {}
     assert len(json.loads((snapshot / "ERASED.json").read_text())) == 1
 
 

@@ -18,7 +18,7 @@ _HOMES = {
     "finish": "swap",
     "horizon": "keeping",
     "restore": "restoring",
-    "verify": "verification",
+    "verify": "places",
 }
 
 __all__ = [

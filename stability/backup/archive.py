@@ -6,12 +6,12 @@ stream is exactly what was hashed. JSON lines that are being written end with th
 
 from __future__ import annotations
 
-__all__ = ["on_disk", "pack", "unpack"]
+__all__ = ["broken", "on_disk", "pack", "synced", "unpack"]
 
 import hashlib
 import io
+import json
 import os
-import shutil
 import stat
 import tarfile
 import tempfile
@@ -101,8 +101,9 @@ def _add_file(tar: tarfile.TarFile, name: str, path: Path, notes: list[str]) -> 
             before, after = _copied(path, copy)
             size = copy.tell()
             grows = path.suffix in (".jsonl", ".ndjson")
-            if grows:
-                size = _last_line_end(copy, size)
+            if grows and (whole := _whole_lines(copy, size)) < size:
+                notes.append(f"{size - whole} bytes at the end of {name} were no whole line: it was being written")
+                size = whole
             steady = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
             if not (steady or grows or attempt == ATTEMPTS - 1):
                 continue
@@ -120,32 +121,51 @@ def _add_file(tar: tarfile.TarFile, name: str, path: Path, notes: list[str]) -> 
 def _copied(path: Path, copy: IO[bytes]) -> tuple[os.stat_result, os.stat_result]:
     """Copy a file, and give its status before and after."""
     try:
-        with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            shutil.copyfileobj(file, copy, PIECE)
-            return before, os.fstat(file.fileno())
+        file = path.open("rb")
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ContractError(
-            file=path,
-            expected="a file that can be read",
-            got=str(error),
-            remedy="let this account read it",
-        ) from error
+        raise _unreadable(path, error) from error
+    with file:
+        before = os.fstat(file.fileno())
+        while piece := _read(path, file):
+            copy.write(piece)  # what is wrong here is the scratch place, not the file
+        return before, os.fstat(file.fileno())
 
 
-def _last_line_end(copy: IO[bytes], size: int) -> int:
-    """Where the last whole line ends; all of a file that has none."""
+def _read(path: Path, file: BinaryIO) -> bytes:
+    try:
+        return file.read(PIECE)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ContractError:
+    return ContractError(
+        file=path, expected="a file that can be read", got=str(error), remedy="let this account read it"
+    )
+
+
+def _whole_lines(copy: IO[bytes], size: int) -> int:
+    """Where the last whole line ends, with or without a newline; all of a file without a newline."""
     end = size
     while end > 0:
         start = max(0, end - PIECE)
         copy.seek(start)
         found = copy.read(end - start).rfind(b"\n")
         if found >= 0:
-            return start + found + 1
+            return size if _is_row(copy, start + found + 1) else start + found + 1
         end = start
     return size
+
+
+def _is_row(copy: IO[bytes], start: int) -> bool:
+    """Whether what stands there to the end is a whole object: no beginning of one is one, too."""
+    copy.seek(start)
+    try:
+        return isinstance(json.loads(copy.read()), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _digest(file: IO[bytes], size: int) -> str:
@@ -180,25 +200,32 @@ def unpack(stream: BinaryIO, source: str, into: Path | None = None, *, durable: 
         If the stream is cut, damaged, or holds anything else than its manifest says.
     """
     found: dict[str, Entry] = {}
+    folders: set[str] = set()
+    links: dict[str, str] = {}
     text = None
     try:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as tar:
             for member in tar:
-                name = _inside(member.name, found)
+                name = _inside(member.name, found, folders)
                 if name == MANIFEST and member.isreg() and member.size <= LARGEST_MANIFEST:
                     text = tar.extractfile(member).read()
                 elif member.isreg():
                     found[name] = _take_file(tar, member, None if into is None else into / name, durable=durable)
                 elif member.islnk() or member.issym():
-                    found[name] = _take_link(member, name, into, found)
+                    links |= {name: member.linkname} if member.issym() else {}
+                    found[name] = _take_link(member, name, into, found, links)
                 else:
                     raise ValueError(f"{name} is neither a file nor a link")
+            for name in links:  # each of two may stay inside, and both together lead out
+                _refuse_way_out(name, links)
     except DAMAGE as error:
         if into is not None and isinstance(error, OSError) and error.errno:  # the system's word, not a decoder's
             raise ContractError(
                 file=into, expected="a place that a backup can be restored to", got=str(error), remedy="make room there"
             ) from error
         raise broken(source, str(error) or type(error).__name__) from error
+    for folder in (".", *sorted(folders)) if durable and into is not None else ():
+        synced(into / folder)
     if text is None:
         raise broken(source, f"a stream of {len(found):,} files that ends before its manifest")
     manifest = read_manifest(text, source)
@@ -218,15 +245,22 @@ def broken(source: str, got: str) -> ContractError:
     )
 
 
-def _inside(name: str, found: Mapping[str, Entry]) -> str:
+def _inside(name: str, found: Mapping[str, Entry], folders: set[str]) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         raise ValueError(f"{name!r} would lie outside of the place")
     if any((above := found.get(str(parent))) and above.kind == "link" for parent in path.parents):
         raise ValueError(f"{name!r} would be written through a link")
-    if path.as_posix() in found:
+    above = {parent.as_posix() for parent in path.parents[:-1]}
+    if path.as_posix() in found or path.as_posix() in folders or any(parent in found for parent in above):
         raise ValueError(f"{name!r} is there twice")
+    folders |= above
     return path.as_posix()
+
+
+def _refuse_way_out(name: str, links: Mapping[str, str]) -> None:
+    if leaves(name, links):
+        raise ValueError(f"{name} is a link to {links[name]}, outside of the place")
 
 
 def _take_file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path | None, *, durable: bool) -> Entry:
@@ -248,7 +282,9 @@ def _take_file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path | None,
     return Entry("file", member.size, sha256.hexdigest(), mtime=member.mtime)
 
 
-def _take_link(member: tarfile.TarInfo, name: str, into: Path | None, found: dict[str, Entry]) -> Entry:
+def _take_link(
+    member: tarfile.TarInfo, name: str, into: Path | None, found: dict[str, Entry], links: Mapping[str, str]
+) -> Entry:
     target = member.linkname
     if member.islnk():
         if target not in found or found[target].kind != "file":
@@ -257,12 +293,22 @@ def _take_link(member: tarfile.TarInfo, name: str, into: Path | None, found: dic
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(into / target, into / name)
         return Entry("same", target=target, mtime=member.mtime)
-    if leaves(name, target):
-        raise ValueError(f"{name} is a link to {target}, outside of the place")
+    _refuse_way_out(name, links)
     if into is not None:
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         (into / name).symlink_to(target)
     return Entry("link", target=target, mtime=member.mtime)
+
+
+def synced(path: Path) -> None:
+    """Force a file or a folder onto the disk, so that whoever reads it again reads the disk and not memory."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(handle)
 
 
 def on_disk(folder: Path, manifest: Manifest) -> list[str]:

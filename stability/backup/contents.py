@@ -6,13 +6,13 @@ __all__ = ["FOLDERS", "PRIVATE", "WORK", "Contents", "contents", "leaves", "lost
 
 import fnmatch
 import os
-import posixpath
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stability.backup.manifest import Entry
+from stability.schema import ContractError
 
 FOLDERS = ("runs", "mlartifacts", "mlruns", "feedback", "marks")
 """Nights and watches with their audit records, artifacts and models, what users said, labels."""
@@ -25,6 +25,12 @@ SKIPPED_FOLDERS = {
 # Locks are of processes, parts of writers that were cut off, and a database's companions are in its own online copy.
 SKIPPED_FILES = (".lock", ".*.lock", ".*.part", "*-wal", "*-shm", "*-journal", ".going-*", ".ballast", ".gitignore")
 SKIPPED_PATHS = ("runs/watch/*/lock",)
+# What came and could not be read lies there as it came: names and addresses of people in clear.
+RAW = {"runs/feedback/quarantine", "runs/feedback/spool/bad"}
+AS_IT_CAME = (
+    "holds messages as they came, names in clear: not in an archive that is not encrypted; with restic they are in it"
+)
+MOST_LINKS = 40  # one after the other, as Linux follows them
 DECLARED = "what git keeps (data/, experiments/, notebooks/, the package) is not in a backup of the workbench's state"
 KEYS = (
     "the keys of pseudonyms and the addresses for answers (private/) are not in an archive that is not encrypted: "
@@ -62,51 +68,95 @@ def contents(root: Path, *, encrypted: bool) -> Contents:
     -------
     Contents
     """
-    found = Contents()
+    found, links = Contents(), {}
     if (root / PRIVATE).is_dir() and not encrypted:
         found.left_out.append(KEYS)
     for name in (*FOLDERS, *([PRIVATE] if encrypted else [])):
-        for folder, below, files in os.walk(root / name):
+        for folder, below, files in os.walk(root / name, onerror=_unreadable):
             here = Path(folder).relative_to(root)
-            links = [d for d in below if (root / here / d).is_symlink()]
-            below[:] = sorted(d for d in below if d not in links and (here / d).as_posix() not in SKIPPED_FOLDERS)
-            for file in (*files, *links):
+            if here.as_posix() in RAW and not encrypted:
+                found.left_out += [f"{here.as_posix()} {AS_IT_CAME}"] if below or files else []
+                below.clear()
+                continue
+            linked = [d for d in below if (root / here / d).is_symlink()]
+            below[:] = sorted(d for d in below if d not in linked and (here / d).as_posix() not in SKIPPED_FOLDERS)
+            for file in (*files, *linked):
                 path = (here / file).as_posix()
                 if not (_matches(file, SKIPPED_FILES) or _matches(path, SKIPPED_PATHS)):
-                    _take(root, path, found)
+                    _take(root, path, found, links)
+    for path, target in sorted(links.items()):
+        if leaves(path, links):
+            found.left_out.append(f"{path} is a link to {target}, which lies outside of the workbench's folder")
+        else:
+            found.paths.append(path)
     found.paths.sort()
     return found
 
 
-def leaves(path: str, target: str) -> bool:
-    """Whether a link leads out of the folder that its path is relative to.
+def _unreadable(error: OSError) -> None:
+    """A folder that cannot be read: what is in it would be missing, and nobody would know."""
+    if isinstance(error, FileNotFoundError):  # never there, or removed meanwhile
+        return
+    raise ContractError(
+        file=error.filename,
+        expected="a folder that can be read",
+        got=str(error),
+        remedy="let this account read it: a backup without it would not be one",
+    ) from error
+
+
+def leaves(path: str, links: Mapping[str, str]) -> bool:
+    """Whether a path leads out of the folder that it is relative to, once each link on the way is followed.
+
+    Parameters
+    ----------
+    path : str
+        Relative, with forward slashes.
+    links : mapping of str to str
+        Path of each symbolic link in that folder to the text of its target.
 
     Examples
     --------
-    >>> leaves("runs/latest", "night"), leaves("runs/latest", "../../etc"), leaves("runs/latest", "/etc")
-    (False, True, True)
+    >>> leaves("runs/latest", {"runs/latest": "night"}), leaves("runs/latest", {"runs/latest": "/etc"})
+    (False, True)
+
+    Each of these alone stays inside:
+
+    >>> leaves("runs/out", {"runs/up": "..", "runs/out": "up/../etc"})
+    True
     """
-    inside = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-    return posixpath.isabs(target) or inside.split("/")[0] == ".."
+    todo, at, followed = list(reversed(PurePosixPath(path).parts)), [], 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            if not at:
+                return True
+            at.pop()
+            continue
+        target = links.get("/".join([*at, part]))
+        if target is None:
+            at.append(part)
+            continue
+        followed += 1
+        if target.startswith("/") or followed > MOST_LINKS:
+            return True
+        todo.extend(reversed(PurePosixPath(target).parts))
+    return False
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _take(root: Path, path: str, found: Contents) -> None:
+def _take(root: Path, path: str, found: Contents, links: dict[str, str]) -> None:
     try:
         mode = (root / path).lstat().st_mode
+        if stat.S_ISLNK(mode):
+            links[path] = str((root / path).readlink())
+        elif stat.S_ISREG(mode):  # sockets and pipes are of processes
+            found.paths.append(path)
     except FileNotFoundError:
         return
-    if stat.S_ISLNK(mode):
-        target = str((root / path).readlink())
-        if leaves(path, target):
-            found.left_out.append(f"{path} is a link to {target}, which lies outside of the workbench's folder")
-            return
-    elif not stat.S_ISREG(mode):
-        return  # sockets and pipes are of processes
-    found.paths.append(path)
 
 
 def lost_since(root: Path, entries: Mapping[str, Entry], *, encrypted: bool) -> tuple[list[str], float]:

@@ -10,7 +10,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,11 @@ from typing import BinaryIO
 from stability.backup import databases, postgres, store
 from stability.backup.archive import pack
 from stability.backup.contents import WORK, contents
-from stability.backup.erased import known_erasures
+from stability.backup.erased import all_erasures, known_erasures
 from stability.backup.keeping import Keep, staying
 from stability.backup.manifest import Entry, Manifest
-from stability.backup.places import Backup, backups, name_of, repository, root_of
+from stability.backup.places import DAY, Backup, ahead_of, next_name, repository, root_of, told
 from stability.backup.swap import finish
-from stability.backup.verification import verify
 from stability.schema import ContractError, home
 from stability.workbench.nights import PRUNING
 from stability.workbench.reporting.formats import redact
@@ -34,6 +33,8 @@ DATABASE, DUMP = "mlflow.db", "mlflow.dump"
 SPOOL = "spool"  # a folder of what is about to go into a database
 UNDER_WAY = "work-"
 PATIENCE = 30.0  # seconds to wait for another backup, or for `stability prune`
+OTHERS = "backups of another workbench in the same place are left alone: take one place for each"
+AHEAD = "backups from the future are left alone, and are not the newest: one clock was wrong"
 SAME_DISK = "the backups lie on the same disk as what they protect: --place, or STABILITY_BACKUPS, names one on another"
 
 
@@ -46,7 +47,7 @@ class Created:
     backup : Backup
     manifest : Manifest
     seconds : float
-        Until it was written; verifying it is not in it.
+        Until it was written and read again.
     removed : list of str
         Names of older backups that went.
     warnings : list of str
@@ -61,7 +62,7 @@ class Created:
 
 
 def create(place: str | os.PathLike | None = None, *, kind: str | None = None, keep: Keep | None = None) -> Created:
-    """Back up the workbench's state, verify what was written, and only then remove what is too old.
+    """Back up the workbench's state, read what was written again, and only then remove what is too old.
 
     Parameters
     ----------
@@ -79,11 +80,14 @@ def create(place: str | os.PathLike | None = None, *, kind: str | None = None, k
     Raises
     ------
     ContractError
-        When the store is a server's (its own host makes the backup), does not answer, or the place cannot be written.
+        When the store is a server's (its own host makes the backup), does not answer, the place cannot be written, or
+        what is read again is not what was written; then no older backup is removed.
     """
     root, target = home(), repository(place, kind)
     with at_work(root) as scratch, no_pruning(root):
         target.sweep()
+        earlier, warnings = told(place)
+        erasures = all_erasures(known_erasures(root), earlier.values())
         begun, moment = time.perf_counter(), time.time()
         staged, rows, address, what = _databases(root, scratch, encrypted=target.encrypted)
         found = contents(root, encrypted=target.encrypted)
@@ -100,21 +104,27 @@ def create(place: str | os.PathLike | None = None, *, kind: str | None = None, k
                 rows=rows,
                 runs=rows[DATABASE if DATABASE in rows else DUMP]["runs"],
                 sample=store.sample(address, entries, root, moment),
-                erasures=known_erasures(root),
+                erasures=erasures,
                 left_out=[*found.left_out, *store.elsewhere(address, root), *notes],
             )
 
         def fill(stream: BinaryIO) -> Manifest:
             return pack(stream, root, found.paths, staged, describe)
 
-        backup = Backup(name_of(moment), target)
+        before = target.names()
+        backup = Backup(next_name(before, moment), target)
         manifest = target.write(backup.name, fill)
         seconds = time.perf_counter() - begun
-        verify(backup)
-        removed = _remove_old(place, backup, keep or Keep())
+        homes = {one.name: said.home for one, said in earlier.items() if one.repository == target}
+        others = [name for name, said in homes.items() if not _is_mine(said, root)]
+        ahead = ahead_of(before, moment)
+        removed = _remove_old(backup, [*(set(before) - set(others) - set(ahead))], homes.keys(), keep or Keep())
+    warnings += [f"{OTHERS}: {', '.join(others)}"] if others else []
+    warnings += [f"{AHEAD}: {', '.join(ahead)}"] if ahead else []
     local = root_of(place)
     same = target.is_local and local.is_dir() and local.stat().st_dev == root.stat().st_dev
-    return Created(backup, manifest, seconds, removed, [SAME_DISK] if same else [])
+    warnings += [SAME_DISK] if same else []
+    return Created(backup, manifest, seconds, removed, warnings)
 
 
 @contextlib.contextmanager
@@ -124,9 +134,11 @@ def at_work(root: Path) -> Iterator[Path]:
     Raises
     ------
     ContractError
-        When another one is under way.
+        When another one is under way, or the folder for it is a link.
     """
     folder = root / WORK
+    if folder.is_symlink():
+        raise ContractError(file=folder, expected="a folder of the workbench's own", got="a link", remedy="remove it")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
     with contextlib.ExitStack() as stack:
@@ -206,10 +218,18 @@ def _spooled(root: Path, scratch: Path, *, encrypted: bool) -> dict[str, Path]:
     return staged
 
 
-def _remove_old(place: str | os.PathLike | None, newest: Backup, keep: Keep) -> list[str]:
+def _is_mine(said: str, root: Path) -> bool:
+    """Whether backups of a folder are this workbench's to remove: of its own, and of one that is no more."""
+    return Path(said) == root or not (Path(said) / "runs").is_dir()
+
+
+def _remove_old(newest: Backup, names: list[str], known: Collection[str], keep: Keep) -> list[str]:
     """Remove what need not stay; only now, that the newest one is verified."""
-    there = [backup for backup in backups(place) if backup.repository == newest.repository]
-    stay = staying([backup.moment for backup in there], keep, newest.moment)
-    going = [backup.name for k, backup in enumerate(there) if k not in stay and backup.name != newest.name]
-    newest.repository.remove(going)
-    return going
+    # What does not say what it is takes no other one's place, and goes by the horizon alone.
+    good = [Backup(name, newest.repository) for name in names if name in known]
+    stay = staying([backup.moment for backup in (*good, newest)], keep, newest.moment)
+    going = [backup.name for k, backup in enumerate(good) if k not in stay]
+    odd = [Backup(name, newest.repository) for name in names if name not in known]
+    going += [backup.name for backup in odd if newest.moment - backup.moment > keep.days * DAY]
+    newest.repository.remove(sorted(going))
+    return sorted(going)

@@ -8,9 +8,8 @@ from pathlib import Path
 from stability.backup.creation import create
 from stability.backup.drills import drill
 from stability.backup.keeping import Keep, horizon
-from stability.backup.places import backups, chosen, root_of
+from stability.backup.places import backups, chosen, root_of, verify
 from stability.backup.restoring import restore
-from stability.backup.verification import verify
 from stability.workbench.reporting.formats import duration
 
 
@@ -20,7 +19,7 @@ def print_created(place: Path | None, kind: str | None, keep: Keep) -> None:
     manifest, repository = done.manifest, done.backup.repository
     print(
         f"{done.backup.name} ({repository.kind}): {len(manifest.entries):,} files, {manifest.size / 1e6:.1f} MB, "
-        f"{manifest.runs:,} runs, in {duration(done.seconds)}; every checksum was compared."
+        f"{manifest.runs:,} runs, in {duration(done.seconds)}; read again, and every checksum compared."
     )
     for name in done.removed:
         print(f"removed: {name}")
@@ -39,7 +38,9 @@ def print_restored(name: str | None, into: Path, place: Path | None, *, replace:
     if done.aside:
         print(f"- what was there is in {done.aside}: remove it when nothing is missed")
     if done.erased:
-        print(f"- erased after the backup was made, and again now: {', '.join(done.erased)}")
+        print(f"- were erased once, and are again now: {', '.join(done.erased)}")
+    for sentence in done.warnings:
+        print(f"- {sentence}")
 
 
 def print_drill(name: str | None, place: Path | None, *, server: bool) -> int:

@@ -1,26 +1,27 @@
-"""Who was erased after a backup was made is erased again when it is restored."""
+"""Who was erased, as far as anybody knows, is erased again in every backup that is restored."""
 
 from __future__ import annotations
 
-__all__ = ["erase_again", "known_erasures"]
+__all__ = ["all_erasures", "erase_again", "known_erasures", "write_down"]
 
 import contextlib
-import datetime as dt
-import json
+import os
+import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stability.backup.contents import PRIVATE
-from stability.backup.manifest import Manifest
+from stability.backup.contents import PRIVATE, RAW
+from stability.backup.manifest import Told
 from stability.records.privacy import is_pseudonym, tombstone
-from stability.schema import written_whole
+from stability.records.privacy.pseudonyms import leads_to
+from stability.schema import ContractError
 
 KEYS = "pseudonyms.sqlite"
-TEXTS = ("text", "answer")  # of a message that waits
-SAID = {"feedback": ("user", TEXTS), "alarm_labels": ("labelled_by", ("reason",))}
-"""Tables in SQLite of what people said: who said it, and the texts."""
-TOMBSTONE = "[erased]"  # as `stability data erase` writes it
+LOG = """create table if not exists erasures
+    (moment text not null, pseudonym text not null, tables integer not null, rows integer not null)"""
+# What may be a name in a message as it came: a text in quotes, a mail address, a word.
+NAMES = re.compile(r'"((?:[^"\\]|\\.)+)"|([^\s<>"(),;:]+)')
 
 
 def known_erasures(root: Path) -> list[dict[str, str]]:
@@ -34,80 +35,119 @@ def known_erasures(root: Path) -> list[dict[str, str]]:
     Returns
     -------
     list of dict
-        Empty where nothing was erased, or the log cannot be read.
+        Empty where nothing was ever erased.
+
+    Raises
+    ------
+    ContractError
+        When the log cannot be read.
     """
     path = root / PRIVATE / KEYS
     if not path.is_file():
         return []
-    with contextlib.closing(sqlite3.connect(path, timeout=30)) as keys:
-        try:
-            found = keys.execute("select moment, pseudonym from erasures order by rowid").fetchall()
-        except sqlite3.Error:
+    with _opened(path) as keys:
+        if not keys.execute("select 1 from sqlite_master where name = 'erasures'").fetchone():
             return []
+        found = keys.execute("select moment, pseudonym from erasures order by rowid").fetchall()
     return [{"moment": moment, "pseudonym": pseudonym} for moment, pseudonym in found]
 
 
-def erase_again(folder: Path, manifest: Manifest, erasures: Iterable[dict[str, str]]) -> list[str]:
-    """Take the texts of erased people out of restored tables, and destroy their keys.
+def all_erasures(known: Iterable[dict[str, str]], told: Iterable[Told]) -> list[dict[str, str]]:
+    """Add up what workbenches and backups know of erasures, each pseudonym once, the oldest first.
+
+    Parameters
+    ----------
+    known : iterable of dict
+        As `known_erasures` gives them.
+    told : iterable of Told
+        What backups say.
+
+    Examples
+    --------
+    >>> who, when = "p-0123456789abcdef0123", "2026-11-01T00:00:00+00:00"
+    >>> all_erasures([], [Told("/a", [{"moment": when, "pseudonym": who}]), Told("/b", [])])
+    [{'moment': '2026-11-01T00:00:00+00:00', 'pseudonym': 'p-0123456789abcdef0123'}]
+    """
+    found: dict[str, str] = {}
+    for entry in (*known, *(entry for said in told for entry in said.erasures)):
+        if is_pseudonym(entry["pseudonym"]):
+            found.setdefault(entry["pseudonym"], entry["moment"])
+    return [{"moment": moment, "pseudonym": who} for who, moment in sorted(found.items(), key=lambda item: item[::-1])]
+
+
+def erase_again(folder: Path, erasures: Iterable[dict[str, str]]) -> list[str]:
+    """Take everything of erased people out of a restored folder: texts, waiting messages, addresses, keys.
+
+    All that are known are looked for, whenever it was: who was erased gets another pseudonym when coming back, and no
+    clock is asked.
 
     Parameters
     ----------
     folder : path
         What was restored, and verified before.
-    manifest : Manifest
-        Of the backup.
     erasures : iterable of dict
-        All that are known, `moment` (ISO 8601) and `pseudonym`.
+        `moment` (ISO 8601) and `pseudonym`.
 
     Returns
     -------
     list of str
-        Pseudonyms that were erased after the backup was made.
+        Pseudonyms of which something was there.
     """
-    later: dict[str, str] = {}
-    for entry in erasures:
-        moment = dt.datetime.fromisoformat(entry["moment"])
-        # Moments of erasures are whole seconds; to erase twice does no harm.
-        if moment.timestamp() >= int(manifest.moment) and is_pseudonym(entry["pseudonym"]):
-            later[entry["pseudonym"]] = entry["moment"]
+    wanted = {entry["pseudonym"] for entry in erasures}
     keys = folder / PRIVATE / KEYS
-    for pseudonym, moment in later.items():
-        changed = [*tombstone(folder, pseudonym), *_in_databases(folder, manifest, pseudonym)]
-        changed += _in_spools(folder, pseudonym)
-        if keys.is_file():
-            with contextlib.closing(sqlite3.connect(keys, timeout=30)) as store, store:
-                store.execute("pragma secure_delete = on")
-                store.execute("delete from subjects where pseudonym = ?", (pseudonym,))
-                store.execute("insert into erasures values (?, ?, ?, ?)", (moment, pseudonym, len(changed), 0))
-    return sorted(later)
+    mine: dict[str, bytes] = {}
+    if keys.is_file():
+        with _opened(keys) as store:
+            if store.execute("select 1 from sqlite_master where name = 'subjects'").fetchone():
+                rows = store.execute("select pseudonym, key from subjects").fetchall()
+                mine = {pseudonym: key for pseudonym, key in rows if pseudonym in wanted}
+    names = _names(folder, mine)
+    again = set(tombstone(folder, {who: names.get(who, ()) for who in sorted(wanted)})) | mine.keys()
+    if mine:  # the keys go last, as there: cut off before, all of it is done again
+        with _opened(keys) as store:
+            store.execute("pragma secure_delete = on")
+            store.executemany("delete from subjects where pseudonym = ?", [(who,) for who in mine])
+    return sorted(again)
 
 
-def _in_databases(folder: Path, manifest: Manifest, pseudonym: str) -> list[str]:
-    """Take a subject's texts out of the tables in SQLite of what people said."""
-    changed = []
-    for name, tables in manifest.rows.items():
-        for table in set(SAID) & set(tables) if not name.endswith(".dump") else ():
-            who, texts = SAID[table]
-            with contextlib.closing(sqlite3.connect(folder / name, timeout=30)) as store, store:
-                store.execute("pragma secure_delete = on")
-                known = {row[1] for row in store.execute(f"pragma table_info({table})")}
-                for column in texts if who in known else ():
-                    if column in known:
-                        query = f'update {table} set "{column}" = ? where "{who}" = ? and "{column}" is not null'  # noqa: S608
-                        if store.execute(query, (TOMBSTONE, pseudonym)).rowcount:
-                            changed.append(name)
-    return changed
+def write_down(root: Path, erasures: Iterable[dict[str, str]]) -> None:
+    """Write erasures into the log of a workbench that does not know them: its next backup tells them on.
+
+    Parameters
+    ----------
+    root : path
+        A workbench's folder.
+    erasures : iterable of dict
+    """
+    known = {entry["pseudonym"] for entry in known_erasures(root)}
+    new = [(entry["moment"], entry["pseudonym"], 0, 0) for entry in erasures if entry["pseudonym"] not in known]
+    if new:
+        path = root / PRIVATE / KEYS
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not (path.parent / ".gitignore").exists():
+            (path.parent / ".gitignore").write_text("*\n")
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with _opened(path) as keys:
+            keys.execute(LOG)
+            keys.executemany("insert into erasures values (?, ?, ?, ?)", new)
 
 
-def _in_spools(folder: Path, pseudonym: str) -> list[str]:
-    """Take a subject's texts out of messages that wait to be stored."""
-    changed = []
-    for path in sorted(folder.glob("*/**/spool/*.json")):
-        with contextlib.suppress(ValueError):  # what is no message has no text of anybody
-            message = json.loads(path.read_bytes())
-            if isinstance(message, dict) and message.get("user") == pseudonym:
-                told = {column: TOMBSTONE for column in TEXTS if message.get(column)}
-                with written_whole(path) as file:
-                    file.write(json.dumps({**message, **told}, ensure_ascii=False).encode())
-                changed.append(path.name)
-    return changed
+def _names(folder: Path, keys: dict[str, bytes]) -> dict[str, set[str]]:
+    """Names of subjects in messages that were set aside as they came: those of which a key makes the pseudonym."""
+    found: dict[str, set[str]] = {}
+    for path in (path for raw in sorted(RAW) for path in sorted((folder / raw).glob("*"))) if keys else ():
+        text = path.read_bytes().decode("utf-8", "replace")
+        for name in {quoted or word for quoted, word in NAMES.findall(text)}:
+            for pseudonym, key in keys.items():
+                if leads_to(key, pseudonym, name):
+                    found.setdefault(pseudonym, set()).add(name)
+    return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as store, store:
+            yield store
+    except sqlite3.Error as error:
+        raise ContractError(file=path, expected="the store of pseudonyms' keys", got=str(error)) from error

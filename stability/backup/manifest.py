@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["MANIFEST", "Entry", "Manifest", "Sample", "differences", "read_manifest"]
+__all__ = ["MANIFEST", "Entry", "Manifest", "Sample", "Told", "differences", "read_manifest", "read_told"]
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pydantic
 from pydantic.dataclasses import dataclass
@@ -92,7 +92,8 @@ class Manifest:
     sample : Sample or None
         None where the store has no run.
     erasures : list of dict
-        `moment` and `pseudonym` of all erasures so far: an older backup forgets them again when it is restored.
+        `moment` and `pseudonym` of all erasures that were known then, to the workbench or to any earlier backup: an
+        older backup forgets them again when it is restored.
     left_out : list of str
         What is not in it and why, in sentences.
     """
@@ -141,8 +142,33 @@ def read_manifest(text: bytes, source: str) -> Manifest:
             file=source,
             expected=f"a manifest of format {FORMAT}",
             got=str(error).splitlines()[0],
-            remedy="restore an older backup: stability backup list",
+            remedy="take another one (stability backup list), or the version of this package that made it",
         ) from error
+
+
+class Told(NamedTuple):
+    """What a backup says that is asked without reading it: of which folder it is, and who was erased until then."""
+
+    home: str
+    erasures: list[dict[str, str]]
+
+
+def read_told(text: bytes) -> Told | None:
+    """Read that much of a manifest, also of one of another format, or whose checksum is not what it was.
+
+    Examples
+    --------
+    >>> read_told(b'{"home": "/srv/it", "erasures": [{"moment": "2026-11-29", "pseudonym": "p-1"}], "format": 0}').home
+    '/srv/it'
+    >>> read_told(b'{"home') is None
+    True
+    """
+    try:
+        said = json.loads(text)
+        erasures = [{"moment": str(e["moment"]), "pseudonym": str(e["pseudonym"])} for e in said["erasures"]]
+        return Told(str(said["home"]), erasures)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def differences(expected: Mapping[str, object], found: Mapping[str, object], what: str) -> list[str]:

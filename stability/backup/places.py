@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["PLACE", "Backup", "backups", "chosen", "moment_of", "name_of", "repository", "root_of"]
+__all__ = [
+    "DAY",
+    "PLACE",
+    "Backup",
+    "ahead_of",
+    "backups",
+    "chosen",
+    "moment_of",
+    "name_of",
+    "next_name",
+    "repository",
+    "root_of",
+    "told",
+    "verify",
+]
 
 import datetime as dt
 import os
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stability.backup.archive import unpack
+from stability.backup.manifest import Manifest, Told
 from stability.backup.plain import Archives
 from stability.backup.restic import Restic, has_password, is_installed
 from stability.schema import ContractError, home, nearest, one_of
@@ -16,6 +34,8 @@ from stability.schema import ContractError, home, nearest, one_of
 PLACE = "STABILITY_BACKUPS"  # names the folder; better on another disk
 REPOSITORY = "RESTIC_REPOSITORY"  # names one of restic, such as sftp:host:/srv/backups
 KINDS = ("archive", "restic")
+DAY = 86_400.0  # seconds
+UNSEAL = "install restic and set RESTIC_PASSWORD"
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,69 @@ def backups(place: str | os.PathLike | None = None) -> list[Backup]:
     return sorted(known, key=lambda backup: backup.name)
 
 
+def told(place: str | os.PathLike | None = None) -> tuple[dict[Backup, Told], list[str]]:
+    """Ask all backups of a place of which folder they are and who was erased, without reading them.
+
+    Parameters
+    ----------
+    place : path, optional
+
+    Returns
+    -------
+    tuple of (dict, list of str)
+        What each says, and sentences about those that cannot be asked.
+    """
+    root, said, silent = root_of(place), {}, []
+    repositories: list[Archives | Restic] = [Archives(root)]
+    if is_installed() and has_password():
+        repositories.append(_restic(root))
+    elif _sealed(root):
+        silent.append(f"the repository of restic beside them was not asked who was erased: {UNSEAL}")
+    for held in repositories:
+        try:
+            found = held.told()
+        except ContractError as error:
+            silent.append(f"who was erased is not known of all backups: {error}")
+            continue
+        for name, one in found.items():
+            if one is None:
+                silent.append(f"{name} does not say who was erased until it was made")
+            else:
+                said[Backup(name, held)] = one
+    return said, silent
+
+
+def verify(backup: Backup, *, deep: bool = True) -> Manifest | None:
+    """Verify a backup without restoring it: its checksums, then every file in it against its manifest.
+
+    Parameters
+    ----------
+    backup : Backup
+    deep : bool
+        Whether the stream is read and each file in it hashed. Without it only the checksums of the files that hold
+        the backup are compared, which finds every bit that was flipped since it was written.
+
+    Returns
+    -------
+    Manifest or None
+        None unless `deep`.
+
+    Raises
+    ------
+    ContractError
+        If it is not whole.
+    """
+    backup.repository.check(backup.name)
+    if not deep:
+        return None
+    with backup.repository.opened(backup.name) as stream:
+        return unpack(stream, backup.name)
+
+
+def _sealed(root: Path) -> bool:
+    return bool((root / "restic" / "config").is_file() or os.environ.get(REPOSITORY))
+
+
 def chosen(name: str | None, place: str | os.PathLike | None = None) -> Backup:
     """Give a backup by its name, the newest without one.
 
@@ -85,11 +168,11 @@ def chosen(name: str | None, place: str | os.PathLike | None = None) -> Backup:
     there = backups(place)
     if not there:
         root = root_of(place)
-        sealed = (root / "restic" / "config").is_file() or os.environ.get(REPOSITORY)
-        remedy = "set RESTIC_PASSWORD: there is a repository of restic" if sealed else "stability backup create"
+        remedy = f"there is a repository of restic: {UNSEAL}" if _sealed(root) else "stability backup create"
         raise ContractError(file=root, expected="a backup", got="none", remedy=remedy)
     if name is None:
-        return there[-1]
+        ahead = ahead_of([b.name for b in there], time.time())
+        return [b for b in there if b.name not in ahead or len(ahead) == len(there)][-1]
     for backup in there:
         if backup.name == name:
             return backup
@@ -99,6 +182,31 @@ def chosen(name: str | None, place: str | os.PathLike | None = None) -> Backup:
         got=repr(name),
         remedy=nearest(name, [b.name for b in there]),
     )
+
+
+def ahead_of(names: Iterable[str], moment: float) -> list[str]:
+    """Names of backups that are a day or more ahead of a moment: whichever clock was wrong, they are not followed."""
+    return sorted(name for name in names if moment_of(name) >= moment + DAY)
+
+
+def next_name(names: Collection[str], moment: float) -> str:
+    """Name a new backup so that the order of names is that of making, also where the clock was set back a little.
+
+    Parameters
+    ----------
+    names : collection of str
+        Of the backups that are there.
+    moment : float
+        Unix seconds.
+
+    Examples
+    --------
+    >>> next_name(["1970-01-01T00-00-09.500Z", "1970-01-03T00-00-00.000Z"], 9.0)
+    '1970-01-01T00-00-09.501Z'
+    """
+    followed = set(names) - set(ahead_of(names, moment))
+    newest = max(map(moment_of, followed), default=0.0)
+    return name_of(max(moment, round(newest + 0.001, 3)))
 
 
 def name_of(moment: float) -> str:

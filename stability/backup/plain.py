@@ -6,7 +6,6 @@ __all__ = ["ARCHIVE", "SUMS", "Archives"]
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +15,8 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from stability.backup.archive import broken
-from stability.backup.manifest import MANIFEST, Manifest, read_manifest
+from stability.backup.archive import broken, synced, unpack
+from stability.backup.manifest import MANIFEST, Manifest, Told, read_told
 from stability.schema import ContractError, folder_written_whole
 
 ARCHIVE, SUMS = "archive.tar.zst", "SHA256SUMS"
@@ -52,13 +51,18 @@ class Archives:
                 shutil.rmtree(path, ignore_errors=True)
 
     def write(self, name: str, fill: Callable[[BinaryIO], Manifest]) -> Manifest:
-        """Write a backup: whole under its name, or not at all.
+        """Write a backup and read it again: whole under its name, or not at all.
 
         Parameters
         ----------
         name : str
         fill : callable
             Writes the stream into a file, and gives its manifest.
+
+        Raises
+        ------
+        ContractError
+            Without room, and when what is read again is not what was written.
         """
         try:
             self.place.mkdir(parents=True, exist_ok=True)
@@ -71,12 +75,15 @@ class Archives:
                     pa.CompressedOutputStream(pa.PythonFile(raw, "w"), "zstd") as stream,
                 ):
                     manifest = fill(stream)
-                _synced(draft / ARCHIVE)
+                synced(draft / ARCHIVE)
                 (draft / MANIFEST).write_bytes(manifest.to_json())
                 (draft / SUMS).write_bytes(_sums(draft))
-                _synced(draft / MANIFEST)
-                _synced(draft / SUMS)
-                draft.chmod(0o700)
+                synced(draft / MANIFEST)
+                synced(draft / SUMS)
+                synced(draft)
+                _compare(draft)
+                with _opened(draft) as stream:
+                    unpack(stream, str(draft))
         except OSError as error:
             raise ContractError(
                 file=self.place / name,
@@ -94,33 +101,21 @@ class Archives:
         ContractError
             If a single bit is not what it was.
         """
-        folder = self.place / name
-        try:
-            there = sorted(path.name for path in folder.iterdir())
-            if there != sorted((ARCHIVE, MANIFEST, SUMS)):
-                raise broken(str(folder), f"a folder with {', '.join(there) or 'nothing'}")
-            said, found = (folder / SUMS).read_bytes(), _sums(folder)
-        except OSError as error:
-            raise broken(str(folder), str(error)) from error
-        if said != found:
-            lines = set(said.split(b"\n"))
-            damaged = [line.split()[-1].decode() for line in found.splitlines() if line not in lines]
-            raise broken(str(folder), f"other checksums of {' and '.join(damaged) or SUMS}")
-
-    def manifest(self, name: str) -> Manifest:
-        """Read a backup's manifest, without its files."""
-        self.check(name)
-        return read_manifest((self.place / name / MANIFEST).read_bytes(), name)
+        _compare(self.place / name)
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
         """Open a backup's stream."""
-        try:
-            raw = (self.place / name / ARCHIVE).open("rb")
-        except OSError as error:
-            raise broken(str(self.place / name), str(error)) from error
-        with raw, pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd") as stream:
+        with _opened(self.place / name) as stream:
             yield stream
+
+    def told(self) -> dict[str, Told | None]:
+        """Give what each backup says of itself without being read; None where its manifest cannot be read."""
+        said: dict[str, Told | None] = dict.fromkeys(self.names())
+        for name in said:
+            with contextlib.suppress(OSError):
+                said[name] = read_told((self.place / name / MANIFEST).read_bytes())
+        return said
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove backups: each is whole until the moment at which it has another name."""
@@ -130,17 +125,33 @@ class Archives:
             shutil.rmtree(going, ignore_errors=True)
 
 
+def _compare(folder: Path) -> None:
+    try:
+        there = sorted(path.name for path in folder.iterdir())
+        if there != sorted((ARCHIVE, MANIFEST, SUMS)):
+            raise broken(str(folder), f"a folder with {', '.join(there) or 'nothing'}")
+        said, found = (folder / SUMS).read_bytes(), _sums(folder)
+    except OSError as error:
+        raise broken(str(folder), str(error)) from error
+    if said != found:
+        lines = set(said.split(b"\n"))
+        damaged = [line.split()[-1].decode() for line in found.splitlines() if line not in lines]
+        raise broken(str(folder), f"other checksums of {' and '.join(damaged) or SUMS}")
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[BinaryIO]:
+    try:
+        raw = (folder / ARCHIVE).open("rb")
+    except OSError as error:
+        raise broken(str(folder), str(error)) from error
+    with raw, pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd") as stream:
+        yield stream
+
+
 def _sums(folder: Path) -> bytes:
     lines = []
     for name in (ARCHIVE, MANIFEST):
         with (folder / name).open("rb") as file:
             lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
     return "".join(lines).encode()
-
-
-def _synced(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

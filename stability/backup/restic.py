@@ -1,7 +1,8 @@
 """Backups in a repository of restic: encrypted, and only what changed is stored again.
 
 The stream goes to restic as one file, which it cuts by content. A stream that ends early is no error to restic, so a
-snapshot counts only once it carries the tag that says it is whole. The password comes from the environment alone
+snapshot counts only once it was read again and carries the tag that says it is whole; others tell whose it is, and who
+was erased until then, so that this is known without reading it. The password comes from the environment alone
 (`RESTIC_PASSWORD`, `RESTIC_PASSWORD_FILE` or `RESTIC_PASSWORD_COMMAND`), which restic reads itself.
 """
 
@@ -20,15 +21,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote, unquote
 
 from stability.backup.archive import broken, unpack
-from stability.backup.manifest import Manifest
+from stability.backup.manifest import Manifest, Told
 from stability.backup.plain import NAME
 from stability.schema import ContractError
 from stability.workbench.reporting.formats import redact
 
 PASSWORDS = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND")
 OURS, WHOLE = "stability", "whole"
+HOME, ERASED = "home=", "erased="  # beginnings of tags, which hold no comma
 FILE = "archive.tar"
 NAMED_BY_CONTENT = ("data", "index", "keys", "snapshots")
 DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -66,7 +69,7 @@ class Restic:
 
     def names(self) -> list[str]:
         """Names of the backups that are whole, oldest first."""
-        return sorted(self._ids())
+        return sorted(self._whole())
 
     def sweep(self) -> None:
         """Forget the snapshots of streams that were cut, and locks of processes that are gone."""
@@ -79,13 +82,18 @@ class Restic:
             self._run("forget", *cut)
 
     def write(self, name: str, fill: Callable[[BinaryIO], Manifest]) -> Manifest:
-        """Write a backup: it counts when all of it is there, and not before.
+        """Write a backup and read it again: it counts when all of it is there, and not before.
 
         Parameters
         ----------
         name : str
         fill : callable
             Writes the stream into a file, and gives its manifest.
+
+        Raises
+        ------
+        ContractError
+            When restic does not end well, and when what is read again is not what was written.
         """
         if not self._is_there():
             self._run("init")
@@ -108,7 +116,12 @@ class Restic:
             said = process.stderr.read()
         if process.returncode:
             raise self._failed("backup", said)
-        self._run("tag", "--tag", f"{OURS},{name}", "--add", WHOLE)
+        self.check(name)
+        with self._dumped(f"{OURS},{name}") as stream:
+            unpack(stream, name)
+        erased = [f"{ERASED}{e['pseudonym']}={e['moment']}" for e in manifest.erasures]
+        told = [WHOLE, HOME + quote(manifest.home, safe="/"), *erased]
+        self._run("tag", "--tag", f"{OURS},{name}", *(word for tag in told for word in ("--add", tag)))
         return manifest
 
     def check(self, name: str) -> None:
@@ -137,15 +150,25 @@ class Restic:
                         found.append(str(path.relative_to(folder)))
         return found
 
-    def manifest(self, name: str) -> Manifest:
-        """Read a backup's manifest, which is at the end of its stream."""
-        with self.opened(name) as stream:
-            return unpack(stream, name)
+    def told(self) -> dict[str, Told | None]:
+        """Give what each backup says of itself without being read; None where it does not say whose it is."""
+        said: dict[str, Told | None] = {}
+        for name, snapshot in self._whole().items():
+            homes = [unquote(tag.removeprefix(HOME)) for tag in snapshot["tags"] if tag.startswith(HOME)]
+            gone = [tag.removeprefix(ERASED).partition("=") for tag in snapshot["tags"] if tag.startswith(ERASED)]
+            erasures = [{"moment": moment, "pseudonym": pseudonym} for pseudonym, _, moment in gone]
+            said[name] = Told(homes[0], erasures) if homes else None
+        return said
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
         """Open a backup's stream, which restic decrypts and authenticates."""
-        command = self._command("dump", "--tag", f"{OURS},{WHOLE},{name}", "latest", f"/{FILE}")
+        with self._dumped(f"{OURS},{WHOLE},{name}") as stream:
+            yield stream
+
+    @contextlib.contextmanager
+    def _dumped(self, tags: str) -> Iterator[BinaryIO]:
+        command = self._command("dump", "--tag", tags, "latest", f"/{FILE}")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 yield process.stdout
@@ -161,17 +184,17 @@ class Restic:
         """Remove backups, and the data that no other one has."""
         wanted = set(names)
         if wanted:
-            self._run("forget", "--prune", *(one for name, one in self._ids().items() if name in wanted))
+            self._run("forget", "--prune", *(one["id"] for name, one in self._whole().items() if name in wanted))
 
     def _snapshots(self) -> list[dict]:
         if not self._is_there():
             return []
         return json.loads(self._run("snapshots", "--json", "--tag", OURS)) or []
 
-    def _ids(self) -> dict[str, str]:
+    def _whole(self) -> dict[str, dict]:
         """Name to snapshot, of those that are whole."""
         whole = [snapshot for snapshot in self._snapshots() if WHOLE in snapshot["tags"]]
-        return {mark: snapshot["id"] for snapshot in whole for mark in snapshot["tags"] if NAME.match(mark)}
+        return {mark: snapshot for snapshot in whole for mark in snapshot["tags"] if NAME.match(mark)}
 
     def _is_there(self) -> bool:
         if self.is_local:

@@ -16,9 +16,9 @@ from stability.backup import postgres, store
 from stability.backup.archive import broken, on_disk, unpack
 from stability.backup.contents import FOLDERS, PRIVATE, WORK
 from stability.backup.creation import DATABASE, DUMP, at_work, no_pruning
-from stability.backup.erased import erase_again, known_erasures
+from stability.backup.erased import all_erasures, erase_again, known_erasures, write_down
 from stability.backup.manifest import Manifest
-from stability.backup.places import Backup, backups, chosen
+from stability.backup.places import Backup, chosen, told
 from stability.backup.swap import occupied, swap
 from stability.schema import ContractError, folder_written_whole, home
 from stability.workbench.nights import LOCK
@@ -40,7 +40,9 @@ class Restored:
     aside : Path or None
         Where the replaced is; yours to remove.
     erased : list of str
-        Pseudonyms that were erased after the backup was made, and again now.
+        Pseudonyms that were erased before, of which something was in the backup, and is not any more.
+    warnings : list of str
+        Sentences: whose erasures could not be asked for.
     """
 
     backup: Backup
@@ -49,6 +51,7 @@ class Restored:
     moved: int
     aside: Path | None = None
     erased: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def extract(backup: Backup, folder: Path, *, durable: bool) -> Manifest:
@@ -111,7 +114,8 @@ def restore(
         When the backup is damaged, something would be replaced, or a night or a watch runs there.
     """
     backup, target = chosen(name, place), Path(into).expanduser().absolute()
-    erasures = _erasures(place, target)
+    target = target.resolve() if ".." in target.parts else target
+    erasures, silent = _erasures(place, target)
     if target.exists() and not target.is_dir():
         raise ContractError(file=target, expected="a folder", got="a file")
     if not target.exists():
@@ -119,7 +123,7 @@ def restore(
             manifest = extract(backup, draft, durable=True)
             _refuse_strangers(draft)
             moved, erased = _settle(draft, target, manifest, erasures, replace=replace)
-        return Restored(backup, manifest, target, moved, None, erased)
+        return Restored(backup, manifest, target, moved, None, erased, silent)
     if not replace:
         _refuse_occupied(target, (DATABASE, *FOLDERS, PRIVATE))
     with at_work(target) as scratch, no_pruning(target), _idle(target):
@@ -137,7 +141,7 @@ def restore(
         swap(draft, target, aside)
         if aside.exists() and not occupied(aside, [path.name for path in aside.iterdir()]):
             shutil.rmtree(aside)  # locks alone
-    return Restored(backup, manifest, target, moved, aside if aside.exists() else None, erased)
+    return Restored(backup, manifest, target, moved, aside if aside.exists() else None, erased, silent)
 
 
 def _refuse_strangers(draft: Path) -> None:
@@ -168,7 +172,10 @@ def _settle(
     draft: Path, target: Path, manifest: Manifest, erasures: list[dict[str, str]], *, replace: bool
 ) -> tuple[int, list[str]]:
     """Let what was restored and verified fit its place: erased people, the database of a server, addresses."""
-    erased = erase_again(draft, manifest, erasures)
+    erased = erase_again(draft, erasures)
+    # Beside the keys that will be there: a folder in the draft takes the place of the one that has them now.
+    stays = (target / PRIVATE).is_dir() and not (draft / PRIVATE).is_dir()
+    write_down(target if stays else draft, erasures)
     old = Path(manifest.home)
     if manifest.store == "sqlite":
         return store.move(f"sqlite:///{draft / DATABASE}", old, target), erased
@@ -183,15 +190,23 @@ def _settle(
     return store.move(uri, old, target), erased
 
 
-def _erasures(place: str | os.PathLike | None, target: Path) -> list[dict[str, str]]:
-    """All erasures that are known: of this workbench, of the place, and of the newest backup."""
-    found = known_erasures(target)
-    with contextlib.suppress(ContractError):  # a restore must not need a workbench
-        found += known_erasures(home())
-    for backup in reversed(backups(place)):
-        with contextlib.suppress(ContractError):  # a damaged one has nothing to say
-            return [*found, *backup.repository.manifest(backup.name).erasures]
-    return found
+def _erasures(place: str | os.PathLike | None, target: Path) -> tuple[list[dict[str, str]], list[str]]:
+    """All erasures that anybody knows: of this workbench, of the target, of every backup; and who cannot be asked."""
+    said, silent = told(place)
+    known = []
+    for root in (target, _here()):
+        try:
+            known += known_erasures(root) if root else []
+        except ContractError as error:  # a restore must not need a workbench that is whole
+            silent.append(f"who was erased is not known of it: {error}")
+    return all_erasures(known, said.values()), silent
+
+
+def _here() -> Path | None:
+    try:
+        return home()
+    except ContractError:
+        return None
 
 
 @contextlib.contextmanager

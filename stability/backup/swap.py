@@ -12,8 +12,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from stability.backup.archive import synced
+from stability.backup.contents import WORK
 from stability.schema import ContractError, written_whole
 
 JOURNAL = ".restoring.json"
@@ -35,7 +37,7 @@ def occupied(place: Path, names: Iterable[str]) -> list[str]:
 
 
 def swap(draft: Path, place: Path, aside: Path) -> None:
-    """Move everything in one folder into another, and what it replaces into a third; all on one disk.
+    """Move everything in one folder into another, and what it replaces into a third.
 
     Parameters
     ----------
@@ -44,12 +46,32 @@ def swap(draft: Path, place: Path, aside: Path) -> None:
     place : path
         The workbench's folder.
     aside : path
-        Where the replaced is kept; made where something is.
+        Where the replaced is kept; made where something is. Both lie in `.backup` of the place.
+
+    Raises
+    ------
+    ContractError
+        Before anything is moved, when something lies on another disk: there nothing can be exchanged in one step.
     """
-    plan = {"draft": str(draft), "aside": str(aside), "names": sorted(path.name for path in draft.iterdir())}
+    names = sorted(path.name for path in draft.iterdir())
+    plan = {"draft": _within(draft, place), "aside": _within(aside, place), "names": names}
+    for path in (place / name for name in names):
+        disk = path.lstat().st_dev if os.path.lexists(path) else place.stat().st_dev
+        if disk != draft.stat().st_dev or path.is_mount():
+            raise ContractError(
+                file=path,
+                expected="a folder on the disk of the workbench's own",
+                got="one on another disk",
+                remedy="restore into a new folder on that disk, and let the workbench's folder be it",
+            )
     with written_whole(place / JOURNAL) as file:
         file.write(json.dumps(plan).encode())
     finish(place)
+
+
+def _within(path: Path, place: Path) -> str:
+    """A path as the plan names it, so that it holds in a folder that was moved meanwhile."""
+    return path.relative_to(place).as_posix()
 
 
 def finish(place: Path) -> bool:
@@ -58,7 +80,7 @@ def finish(place: Path) -> bool:
     Raises
     ------
     ContractError
-        When its plan cannot be read.
+        When its plan cannot be read, or would move anything but what was restored here.
     """
     journal = place / JOURNAL
     for part in place.glob(f".{JOURNAL}.*.part"):  # of a plan that was never written
@@ -67,17 +89,36 @@ def finish(place: Path) -> bool:
         return False
     try:
         plan = json.loads(journal.read_bytes())
-        draft, aside, names = Path(plan["draft"]), Path(plan["aside"]), list(plan["names"])
+        draft, aside = (place / _inner(plan[key]) for key in ("draft", "aside"))
+        names = [_name(name) for name in plan["names"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ContractError(file=journal, expected="the plan of a restore", got=str(error)) from error
+    work = (place / WORK).resolve()
+    if work != place.resolve() / WORK or not all(path.resolve().is_relative_to(work) for path in (draft, aside)):
+        raise ContractError(
+            file=journal, expected=f"the plan of a restore in {WORK}/", got="one that a link leads elsewhere"
+        )
     for name in names:
         if os.path.lexists(draft / name):
             _exchange(draft / name, place / name, aside / name)
-    _synced(place)
+    synced(place)
     journal.unlink()
     with contextlib.suppress(OSError):
         draft.rmdir()
     return True
+
+
+def _inner(text: str) -> PurePosixPath:
+    path = PurePosixPath(text)
+    if path.parts[:1] != WORK.parts or len(path.parts) < 2 or ".." in path.parts:
+        raise ValueError(f"{text!r} does not lie in {WORK}/")
+    return path
+
+
+def _name(text: str) -> str:
+    if PurePosixPath(text).name != text or not text or text == "..":
+        raise ValueError(f"{text!r} is no name of a file")
+    return text
 
 
 def _exchange(new: Path, old: Path, aside: Path) -> None:
@@ -86,21 +127,43 @@ def _exchange(new: Path, old: Path, aside: Path) -> None:
             _keep(companion, aside.with_name(companion.name))
     if not os.path.lexists(old):
         new.rename(old)
-    elif old.is_file() and new.is_file():
-        if not (aside.is_file() and aside.samefile(old)):  # a kill came after the second name
-            kept = _free(aside)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            os.link(old, kept)
-        new.replace(old)
-    else:
+    elif _is_folder(old) or _is_folder(new):
         _keep(old, aside)
         new.rename(old)
+    else:
+        if not _is_same(aside, old):  # a kill came after the second name
+            kept = _free(aside)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _second_name(old, kept)
+        new.replace(old)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _second_name(path: Path, name: Path) -> None:
+    if path.is_symlink():  # from elsewhere its target would be another one
+        name.symlink_to(path.parent / path.readlink())
+    else:
+        os.link(path, name)
+
+
+def _is_same(kept: Path, path: Path) -> bool:
+    if path.is_symlink():
+        return kept.is_symlink() and kept.readlink() == path.parent / path.readlink()
+    return not kept.is_symlink() and kept.is_file() and kept.samefile(path)
 
 
 def _keep(path: Path, aside: Path) -> None:
     aside = _free(aside)
     aside.parent.mkdir(parents=True, exist_ok=True)
-    path.rename(aside)
+    if path.is_symlink():
+        _second_name(path, aside)
+        path.unlink()
+    else:
+        path.rename(aside)
 
 
 def _free(path: Path) -> Path:
@@ -109,11 +172,3 @@ def _free(path: Path) -> Path:
     while os.path.lexists(path):
         path, number = path.with_name(f"{name}.{number}"), number + 1
     return path
-
-
-def _synced(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,7 @@ a pseudonym that has nothing to do with the old one.
 
 from __future__ import annotations
 
-__all__ = ["KeyStore", "folder", "is_pseudonym"]
+__all__ = ["KeyStore", "folder", "is_pseudonym", "leads_to"]
 
 import contextlib
 import hashlib
@@ -70,6 +70,17 @@ def normal(value: str) -> str:
     'anna@example.org'
     """
     return unicodedata.normalize("NFKC", str(value)).strip().casefold()
+
+
+def leads_to(key: bytes, pseudonym: str, name: str) -> bool:
+    """Whether a subject's key makes its pseudonym of a name: so a name that stands somewhere is known as the subject's.
+
+    Examples
+    --------
+    >>> leads_to(b"key", "p-0123456789abcdef0123", "anna")
+    False
+    """
+    return f"p-{_mac(key, b'pseudonym', normal(name)).hex()[:LENGTH]}" == pseudonym
 
 
 class KeyStore:
