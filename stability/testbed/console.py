@@ -62,7 +62,7 @@ def application(supervisor: Supervisor) -> None:
 
     @app.post("/backup")
     async def backup(folder: str) -> dict[str, str]:
-        return {"folder": str(await asyncio.to_thread(supervisor.backup, Path(folder)))}
+        return {"folder": str(await supervisor.backup(Path(folder)))}
 
     @app.post("/restore")
     async def restore(folder: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import httpx
 from stability.schema import ContractError, home
 from stability.testbed.processes import clean_up, free_ports, read_state, running
 from stability.testbed.service import LOOPBACK
+from stability.testbed.upkeep import put_back, read_backup
 
 PATIENCE = 120.0  # s for everything to be up; it takes some 10 s on two idle cores
 TAIL = 12  # lines of what a supervisor printed that are shown when it did not come up
@@ -24,13 +25,15 @@ def default_home() -> Path:
     return home() / "runs" / ".testbed"
 
 
-def up(folder: Path) -> dict:
+def up(folder: Path, backup: Path | None = None) -> dict:
     """Start the service, and wait until all of it is healthy; whatever an earlier one left is removed first.
 
     Parameters
     ----------
     folder : Path
         The testbed's files.
+    backup : Path, optional
+        Of a testbed: begin with its models, configuration and features.
 
     Returns
     -------
@@ -40,13 +43,17 @@ def up(folder: Path) -> dict:
     Raises
     ------
     ContractError
-        It runs already, or did not come up; then nothing of it is left.
+        It runs already, the backup is none, or it did not come up; then nothing of it is left.
     """
     state = read_state(folder)
     if state and running(state["supervisor"]):
         raise ContractError(f"the testbed in {folder} runs already", remedy="stability testbed down")
+    if backup is not None:
+        read_backup(backup)
     clean_up(folder)
     folder.mkdir(parents=True)
+    if backup is not None:
+        put_back(folder, backup)
     port = free_ports(1)[0]
     command = [sys.executable, "-m", "stability.testbed.supervisor", "--home", str(folder), "--port", str(port)]
     with (folder / "supervisor.out").open("ab") as out:

@@ -22,6 +22,7 @@ import httpx
 import psutil
 from fastapi import HTTPException
 
+from stability.schema import ContractError
 from stability.testbed import models, scraping
 from stability.testbed.console import live
 from stability.testbed.events import FILLING, Events
@@ -30,7 +31,7 @@ from stability.testbed.modes import REPLICAS
 from stability.testbed.observations import FILE as FEATURES
 from stability.testbed.processes import Child, free_ports, write_state
 from stability.testbed.service import LOOPBACK, Service
-from stability.testbed.upkeep import back_up, debris, put_back
+from stability.testbed.upkeep import answers_of, back_up, debris, put_back
 
 LOOK = 0.25  # s between two looks at who runs
 AGAIN = 1.0  # s before a process that ended by itself is started again
@@ -71,9 +72,8 @@ class Supervisor:
     def begin(self) -> None:
         """Start the service: the feature store, the replicas, the gateway, and whoever samples their metrics."""
         store, gateway, metrics, *ports = free_ports(3 + len(REPLICAS))
-        training = [
-            subprocess.Popen([sys.executable, "-m", models.__name__, self.home / "models", v]) for v in models.FIRST
-        ]
+        new = [v for v in models.FIRST if not (self.home / "models" / f"{v}.npz").exists()]  # none after a restore
+        training = [subprocess.Popen([sys.executable, "-m", models.__name__, self.home / "models", v]) for v in new]
         self.add(self._module("feature_store", "feature-store", store))
         if any(process.wait() for process in training):
             raise RuntimeError("the models could not be trained")
@@ -335,15 +335,25 @@ class Supervisor:
             self.state(name, await self.ask(name, "/admin/reload"))
 
     # ---- the service's own data ----------------------------------------------------------------------------------
-    def backup(self, folder: Path) -> Path:
-        """Copy models, configuration and features, whole or not at all."""
-        back_up(self.home, folder)
+    async def backup(self, folder: Path) -> Path:
+        """Copy models, configuration and features, whole or not at all, with what the replicas answer now."""
+        replicas = [name for name in self.children if name.startswith("model-")]
+        await asyncio.to_thread(back_up, self.home, folder, await answers_of(self.ask, replicas))
         self.log.info("models, configuration and features are backed up")
         return folder
 
     async def restore(self, folder: Path) -> None:
-        """Put back what was backed up, and restart whoever holds it."""
-        put_back(self.home, folder)
+        """Put back what was backed up, and restart whoever holds it.
+
+        Raises
+        ------
+        HTTPException
+            422: there is no backup, or it is damaged; then nothing was put back.
+        """
+        try:
+            await asyncio.to_thread(put_back, self.home, folder)
+        except ContractError as error:
+            raise HTTPException(422, f"no backup in {folder} that can be put back: {error}") from None
         self.repaired[FEATURES] += 1
         await self.restart("feature-store")
         for name in [name for name in self.children if name.startswith("model-")]:

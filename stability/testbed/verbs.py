@@ -13,11 +13,14 @@ Home = Annotated[Path | None, typer.Option(help="Folder of the service's files; 
 
 
 @app.command()
-def up(home: Home = None) -> None:
+def up(
+    home: Home = None,
+    backup: Annotated[Path | None, typer.Option(help="Begin with what `stability testbed backup` left there.")] = None,
+) -> None:
     """Start the service, and wait until all of it is healthy."""
     from stability.testbed import control
 
-    _show(control.up(home or control.default_home()))
+    _show(control.up(home or control.default_home(), backup))
 
 
 @app.command()
@@ -137,6 +140,32 @@ def restore(folder: Annotated[Path, typer.Argument(help="As backup made it.")], 
 
     control.ask(home or control.default_home(), "/restore", folder=str(folder.resolve()))
     print(f"Restored from {folder}.")
+
+
+@app.command()
+def drill(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A backup; without it the running service is backed up.")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Start the service from a backup in a scratch place, compare its answers, and measure what would be lost.
+
+    Exit 0 when all was as before, 1 when something was not, 2 when there is nothing to drill.
+    """
+    from stability.testbed.recovery import drill as done
+
+    told = done(folder, home)
+    for sentence in told.findings:
+        print(f"- {sentence}")
+    if told.findings:
+        print(f"The backup is not good: {len(told.findings)} findings.")
+        raise typer.Exit(1)
+    lost = "nothing to compare with" if told.rpo_s is None else f"RPO {told.rpo_s:.1f} s"
+    print(
+        f"The backup is good: {told.files} files, {told.blocks:,} blocks of features, {told.alike} of {told.answers} "
+        f"answers as before. RTO {told.rto_s:.1f} s; {lost}; it is {told.age_s:.0f} s old."
+    )
 
 
 @app.command()
