@@ -1217,3 +1217,15 @@ def averted_share(rows, repairs, horizon):
         else:
             found.append(1 - (min(ahead) - at) / horizon if ahead else None)
     return found
+
+
+def near_duplicates(vectors, seconds, alike, within):
+    """Place of each message's group's first, in time's order: the likest leader that is alike and near, else itself."""
+    leads, found = [], []
+    for k, (vector, moment) in enumerate(zip(vectors, seconds, strict=True)):
+        cosines = {j: round(sum(v * vectors[j].get(w, 0.0) for w, v in vector.items()), 9) for j in leads}
+        fits = [j for j in leads if cosines[j] >= alike and moment - seconds[j] <= within]
+        found.append(max(fits, key=lambda j: cosines[j], default=k))
+        if not fits:
+            leads.append(k)
+    return found

@@ -2,12 +2,16 @@
 
 import datetime as dt
 import sqlite3
+from pathlib import Path
 
+import naive
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from stability.feedback.clocks import APART, SERVICE_TIMES, due, escalate, regroup, route
+from stability.feedback.development import read_development
 from stability.feedback.grouping import group_messages
 from stability.feedback.linking import link_messages
 from stability.feedback.store import FeedbackStore, printable
@@ -80,40 +84,58 @@ def test_what_is_overdue_is_escalated_once(store):
     assert bad
 
 
-def naive_groups(frame, alike, within):
-    """Single linkage, pair by pair."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    rows = (
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
-        .fit_transform(frame["text"])
-        .toarray()
-    )
-    groups = [{k} for k in range(len(frame))]
-    for a in range(len(frame)):
-        for b in range(a):
-            near = abs(frame["timestamp"].iloc[a] - frame["timestamp"].iloc[b]) <= pd.Timedelta(within)
-            if near and rows[a] @ rows[b] >= alike:
-                one, two = (next(g for g in groups if k in g) for k in (a, b))
-                if one is not two:
-                    groups.remove(two)
-                    one |= two
-    return {frozenset(group) for group in groups}
+def measured(texts):
+    """Vectors of texts: letters in groups of two to four, weighed by how rare they are in the development set."""
+    said = read_development(Path(__file__).resolve().parents[1] / "data" / "feedback")["text"]
+    options = {"analyzer": "char_wb", "ngram_range": (2, 4), "n_features": 2**18, "norm": None, "alternate_sign": False}
+    letters = HashingVectorizer(**options)
+    weigh = TfidfTransformer(sublinear_tf=True).fit(letters.transform(said))
+    rows = weigh.transform(letters.transform(texts))
+    return [dict(zip(row.indices.tolist(), row.data.tolist(), strict=True)) for row in rows]
 
 
-def test_groups_are_those_of_every_pair():
+def test_groups_are_those_of_the_naive_twin_however_they_come():
     rng = np.random.default_rng(0)
     base = ["search is down", "the invoice is wrong", "answers are slow today", "登录不上了", "很慢很慢"]
     texts = [base[rng.integers(5)] + ["", "!", " again", " please help"][rng.integers(4)] for _ in range(60)]
     stamps = pd.to_datetime("2026-01-01", utc=True) + pd.to_timedelta(rng.uniform(0, 5 * 86400, 60), unit="s")
     frame = pd.DataFrame({"feedback_id": [f"f{k}" for k in range(60)], "timestamp": stamps, "text": texts})
     found = group_messages(frame)
-    mine = {frozenset(np.flatnonzero(found == name).tolist()) for name in set(found)}
-    assert mine == naive_groups(frame, 0.55, "24h")
+    order = frame["timestamp"].argsort()
+    vectors = measured(frame["text"].iloc[order])
+    twin = naive.near_duplicates(vectors, [t.timestamp() for t in frame["timestamp"].iloc[order]], 0.55, 86_400)
+    assert found.iloc[order].tolist() == [frame["feedback_id"].iloc[order[k]] for k in twin]
+    early = frame["timestamp"] < frame["timestamp"].iloc[order[30]]
+    first = frame[early].assign(group_id=found[early])
+    leaders = first[first["group_id"] == first["feedback_id"]]
+    assert group_messages(frame[~early], leaders).equals(found[~early]), "in two parts they are the same"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stability.feedback.grouping.BLOCK", 7)
+        assert group_messages(frame).equals(found)
     assert group_messages(frame.head(0)).empty
     assert group_messages(frame.assign(text="")).tolist() == frame["feedback_id"].tolist()
     with pytest.raises(ContractError, match="alike"):
         group_messages(frame, alike=0)
+
+
+def test_no_message_of_the_development_set_joins_another_one():
+    """Each with a copy that lacks a word and has one backwards: it is found, and nobody gets a stranger's answer."""
+    rng = np.random.default_rng(0)
+    said = read_development(Path(__file__).resolve().parents[1] / "data" / "feedback")
+    rows = []
+    for k, one in enumerate(said.itertuples()):
+        words = list(one.text) if one.language == "zh" else one.text.split(" ")
+        if len(words) >= 5:
+            del words[rng.integers(len(words))]
+            place = rng.integers(len(words))
+            words[place] = words[place][::-1]
+        copy = ("" if one.language == "zh" else " ").join(words) + "!"
+        rows += [(f"{k}", k, one.text), (f"{k} again", k, copy)]
+    frame = pd.DataFrame(rows, columns=["feedback_id", "truth", "text"]).assign(timestamp=pd.Timestamp(NOW))
+    found = group_messages(frame)
+    truths = frame["truth"].groupby(found).nunique()
+    assert (truths == 1).all()
+    assert (found[1::2].to_numpy() == found[::2].to_numpy()).mean() > 0.9
 
 
 def linked(text, *, minutes=5, category="availability", entity=None, topology=None, end=None):

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from stability.feedback.development import CATEGORIES
-from stability.feedback.grouping import group_messages
-from stability.feedback.neighbours import joined
+from stability.feedback.grouping import WITHIN, group_messages
 from stability.feedback.store import FeedbackStore, printable
 from stability.schema import ContractError
 
@@ -31,6 +30,7 @@ SHOWN = 400  # characters of a message that a notification quotes
 LISTED = 100  # and of one of many
 APART = 5  # groups of a category that get a notification each; more at once are one: nobody reads fifty a second
 LINES = 50  # of a notification
+LEADERS = 500  # groups of the last day that new messages are compared with; `regroup` compares with all
 AT_ONCE = 1000  # messages that are compared with each other: twenty seconds of fifty a second
 
 #: Sends title, text and whether it is bad; whether everybody took it: `workbench.notification.send`.
@@ -70,7 +70,7 @@ def due(
 def regroup(store: FeedbackStore) -> int:
     """Write into the store which messages are near-duplicates; how many changed their group."""
     frame = store.frame()
-    groups = group_messages(frame)
+    groups = group_messages(frame.drop(columns="group_id"))
     changed = frame["group_id"].fillna("") != groups.fillna("")
     pairs = zip(frame["feedback_id"][changed], groups[changed], strict=True)
     return store.update_all({name: {"group_id": group} for name, group in pairs})
@@ -106,7 +106,8 @@ def route(store: FeedbackStore, send: Sender, *, now: dt.datetime | None = None)
 
 
 def _routed(new: pd.DataFrame, store: FeedbackStore, send: Sender, now: dt.datetime) -> int:
-    groups = joined(new, store)
+    since = new["timestamp"].min() - pd.Timedelta(WITHIN)
+    groups = group_messages(new, store.leaders(since.isoformat(), LEADERS))
     changed = new["group_id"].fillna("") != groups
     pairs = zip(new["feedback_id"][changed], groups[changed], strict=True)
     store.update_all({name: {"group_id": group} for name, group in pairs})

@@ -1,35 +1,64 @@
-"""Messages that say nearly the same at nearly the same time: one group, one answer."""
+"""Messages that say nearly the same at nearly the same time: one group, one notification, one answer."""
 
 from __future__ import annotations
 
-__all__ = ["group_messages"]
+__all__ = ["ALIKE", "WITHIN", "group_messages"]
+
+import functools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.pipeline import Pipeline, make_pipeline
 
-from stability.schema import ContractError
+from stability.feedback.development import read_development
+from stability.feedback.lexicon import FILE
+from stability.schema import ContractError, home
 
 ALIKE = 0.55  # cosine of letters' TF-IDF: a sentence with a word or two changed keeps more, two complaints have less
-WITHIN = "24h"  # between neighbours of a group: the same words next week are about something else
+WITHIN = "24h"  # of a group's first message: the same words next week are about something else
+FEATURES = 2**18  # places for groups of letters: a day's messages have fewer kinds of them
+BLOCK = 1000  # messages that are compared with all leaders at a time: what is held is no square of all messages
 
 
-def group_messages(frame: pd.DataFrame, *, alike: float = ALIKE, within: str = WITHIN) -> pd.Series:
-    """Group near-duplicates by single linkage over letters, within a length of time.
+@functools.cache
+def _measure() -> Pipeline:
+    """How much each group of letters tells, as the development set knows it: what it never saw tells most."""
+    letters = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), n_features=FEATURES, norm=None, alternate_sign=False
+    )
+    folder = None if (home() / FILE).is_file() else Path(__file__).resolve().parents[2] / FILE.parent
+    return make_pipeline(letters, TfidfTransformer(sublinear_tf=True)).fit(read_development(folder)["text"])
+
+
+def group_messages(
+    frame: pd.DataFrame, leaders: pd.DataFrame | None = None, *, alike: float = ALIKE, within: str = WITHIN
+) -> pd.Series:
+    """Give each message the group of the nearest leader that is alike, or a group of its own, which it leads.
 
     Parameters
     ----------
     frame : DataFrame
-        `feedback_id`, `timestamp`, `text`.
+        `feedback_id`, `timestamp`, `text`; a message with a `group_id` keeps it.
+    leaders : DataFrame, optional
+        Messages with the same columns that lead groups already, such as those that were grouped before.
     alike : float in (0, 1]
         Cosine from which two texts are alike.
     within : str
-        How far apart two messages that are alike may lie.
+        How far apart a message and its leader may lie.
 
     Returns
     -------
     Series of str
         Name of the group's first message, index as in `frame`; a message alone is its own group.
+
+    Notes
+    -----
+    What a text is compared by does not depend on the others, so that messages get the same groups whether they come
+    one by one or all at once. Groups that chain neighbours (single linkage) find as many of the near-duplicates made
+    from the development set, and join some texts that have nothing to do with each other: whoever wrote one of these
+    would get the other's answer.
 
     Examples
     --------
@@ -41,31 +70,29 @@ def group_messages(frame: pd.DataFrame, *, alike: float = ALIKE, within: str = W
     """
     if not 0 < alike <= 1:
         raise ContractError(column="alike", expected="more than 0, at most 1", got=repr(alike))
-    stamps = frame["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
-    order = frame["timestamp"].argsort(kind="stable").to_numpy()
-    ids, stamps = frame["feedback_id"].to_numpy()[order], stamps[order]
-    root = np.arange(len(frame))
-    if len(frame) > 1:
-        try:
-            learner = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
-            rows = learner.fit_transform(frame["text"].fillna("").to_numpy()[order])
-        except ValueError:  # no text has a letter
-            return frame["feedback_id"].copy()
-        width = pd.Timedelta(within).to_timedelta64()
-        first = np.searchsorted(stamps, stamps - width)
-        for k in range(1, len(frame)):
-            if first[k] < k:
-                close = np.flatnonzero((rows[first[k] : k] @ rows[k].T).toarray().ravel() >= alike) + first[k]
-                if len(close):
-                    least = min(_root(root, j) for j in close)
-                    for j in [*close, k]:
-                        root[_root(root, j)] = least
-    named = np.array([ids[_root(root, k)] for k in range(len(frame))], dtype=object)
-    return pd.Series(named, index=frame.index[order], dtype="str").reindex(frame.index)
-
-
-def _root(root: np.ndarray, k: int) -> int:
-    while root[k] != k:
-        root[k] = root[root[k]]
-        k = root[k]
-    return int(k)
+    if frame.empty:
+        return pd.Series([], index=frame.index, dtype="str")
+    own = frame.assign(place=range(len(frame))).sort_values("timestamp", kind="stable")
+    known = own.head(0) if leaders is None else leaders[~leaders["feedback_id"].isin(set(own["feedback_id"]))]
+    both = pd.concat([known[["feedback_id", "timestamp", "text"]], own], ignore_index=True)
+    kept = both["group_id"] if "group_id" in both else pd.Series(None, index=both.index, dtype=object)
+    names, kept = both["feedback_id"].to_numpy(), kept.tolist()
+    stamps = both["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    rows, width = _measure().transform(both["text"].fillna("")), pd.Timedelta(within).to_timedelta64()
+    leads, found = np.arange(len(both)) < len(known), names.copy()
+    for begin in range(len(known), len(both), BLOCK):
+        block = np.arange(begin, min(begin + BLOCK, len(both)))
+        heads = np.flatnonzero(leads[:begin] & (stamps[:begin] >= stamps[begin] - width))
+        against = np.concatenate([heads, block])
+        near = rows[block] @ rows[against].T  # a message beside the leaders there are and all that come with it
+        near.sort_indices()
+        for k, row in zip(block, near, strict=True):
+            if isinstance(kept[k], str):
+                found[k], leads[k] = kept[k], kept[k] == names[k]
+                continue
+            places, cosines = against[row.indices], row.data.round(9)  # of two that say the same, the first one
+            fits = (cosines >= alike) & leads[places] & (np.abs(stamps[places] - stamps[k]) <= width)
+            leads[k] = not fits.any()
+            found[k] = names[k] if leads[k] else names[places[fits][cosines[fits].argmax()]]
+    groups = pd.Series(found[len(known) :], index=own["place"], dtype="str").sort_index()
+    return groups.set_axis(frame.index)
