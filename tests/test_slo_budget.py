@@ -1,9 +1,13 @@
 """Shares, budgets and burn rates against a slow twin, hand-worked numbers and a simulation of their intervals."""
 
+import subprocess
+
+import httpx
 import naive
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import require, start_prometheus, stop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,3 +177,54 @@ def test_what_nobody_counted_is_said_and_an_entity_that_nobody_watched_stays():
     course = slo.budget_course(known, PROMISE)
     assert len(course) == 60
     assert (course == 1).all()
+
+
+@pytest.fixture
+def counted_by_prometheus(tmp_path):
+    """A table of the service, and a Prometheus that scraped its counters at the end of each minute."""
+    rng = np.random.default_rng(5)
+    total = rng.integers(50, 150, 720)
+    share = np.full(720, 0.998)
+    share[300:360], share[600:604] = 0.5, 0.2
+    service = served(rng.binomial(total, share), total)
+    ends = service.index.get_level_values("timestamp").astype("int64") // 10**6 + 60
+    lines = []
+    for name, counts in (("errors", service["total"] - service["good"]), ("requests", service["total"])):
+        lines += [f"# TYPE {name} counter", f"{name}_total 0 {ends[0] - 60}"]
+        lines += [f"{name}_total {n} {end}" for n, end in zip(counts.cumsum().astype(int), ends, strict=True)]
+    (tmp_path / "service.om").write_text("\n".join([*lines, "# EOF"]) + "\n")
+    command = [require("promtool", package="prometheus"), "tsdb", "create-blocks-from", "openmetrics"]
+    subprocess.run([*command, tmp_path / "service.om", tmp_path / "data"], check=True, capture_output=True)
+    process, url = start_prometheus(tmp_path, tmp_path / "data")
+    yield service, ends, url
+    stop(process)
+
+
+def test_burn_rates_and_alerts_are_those_of_a_prometheus(counted_by_prometheus):
+    service, ends, url = counted_by_prometheus
+
+    def asked(query):
+        told = {"query": query, "start": ends[0], "end": ends[-1], "step": 60}
+        found = httpx.get(f"{url}/api/v1/query_range", params=told).raise_for_status().json()["data"]["result"]
+        values = dict(found[0]["values"]) if found else {}
+        return np.array([float(values.get(end, "nan")) for end in ends])
+
+    def burnt(
+        window,
+    ):  # offsets: `increase` would extrapolate, and takes in the first moment of its range or not by version
+        grown = [f"({name}_total - {name}_total offset {window}m)" for name in ("errors", "requests")]
+        return f"({grown[0]} / {grown[1]} / 0.01)"
+
+    rates = slo.burn_rates(service, PROMISE, [300.0, 3600.0, 21_600.0])
+    for window in (5, 60, 360):
+        theirs, known = asked(burnt(window)), np.arange(720) >= window - 1  # before, Prometheus has no value
+        np.testing.assert_allclose(rates[window * 60.0].to_numpy()[known], theirs[known], rtol=1e-9)
+    alerts = slo.burn_alerts(service, PROMISE)
+    stamps = service.index.get_level_values("timestamp")
+    for threshold, long, short in ((14.4, 60, 5), (6.0, 360, 30)):
+        theirs = np.isfinite(asked(f"{burnt(long)} > {threshold} and {burnt(short)} > {threshold}"))
+        ours = np.zeros(720, dtype=bool)
+        for one in alerts[alerts["threshold"] == threshold].itertuples():
+            ours |= (stamps >= one.start) & ((stamps < one.end) | pd.isna(one.end))
+        assert ours.any()
+        assert (ours == theirs)[long:].all()
