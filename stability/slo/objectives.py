@@ -189,6 +189,9 @@ def _fields(said: Any, kind: str, path: Path, where: str) -> dict:
 def _objectives(document: dict, indicators: dict, path: Path, place: int) -> list[Objective]:
     name, where = _named(document, path, place), f"document {place}: spec"
     spec = _spec(document, "SLO", path, place)
+    service = spec.get("service")
+    if not isinstance(service, str) or not service:
+        raise ContractError(file=path, column=f"{where}.service", expected="whose promise it is", got=service)
     if "indicator" in spec:
         inline = spec["indicator"] if isinstance(spec["indicator"], Mapping) else {}
         indicator = _fields(inline.get("spec"), "SLI", path, f"{where}.indicator.spec")
@@ -215,7 +218,7 @@ def _objectives(document: dict, indicators: dict, path: Path, place: int) -> lis
         made.append(
             Objective(
                 name=full,
-                service=str(spec.get("service", "")),
+                service=service,
                 target=_target(said, path, at),
                 window=window,
                 method=method,
@@ -261,12 +264,12 @@ def _window(said: Any, path: Path, where: str) -> float:
     if not isinstance(said, Sequence) or isinstance(said, str) or len(said) != 1:
         raise ContractError(file=path, column=where, expected="a list with one window", got=said)
     one = _fields(said[0], "window", path, f"{where}[1]")
-    if one.get("calendar") is not None or one.get("isRolling") is False:
+    if one.get("calendar") is not None or one.get("isRolling", True) is not True:
         raise ContractError(
             file=path,
             column=f"{where}[1]",
             expected="a rolling window",
-            got="one by the calendar",
+            got=", ".join(f"{name}: {value!r}" for name, value in one.items()),
             remedy="say isRolling: true; what is left of a month then does not jump at its first day",
         )
     return _duration(one.get("duration"), path, f"{where}[1].duration")
