@@ -111,9 +111,10 @@ def drift_of_series(
         raise NotEnoughEvidence(
             f"The present has {present:,} rows, and a block of rows that depend on each other {length:,}."
         )
-    null: Null = null_of(
-        blocks, max(round(present / length), 1), memories / (2 * length), resamples=resamples, seed=seed
-    )
+    # As many blocks as its rows that are not missing are worth.
+    worth = np.nanmean(now.sum(axis=1) / np.where(then.sum(axis=1) > 0, then.sum(axis=1), np.nan)) * rows / length
+    fewest, lost = max(round(float(worth)), 1), memories / (2 * length)
+    null: Null = null_of(blocks, fewest, lost, resamples=resamples, seed=seed)
     found = psi(then, now)
     found = np.append(found, np.nanmean(found) if np.isfinite(found).any() else np.nan)
     return Moved(found, null.p(found), null.threshold(level), float(length), count)
@@ -184,13 +185,15 @@ def drift(
     metrics = list(dict.fromkeys([*reference.columns, *current.columns]))
     for metric in metrics:
         rows += _metric(metric, {n: then[n] for n in both}, {n: now[n] for n in both}, season, settings)
+    if not rows:
+        raise NotEnoughEvidence("Every value is missing, then and now: there is nothing to compare.")
     table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"])
     known = table["verdict"].isna()
     table.loc[known, "verdict"] = np.where(table.loc[known, "p_holm"] <= level, *VERDICTS[:2])
     table["usual"] = [usual(value) for value in table["psi"]]
     columns = ["psi", "threshold", "p", "p_holm", "usual", "rows_reference", "rows_current", "block", "blocks"]
-    return table.set_index(["entity", "metric", "kind"])[[*columns, "verdict", "why"]]
+    return table.set_index(["entity", "metric", "kind"]).reindex(columns=[*columns, "verdict", "why"])
 
 
 def state_columns(states: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
