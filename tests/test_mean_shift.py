@@ -260,6 +260,19 @@ def test_tail_without_shape_is_exponential():
     assert Tail(0.0, 2.0).exceeded_with(0.01) == pytest.approx(Tail(1e-6, 2.0).exceeded_with(0.01), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"metrics": 0}, "metrics.*from 1 up"),
+        ({"metrics": 1.5}, "metrics.*1.5"),
+        ({"merge": -60.0}, "merge.*from 0 up"),
+    ],
+)
+def test_a_budget_without_a_metric_or_with_a_negative_merge_is_refused(wrong, said):
+    with pytest.raises(ContractError, match=said):
+        choose_k(distances(2_000, seed=1), false_alarms_per_day=1, method="gaussian", **wrong)
+
+
 def test_heavy_tails_need_a_higher_k_than_gauss_says():
     heavy = frame(stats.t.rvs(3, size=50_000, random_state=0), freq="1min")["metric_0"].abs().rename("z")
     gauss, tail = (choose_k(heavy, false_alarms_per_day=0.2, method=m) for m in ("gaussian", "tail"))

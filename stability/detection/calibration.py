@@ -131,7 +131,7 @@ def choose_k(
         ``quantile``: fewer than 10 alarms are to be expected in the history. ``tail``: fewer than 30 peaks, or less
         than a tenth of an alarm is to be expected. The message says how much history would do.
     ContractError
-        When the method is unknown or the wanted rate cannot be reached.
+        When the method is unknown, a setting is none, or the wanted rate cannot be reached.
 
     References
     ----------
@@ -153,6 +153,9 @@ def choose_k(
         raise ContractError(column="level", expected="a share between 0 and 1", got=level)
     if not false_alarms_per_day > 0:
         raise ContractError(column="false_alarms_per_day", expected="a number above 0", got=false_alarms_per_day)
+    if not 0 <= merge < math.inf:
+        raise ContractError(column="merge", expected="seconds from 0 up", got=merge)
+    whole(metrics=metrics)
     scores = check_scores(scores)
     seconds, days = _time(scores)
     if method == "gaussian":
