@@ -219,6 +219,12 @@ class RepairPart(_Strict):
     impact_minutes: float = Field(10.0, gt=0, description="expected if nobody acts")
 
 
+class FeedbackPart(_Strict):
+    """What those hear who wrote about an incident, once its repair is verified; without this part nobody is told."""
+
+    fixed: str = Field(min_length=1, max_length=5000, description='such as "It works again; the cause is mended."')
+
+
 class ServePart(_Strict):
     """Where /metrics and /healthz are; a machine's own address, unless it is said twice."""
 
@@ -251,6 +257,7 @@ class Declaration(_Strict):
     worksheet: str | None = Field(None, description="failure modes with their priority")
     service: ServicePart | None = None
     repair: RepairPart | None = None
+    feedback: FeedbackPart | None = None
     serve: ServePart | None = Field(default_factory=ServePart)
     looks: LooksPart = Field(default_factory=LooksPart)
     beside: dict[Literal["states", "logs", "feedback"], str] = Field(
@@ -279,6 +286,8 @@ class Declaration(_Strict):
             raise ValueError("expected detectors, rules or a predictor: nothing could ever raise an alarm")
         if self.repair is not None and self.localizer is None:
             raise ValueError("expected a localizer with repair: without a cause there is nothing to repair")
+        if self.feedback is not None and self.repair is None:
+            raise ValueError("expected repair with feedback: without a verdict nobody can be told that it is fixed")
         names = [part.name or part.file for part in self.detectors]
         if len(set(names)) < len(names):
             raise ValueError("expected each detector once")
@@ -382,5 +391,6 @@ _PARTS: dict[str, type[BaseModel]] = {
     "predictor": PredictorPart,
     "service": ServicePart,
     "repair": RepairPart,
+    "feedback": FeedbackPart,
     "serve": ServePart,
 }

@@ -70,9 +70,14 @@ def _follow(follower, *, once: bool, show: bool) -> None:
             served = Exposition(follower, follower.told.serve)
             stack.callback(served.close)
             print(f"http://{served.address[0]}:{served.address[1]}/metrics and /healthz", flush=True)
+        answers = _answers(follower.told)
+        if answers is not None:
+            stack.callback(lambda: answers.close(follower.watch) if follower.watch is not None else None)
         live = stack.enter_context(Live(screen(follower), auto_refresh=False)) if show else None
 
         def after(step) -> None:
+            if answers is not None and follower.watch is not None:
+                answers.after(follower.watch, step)
             if served is not None:
                 served.after(step)
             if live is not None and step is None:
@@ -84,6 +89,19 @@ def _follow(follower, *, once: bool, show: bool) -> None:
 
         with contextlib.suppress(KeyboardInterrupt):
             follower.run(until=lambda: bool(stopped), after=after)
+
+
+def _answers(told):
+    """Who tells users that an incident is over, where the declaration says so."""
+    from functools import partial
+
+    from stability.monitor.answers import Answers, tell_verified
+
+    if told.feedback is None:
+        return None
+    topology = told.place(told.topology) if told.topology else None
+    dry_run = told.repair.mode == "dry-run"
+    return Answers(partial(tell_verified, told.folder, told.feedback.fixed, topology=topology, dry_run=dry_run))
 
 
 def _lines(step) -> None:
