@@ -58,6 +58,8 @@ def plot_drift(table: pd.DataFrame, *, most: int = 25, ax: Axes | None = None) -
     ax.set_yticks(rows, [name.replace("_", " ") for name in names], fontsize=8)
     ax.set_ylim(max(len(shown), 1) - 0.4, -0.6)
     ax.set_xscale("log")
+    if len(shown):
+        ax.set_xlim(shown[["psi", "threshold"]].clip(lower=LEAST).min(axis=None) / 2, 1.3 * shown["psi"].max())
     ax.set_xlabel(f"population stability index ({len(shown)} of {len(known)} comparisons; dotted: usual bounds)")
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")
@@ -93,7 +95,7 @@ def plot_performance(table: pd.DataFrame, *, window: pd.Timedelta | None = None)
             ax.plot([place], [row.value], "o", color=colour, markersize=5)
         ax.set_ylabel(NAMES.get(measure, measure), fontsize=8)
         ax.margins(x=0.1)
-    axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1.0))
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1.0))
     time_axis(axes[-1])
     return axes
 
@@ -127,5 +129,5 @@ def plot_rounds(played: pd.DataFrame, *, names: Mapping[str, str] | None = None,
     ax.set_ylabel("PR-AUC where nobody repairs")
     ax.set_ylim(bottom=0)
     ax.margins(x=0.03)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=len(ax.lines))
     return ax
