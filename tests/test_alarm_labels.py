@@ -20,6 +20,7 @@ from stability import backup
 from stability.adaptation.alarm_labels import AlarmLabels
 from stability.adaptation.labelled import chosen_alarms, current_labels, labelled
 from stability.feedback.incidents import read_alarms
+from stability.feedback.store import FeedbackStore
 from stability.monitor.journal import Journal
 from stability.records import privacy
 from stability.schema import ContractError, empty, validate, write_table
@@ -172,6 +173,8 @@ def test_nobody_else_reads_them_and_no_name_stands_in_them(labels, workbench):
     kept = everything(workbench.folder).lower()
     assert not any(word in kept for word in (b"whitcombe", b"7946", b"home.example"))
     assert stat.S_IMODE(labels.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(labels.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(FeedbackStore(workbench.folder / "other").folder.stat().st_mode) == 0o700, "whoever makes it"
     labels.label(alarms(), "unsure", reason="\0 a half \ud800", by="a half \udc80")
     assert labels.current()["reason"].iloc[0] == "a half ?"
 

@@ -93,7 +93,8 @@ class FeedbackStore:
     def __init__(self, folder: str | os.PathLike | None = None):
         self.folder = Path(folder) if folder is not None else home() / "runs" / "feedback"
         self.spool = self.folder / "spool"
-        self.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.spool.mkdir(mode=0o700, exist_ok=True)
         self.path = self.folder / "feedback.sqlite"
         self.quarantine = self.folder / "quarantine"
         self.aside: list[tuple[str, str]] = []  # place and reason of what this object has set aside
