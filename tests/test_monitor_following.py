@@ -156,6 +156,36 @@ def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
     follower.close()
 
 
+def test_a_row_far_ahead_of_the_clock_makes_no_other_one_late(tmp_path):
+    panel = fleet(entities=3, steps=210)
+    lines = panel.reset_index().sort_values("timestamp", kind="stable").to_csv(index=False).splitlines(keepends=True)
+    whole, odd = tmp_path / "whole", tmp_path / "odd"
+    whole.mkdir()
+    odd.mkdir()
+    expected, _ = follow(declaration(whole, panel), whole / "state")
+    told, clock = declaration(odd), Clock(panel.index[-1][1] + pd.Timedelta("1min"))
+    follower, steps = Follower(told, folder=odd / "state", clock=clock), []
+    (odd / "metrics.csv").write_text("".join([lines[0], lines[1].replace("2026-01-01", "2099-01-01")]))
+    assert list(follower.tick()) == []
+    assert "set aside: one of web-0 at 2099-01-01" in follower.trouble
+    with pytest.raises(ContractError, match="rows up to 5min from now, got only later ones"):
+        follower.source.check(clock())
+    for k in range(1, len(lines), 83):
+        with (odd / "metrics.csv").open("a") as file:
+            text = "".join(lines[k : k + 83])
+            file.write(text + (lines[k].replace("2026-01-01", "2027-01-01") if k > 300 else ""))
+        steps += list(follower.tick())
+    assert not follower.trouble
+    assert follower.source.late_rows == 0
+    assert follower.source.ahead_rows == 1 + len(range(1, len(lines), 83)) - 4
+    assert [step.moment for step in steps] == [step.moment for step in expected]
+    assert [[one.key for one in step.firings] for step in steps] == [[o.key for o in s.firings] for s in expected]
+    told_of = journal(odd / "state", "ahead_rows")
+    assert told_of[-1]["rows"] == follower.source.ahead_rows
+    assert "2027-01-01" in told_of[-1]["said"]
+    follower.close()
+
+
 def test_a_file_that_was_rotated_away_is_not_read_from_its_middle(tmp_path):
     panel = fleet(entities=2, steps=60).loc[["web-0"]]
     lines = panel.reset_index().to_csv(index=False).splitlines(keepends=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["LARGEST", "Detector", "Judged"]
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -260,6 +260,16 @@ class Detector(BaseEstimator):
             live["last"] = np.concatenate([live["last"], np.full(new.sum(), np.iinfo("int64").min)])
             slots = live["entities"].get_indexer(names)
         return slots
+
+    def forget(self, entities: Iterable[str]) -> None:
+        """Forget the live rows of entities that the history did not have; one that comes back starts anew."""
+        if self._live is None:
+            return
+        live = self._live
+        kept = np.arange(len(live["entities"])) < len(self.entities_)  # what was learnt of them has its place
+        kept |= ~live["entities"].isin(list(entities))
+        live["entities"], live["last"] = live["entities"][kept], live["last"][kept]
+        live["state"] = {key: one[kept] for key, one in live["state"].items()}
 
     # ---- kept ----------------------------------------------------------------------------------------------------
     def live_state(self) -> dict[str, np.ndarray] | None:

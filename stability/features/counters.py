@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Rates"]
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,11 @@ class Rates:
         self._last[slots] = np.where(known, now, before)
         self._when[slots] = np.where(known, moments[:, None], when)
         return found
+
+    def forget(self, entities: Iterable[str]) -> None:
+        """Forget entities; one that comes back has no value before its first."""
+        kept = ~self._entities.isin(list(entities))
+        self._entities, self._last, self._when = self._entities[kept], self._last[kept], self._when[kept]
 
     def state(self) -> dict[str, np.ndarray]:
         """Give what it remembers, by name, with the entities along the first axis; not copies. `resume` takes it."""

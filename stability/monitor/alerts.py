@@ -118,7 +118,7 @@ class Alerts:
                 self.rules.append(rule)
         self._states = {rule.alert: _State() for rule in self.rules}
         self._owners: dict[Labels, str] = {}
-        self._entities = 0
+        self._edition = 0  # of the ring
         self.firing: dict[str, Firing] = {}
         self.over: list[Firing] = []
 
@@ -133,8 +133,8 @@ class Alerts:
         except ContractError as error:  # an entity has come whose labels cannot be told
             self.failing = dict.fromkeys((rule.alert for rule in self.rules), str(error))
             return []
-        if len(self.instant.entities) != self._entities:
-            self._owners, self._entities = {}, len(self.instant.entities)
+        if self.instant.ring.edition != self._edition:
+            self._owners, self._edition = {}, self.instant.ring.edition
         changed: list[Firing] = []
         for rule in self.rules:
             try:

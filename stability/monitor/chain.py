@@ -26,6 +26,7 @@ from stability.monitor.checkpoints import Checkpoint, Checkpoints
 from stability.monitor.declaration import Declaration, DetectorPart
 from stability.monitor.incidents import Incidents
 from stability.monitor.journal import Journal
+from stability.monitor.leavers import let_go
 from stability.monitor.ring import Ring, Rows
 from stability.monitor.rowlog import RowLog
 from stability.monitor.sentries import Raised, Sentry, learn
@@ -319,6 +320,7 @@ class Watch:
     def checkpoint(self) -> None:
         """Write everything that a restart needs, and let go of what it does not need any more."""
         self._finish()
+        let_go(self)
         said = {
             "counts": self.counts,
             "desks": {sentry.name: sentry.said() for sentry in self.sentries},

@@ -61,6 +61,9 @@ class FilesPart(_Strict):
 
     path: str = Field(min_length=1, description="a file, or a pattern of files")
     reader: dict[str, Any] = Field(default_factory=dict, description="options of telemetry.read")
+    ahead: str = Field("5min", description="by which a row may be ahead of the clock; what is farther is set aside")
+
+    _ahead = field_validator("ahead", mode="before")(lambda cls, v: _length(v))
 
 
 class TestbedPart(_Strict):

@@ -17,7 +17,7 @@ from stability.monitor.declaration import Declaration
 from stability.monitor.ring import Rows
 from stability.schema import ContractError
 from stability.telemetry import read
-from stability.telemetry.grid import stamps_of
+from stability.telemetry.grid import micros, stamps_of
 
 LINES = {".csv", ".tsv", ".jsonl", ".ndjson"}  # of which new lines are read alone; others are read again as a whole
 
@@ -26,7 +26,8 @@ class FilesSource:
     """Rows of files.
 
     A row stands at the first multiple of the step that is not before it: the newest value of the step, as a Prometheus
-    tells it. A moment is complete when a row of `delay` later has come.
+    tells it. A moment is complete when a row of `delay` later has come. A row that is farther ahead of the clock than
+    `files.ahead` completes nothing, since all others would be late then: it is set aside.
 
     Parameters
     ----------
@@ -37,7 +38,11 @@ class FilesSource:
     Attributes
     ----------
     newest : int or None
-        The newest stamp of any row, microseconds since 1970.
+        The newest stamp of any row that was not set aside, microseconds since 1970.
+    late_rows, ahead_rows : int
+        That came after their moment had been given; that were set aside.
+    ahead : str
+        The newest row that was set aside, in words.
     """
 
     live = False
@@ -47,7 +52,8 @@ class FilesSource:
         self.told, self.part = told, told.source.files
         self.metrics = list(metrics) if metrics else []
         self.ignored: set[str] = set()
-        self.late_rows = 0
+        self.late_rows = self.ahead_rows = 0
+        self.ahead = ""
         self._done = np.iinfo(np.int64).min  # moments up to this one have been given
         self._places: dict[Path, tuple[int, bytes, int]] = {}  # bytes that were read, the header, and whose they are
         self._stats: dict[Path, tuple[int, int, int]] = {}
@@ -62,6 +68,10 @@ class FilesSource:
         ContractError
         """
         self.due(now)
+        if self.newest is None and self.ahead_rows:
+            expected, remedy = f"rows up to {self.part.ahead} from now", "set the clock right, or files.ahead higher"
+            got = f"only later ones: {self.ahead}"
+            raise ContractError(file=self.part.path, expected=expected, got=got, remedy=remedy)
         if self.newest is None:
             expected, remedy = "a file with rows", "the path starts at the workbench's folder"
             raise ContractError(file=self.part.path, expected=expected, got="none", remedy=remedy)
@@ -72,7 +82,7 @@ class FilesSource:
 
     def due(self, now: pd.Timestamp) -> int:
         """The newest moment that is complete, in microseconds since 1970."""
-        self._look()
+        self._look(int(now.timestamp() * 1e6) + micros(self.part.ahead, "ahead"))
         if self.newest is None:
             return self._done
         return (self.newest - self.told.delay_us) // self.told.step_us * self.told.step_us
@@ -92,7 +102,7 @@ class FilesSource:
         self._held = {moment: rows for moment, rows in self._held.items() if moment > until}
 
     # ---- what is new -------------------------------------------------------------------------------------------------
-    def _look(self) -> None:
+    def _look(self, latest: int) -> None:
         pattern = self.told.place(self.part.path)
         for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
             with contextlib.suppress(FileNotFoundError):  # it may be rotated away between the two
@@ -103,7 +113,7 @@ class FilesSource:
                 panel = self._new_lines(path) if path.suffix in LINES else read(path, **self.part.reader)
                 self._stats[path] = now
                 if panel is not None:
-                    self._hold(panel, counts=path.suffix in LINES)
+                    self._hold(panel, latest, counts=path.suffix in LINES)
 
     def _new_lines(self, path: Path) -> pd.DataFrame | None:
         """Read the whole lines that have been added; the last one may be half written."""
@@ -138,7 +148,7 @@ class FilesSource:
         self._places[path] = (place + len(added), header, state.st_ino)
         return panel
 
-    def _hold(self, panel: pd.DataFrame, counts: bool) -> None:
+    def _hold(self, panel: pd.DataFrame, latest: int, counts: bool) -> None:
         self.metrics = self.metrics or list(panel.columns)
         self.ignored |= set(panel.columns) - set(self.metrics)
         if panel.empty:
@@ -147,10 +157,16 @@ class FilesSource:
         moments = -(-stamps // step) * step
         values = panel.reindex(columns=self.metrics).to_numpy("float64")
         names = panel.index.get_level_values("entity").astype(str)
-        late = moments <= self._done
-        if counts:  # a file that was read as a whole holds what was given, too
+        late, ahead = moments <= self._done, stamps > latest
+        if counts or not self.ahead_rows:  # a file that was read as a whole holds what was told, too
+            self.ahead_rows += int(ahead.sum())
+        if counts:
             self.late_rows += int(late.sum())
-        for k in np.flatnonzero(~late):
+        if ahead.any():
+            k = int(np.argmax(np.where(ahead, stamps, 0)))
+            self.ahead = f"one of {names[k]} at {pd.Timestamp(int(stamps[k]), unit='us', tz='UTC')}"
+        for k in np.flatnonzero(~late & ~ahead):
             self._held.setdefault(int(moments[k]), {})[names[k]] = values[k]
-        newest = int(stamps.max())
-        self.newest = newest if self.newest is None else max(self.newest, newest)
+        if not ahead.all():
+            newest = int(stamps[~ahead].max())
+            self.newest = newest if self.newest is None else max(self.newest, newest)

@@ -77,6 +77,7 @@ class Follower:
         self.trouble = self.refused = ""
         self.watch: Watch | None = None
         self.seconds: list[float] = []
+        self._edition = self._ahead = 0  # of the watch's ring; rows that were told of
         known = self.folder / METRICS
         metrics = known.read_text(encoding="utf-8").split() if known.is_file() else None
         self.source = (source or source_of(told))(told, metrics)
@@ -104,6 +105,7 @@ class Follower:
         before = max([0, *(micros(part.learn, "learn") for part in told.detectors if part.learn)])
         is_files = told.source.files is not None
         if is_files and self.source.first() is None:
+            self.trouble = f"no rows but those set aside: {self.source.ahead}" if self.source.ahead_rows else ""
             return False
         if told.start is not None:
             start = -(-int(pd.Timestamp(told.start).timestamp() * 1e6) // step) * step
@@ -175,6 +177,7 @@ class Follower:
         watch, step = self.watch, self.told.step_us
         while True:
             due = self.source.due(self.clock())
+            self._tell_ahead()
             self._skip(due)
             if due <= watch.moment:
                 return
@@ -182,11 +185,25 @@ class Follower:
             for rows in islice(self.source.read(watch.moment, min(due, watch.moment + BATCH * step)), BATCH):
                 late = self.source.late_rows
                 found = watch.take(rows)
+                self._let_go()
                 self._count(rows.moment)
                 self.seconds = [*self.seconds[-999:], found.seconds]
                 yield found
                 if self.source.late_rows > late:
                     watch.note("late_rows", rows=self.source.late_rows)
+
+    def _let_go(self) -> None:
+        """Give no rows any longer of whom the watch has let go."""
+        ring = self.watch.ring
+        if self.source.live and ring.edition != self._edition:
+            held, self._edition = set(ring.entities), ring.edition
+            self.source.known = {name: None for name in self.source.known if name in held}
+
+    def _tell_ahead(self) -> None:
+        """Tell of rows that were set aside since this was asked last."""
+        if self.source.ahead_rows > self._ahead:
+            self._ahead = self.source.ahead_rows
+            self.watch.note("ahead_rows", rows=self._ahead, said=f"set aside: {self.source.ahead}")
 
     def _count(self, moment: int) -> None:
         """Count a step that came too late to keep up; of files that is not known."""

@@ -6,7 +6,7 @@ __all__ = ["Foresight"]
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,17 @@ class Foresight:
             if part is not None:
                 got = f"features of {table}"
                 raise ContractError(file=self.part.features, expected="features of metrics alone", got=got)
-        tables = {"telemetry": history}
-        self.features.begin(tables | ({"topology": topology} if topology is not None else {}))
+        self._begin(history)
         self.reload()
+
+    def _begin(self, history: pd.DataFrame) -> None:
+        more = {"topology": self.topology} if self.topology is not None else {}
+        self.features.begin({"telemetry": history, **more})
+
+    def forget(self, entities: Iterable[str], history: pd.DataFrame) -> None:
+        """Forget entities: features begin again with the history of the others, as after a start."""
+        self.sentry.forget(entities)
+        self._begin(history)
 
     def reload(self) -> None:
         """Take the version that the alias means now.

@@ -334,6 +334,13 @@ class Incidents:
         firings = list(self.watch.alerts.firing.values()) if self.watch.alerts is not None else []
         write_report(self.watch.folder / "reports", incident, panel, firings, moment)
 
+    def in_use(self) -> set[str]:
+        """Entities that an open incident is about, or of which a repair waits for its verdict."""
+        going = [one for one in self.held.values() if one.open]
+        used = {one.alarm["entity"] for one in going} | {name for one in going for name in one.members}
+        used |= {cause["entity"] for one in going for cause in one.causes if isinstance(cause["entity"], str)}
+        return used | ({case.entity for case in self.repair.repairer.open_cases()} if self.repair else set())
+
     # ---- kept --------------------------------------------------------------------------------------------------------
     def said(self) -> dict[str, Any]:
         """Incidents that are held, as JSON types; `restore` takes it."""

@@ -54,10 +54,10 @@ class Instant:
     def begin(self, moment: int) -> None:
         """Begin a step: what was known of the one before is forgotten, and new entities get their labels."""
         self._at, self._leaves = moment, {}
-        if len(self.ring.entities) == self._known:
+        if self.ring.edition == self._known:
             return
         self.entities = labels_by_entity(self.ring.entities, self.labels)
-        self._known = len(self.ring.entities)
+        self._known = self.ring.edition
         owners = [(own, e) for e, own in enumerate(self.entities.values())]
         places: dict[Labels, tuple[int, int]] = {}
         for m, metric in enumerate(self.ring.metrics):

@@ -36,7 +36,8 @@ class PrometheusSource:
         self.metrics = list(metrics) if metrics else []
         self.known: dict[str, None] = {}
         self.ignored: set[str] = set()
-        self.late_rows = 0
+        self.late_rows = self.ahead_rows = 0  # a server is asked for what is due, and nothing else
+        self.ahead = ""
 
     def check(self, now: pd.Timestamp) -> None:
         """Look whether the server takes the queries.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Ring", "Rows"]
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,8 @@ class Ring:
         In the order in which they came.
     times : array of int64, shape (moments,)
         Microseconds since 1970.
+    edition : int
+        Another one as soon as the entities are others.
 
     Examples
     --------
@@ -71,7 +73,7 @@ class Ring:
         self._there = np.zeros((0, self._room), dtype=bool)
         self._slots: dict[str, int] = {}
         self._last: tuple[tuple[str, ...], np.ndarray] = ((), np.empty(0, dtype=np.int64))
-        self._begin = self._end = 0
+        self._begin = self._end = self.edition = 0
 
     @property
     def times(self) -> np.ndarray:
@@ -120,6 +122,7 @@ class Ring:
             if name not in self._slots:
                 self._slots[name] = len(self.entities)
                 self.entities.append(name)
+                self.edition += 1
         if len(self.entities) > len(self._there):
             more = max(int(len(self._there) * GROWTH), len(self.entities))
             values = np.full((len(self.metrics), more, self._room), np.nan)
@@ -129,6 +132,19 @@ class Ring:
         places = np.array([self._slots[name] for name in entities], dtype=np.int64)
         self._last = (entities, places)
         return places
+
+    def drop(self, entities: Collection[str]) -> None:
+        """Forget entities; those behind them move up, and the room stays for others."""
+        kept = np.array([k for k, name in enumerate(self.entities) if name not in set(entities)], dtype=np.int64)
+        if len(kept) == len(self.entities):
+            return
+        for block in self._values:  # a metric at a time, as above
+            block[: len(kept)], block[len(kept) :] = block[kept], np.nan
+        self._there[: len(kept)], self._there[len(kept) :] = self._there[kept], False
+        self.entities = [self.entities[k] for k in kept]
+        self._slots = {name: k for k, name in enumerate(self.entities)}
+        self._last = ((), np.empty(0, dtype=np.int64))
+        self.edition += 1
 
     def panel(self, since: int | None = None, entities: Sequence[str] | None = None) -> pd.DataFrame:
         """What is held, as a panel of the contract.

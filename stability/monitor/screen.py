@@ -56,6 +56,7 @@ def _state(follower: Follower) -> Panel:
     lines += [f"{counts['steps']:,} steps, {cost * 1e3:.0f} ms of the processor each; "]
     lines[-1] += ", ".join(f"{count:,} {name}" for name, count in told.items())
     odd = {"late": follower.late, "skipped": follower.skipped, "late rows": follower.source.late_rows}
+    odd |= {"rows ahead of the clock": follower.source.ahead_rows}
     odd |= {"source errors": follower.errors, "errors": counts["errors"]}
     odd |= {"rules that fail": len(watch.alerts.failing) if watch.alerts is not None else 0}
     if told := ", ".join(f"{count:,} {name}" for name, count in odd.items() if count):

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Raised", "Sentry", "learn"]
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,13 @@ class Sentry:
         self.desk.alarms = list(self._open.values())  # what is over is in the journal
         begun = [self._told(alarm, None) for alarm in fresh]
         return begun + [self._told(alarm, alarm.end) for alarm in over]
+
+    def forget(self, entities: Iterable[str]) -> None:
+        """Forget entities of which no alarm is open; one that comes back begins anew."""
+        for name in entities:
+            self.desk.desks.pop(name, None)
+        if self.detector is not None:
+            self.detector.forget(entities)
 
     def open_alarms(self) -> list[Raised]:
         """Alarms that go on."""
