@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stability.plotting import plot_budget_course, plot_downtime, plot_policies, plot_replicas
+from stability.plotting import plot_budget_course, plot_downtime, plot_placement, plot_policies, plot_replicas
 
 STAMPS = pd.date_range("2026-03-01", periods=60, freq="min", tz="UTC")
 
@@ -58,3 +58,15 @@ def test_policies_stand_by_price_and_minutes_and_none_is_shown():
     assert ax.get_yscale() == "log"
     assert ax.lines[1].get_xdata().tolist() == [3.0]
     assert ax.lines[2].get_ydata()[0] > 0
+
+
+def test_replicas_stand_side_by_side_on_their_node():
+    index = pd.MultiIndex.from_tuples([("gateway", "n2"), ("model", "n1"), ("model", "n2")], names=["service", "node"])
+    plan = pd.DataFrame({"replicas": [1, 2, 1]}, index=index)
+    services = pd.DataFrame({"cpu": [1.0, 1.5]}, index=["gateway", "model"])
+    nodes = pd.DataFrame({"cpu": [4.0, 4.0, 2.0]}, index=["n1", "n2", "n3"])
+    ax = plot_placement(plan, services, nodes, headroom=0.25)
+    pieces = sorted((round(bar.get_y() + bar.get_height() / 2), bar.get_x(), bar.get_width()) for bar in ax.patches[3:])
+    assert pieces == [(0, 0.0, 1.5), (0, 1.5, 1.5), (1, 0.0, 1.0), (1, 1.0, 1.5)]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["25% kept free", "gateway", "model"]
+    assert [segment[0][0] for segment in ax.collections[0].get_segments()] == [3.0, 3.0, 1.5]

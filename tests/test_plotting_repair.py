@@ -42,7 +42,7 @@ def test_a_slot_shows_its_cause_its_bad_seconds_and_what_was_done():
     assert sum(width == 1.0 for _, width in bars) == SECONDS["bad"].sum() == 46
     marks = {(line.get_marker(), *np.atleast_1d(line.get_xdata())) for line in ax.lines if len(line.get_xdata())}
     assert marks == {("|", 15.0), ("|", 14.0), ("^", 22.0), ("o", 50.0), ("x", 55.0)}
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["disk_full of model-a, nobody", "workbench"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["disk full of model-a, nobody", "workbench"]
     plt.close("all")
 
 

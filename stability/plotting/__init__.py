@@ -1,6 +1,12 @@
 """Every figure: takes frames, returns matplotlib Axes; one palette, units on every axis, time in UTC."""
 
-from stability.plotting.availability import plot_budget_course, plot_downtime, plot_policies, plot_replicas
+from stability.plotting.availability import (
+    plot_budget_course,
+    plot_downtime,
+    plot_placement,
+    plot_policies,
+    plot_replicas,
+)
 from stability.plotting.decomposition import plot_components, plot_residuals, plot_season, plot_strength
 from stability.plotting.detection import (
     plot_alarm,
@@ -10,6 +16,7 @@ from stability.plotting.detection import (
     plot_detection,
     plot_false_alarm_rate,
 )
+from stability.plotting.drift import plot_drift, plot_performance, plot_rounds
 from stability.plotting.explanation import plot_contributions, plot_importance
 from stability.plotting.faults import mark_faults
 from stability.plotting.feedback import plot_experience, plot_messages, plot_noticed
@@ -44,6 +51,7 @@ __all__ = [
     "plot_differences",
     "plot_distribution",
     "plot_downtime",
+    "plot_drift",
     "plot_evidence",
     "plot_experience",
     "plot_false_alarm_rate",
@@ -61,6 +69,8 @@ __all__ = [
     "plot_onsets",
     "plot_panel",
     "plot_pareto",
+    "plot_performance",
+    "plot_placement",
     "plot_policies",
     "plot_precision_recall",
     "plot_quality",
@@ -71,6 +81,7 @@ __all__ = [
     "plot_reliability",
     "plot_replicas",
     "plot_residuals",
+    "plot_rounds",
     "plot_rule_leads",
     "plot_rule_scores",
     "plot_season",

@@ -1,8 +1,8 @@
-"""Promises kept or not: the budget and its alerts, what downtime is due to, replicas over demand and their price."""
+"""Promises kept or not: the budget, its alerts, blame for downtime, replicas over demand, their price and place."""
 
 from __future__ import annotations
 
-__all__ = ["plot_budget_course", "plot_downtime", "plot_policies", "plot_replicas"]
+__all__ = ["plot_budget_course", "plot_downtime", "plot_placement", "plot_policies", "plot_replicas"]
 
 from collections.abc import Mapping
 
@@ -144,4 +144,47 @@ def plot_policies(settings: pd.DataFrame, chosen: pd.DataFrame, *, ax: Axes | No
     ax.set_ylabel("over the level (min)")
     ax.margins(x=0.04)
     ax.legend(loc="upper right", title="circles: chosen")
+    return ax
+
+
+def plot_placement(
+    plan: pd.DataFrame, services: pd.DataFrame, nodes: pd.DataFrame, *, headroom: float, ax: Axes | None = None
+) -> Axes:
+    """Draw which replicas run on which node: the cores that each takes, and up to where a node may be filled.
+
+    Parameters
+    ----------
+    plan : DataFrame, index (service, node)
+        `replicas`, from `availability.place`.
+    services, nodes : DataFrame
+        As given to it: `cpu` (cores) of a replica and of a node.
+    headroom : float
+        Share of each node that stays free.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A row a node, also of an empty one, and a piece a replica.
+    """
+    ax = ax or canvas(1, 1, height=0.9 + 1.2 * ROW * len(nodes))[1][0, 0]
+    ax.barh(range(len(nodes)), nodes["cpu"], color="white", edgecolor=PALETTE["grey"], height=0.8)
+    filled = pd.Series(0.0, nodes.index)
+    for place, (service, size) in enumerate(services["cpu"].items()):
+        label, colour = service, COLOURS[place % len(COLOURS)]
+        for node, many in plan.loc[plan.index.get_level_values("service") == service, "replicas"].items():
+            row, left = nodes.index.get_loc(node[1]), filled[node[1]]
+            lefts = left + size * np.arange(many)
+            ax.barh([row] * many, size, left=lefts, color=colour, edgecolor="white", height=0.7, label=label)
+            filled[node[1]] += many * size
+            label = "_"  # once in the legend
+    full = nodes["cpu"] * (1 - headroom)
+    rows = np.arange(len(nodes))
+    ax.vlines(full, rows - 0.45, rows + 0.45, color=PALETTE["black"], linestyle=":", label=f"{headroom:.0%} kept free")
+    ax.set_yticks(rows, nodes.index)
+    ax.set_ylim(len(nodes) - 0.4, -0.6)
+    ax.set_xlim(0, 1.02 * nodes["cpu"].max())
+    ax.set_xlabel("cores")
+    ax.grid(visible=False, axis="y")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(services) + 1)
     return ax

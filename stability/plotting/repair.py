@@ -51,7 +51,8 @@ def plot_slots(slots: pd.DataFrame, seconds: pd.DataFrame, notes: pd.DataFrame, 
             marker, colour, _ = MARKS[name]
             ax.plot(moments, [place] * len(moments), marker, color=PALETTE[colour], markersize=5, linestyle="none")
         first = place == 0 or slot["trial"] != order.loc[place - 1, "trial"]
-        labels.append(f"{slot['mode']} of {slot['entity']}, {slot['arm']}" if first else slot["arm"])
+        arm = slot["arm"].replace("_", " ")
+        labels.append(f"{slot['mode'].replace('_', ' ')} of {slot['entity']}, {arm}" if first else arm)
     ax.set_yticks(range(len(order)), labels, fontsize="x-small")
     ax.set_ylim(len(order) - 0.4, -0.6)
     ax.set_xlim(0, max(order["seconds"], default=1.0))
@@ -93,9 +94,9 @@ def plot_impact(slots: pd.DataFrame, arms: Sequence[str], *, ax: Axes | None = N
     for place, arm in enumerate(arms):
         own = slots.loc[slots["arm"] == arm, "impact_s"]
         spread = np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else np.zeros(len(own))
-        ax.plot(own, place + spread, "o", color=PALETTE["grey"], markersize=4, alpha=0.7)
+        ax.plot(own, place + spread, "o", color=PALETTE["grey"], markersize=4, alpha=0.7, clip_on=False)
         ax.plot([own.mean()] * 2, [place - 0.3, place + 0.3], color=PALETTE["vermillion"], linewidth=2.5)
-    ax.set_yticks(range(len(arms)), arms)
+    ax.set_yticks(range(len(arms)), [arm.replace("_", " ") for arm in arms])
     ax.set_ylim(max(len(arms), 1) - 0.5, -0.5)
     ax.set_xlim(left=0)
     ax.set_xlabel("s in impact of each fault, up to the end of its slot; red: the mean")

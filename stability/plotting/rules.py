@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["plot_redundancy", "plot_rule_leads", "plot_rule_scores", "plot_tuned"]
 
+import re
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -146,4 +148,4 @@ def plot_tuned(before: pd.DataFrame, after: pd.DataFrame) -> np.ndarray:
 
 def _short(name: str) -> str:
     """A rule's name with spaces, so that it can be read beside an axis."""
-    return "".join(f" {one.lower()}" if one.isupper() else one for one in name.removeprefix("Testbed")).strip()
+    return re.sub(r"(?<=[a-z])(?=[0-9])|(?<!^)(?=[A-Z])", " ", name.removeprefix("Testbed")).lower()
