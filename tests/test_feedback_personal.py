@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stability.feedback import development, read_development
 from stability.records.feedback import protected
-from stability.records.privacy import addresses, personal_spans, scrub_message
+from stability.records.privacy import addresses, names, people, personal_spans, scrub_message
 
 AROUND = [("call ", " please"), ("请拨打", "找我"), ("", ""), ("(", ")"), ("my number: ", ", thanks"), ("电话：", "。")]
 DIGITS = st.text("0123456789", min_size=4, max_size=4)
@@ -163,17 +163,28 @@ def test_feedback_is_scrubbed_of_names_wherever_it_is_read(tmp_path, monkeypatch
 PIECES = ["Flat 2", "Apt 5C", "O’Neill", "St-Jean", "L’Île", "Rose", "Cottage", "12", "7b", "10435", "SW1A 1AA", "High"]
 PIECES += ["Street", "St.", "Road", "Am", "An der", "Kastanienallee", "Alte", "Straße", "Berlin", "near", "x’Oak"]
 PIECES += ["12 High Street", "Alte Straße 7", "30308"]
+PIECES += ["passport", "AB 12 34 567", "微信", "wx_ab12", "sk_live_a1b2c3d4e5f6g7h8", "ab-x.y", "Anna", "..."]
+BOUNDED = [  # a pattern, what keeps it short, and what stood there before
+    (addresses._ENGLISH, "{1,40}+", "+"),
+    (addresses._GERMAN, addresses._AHEAD, ""),
+    (people._PAPERS, "{0,200}", "*"),
+    (people._CHAT, "{0,200}", "*"),
+    (people._LONG, "{16,}+", "{16,}"),
+    (names._SIGNED, "*+", "*"),
+]
+BETWEEN = [" ", ", ", "\n", "-", "’", ""]
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(PIECES) | st.text(max_size=9), st.sampled_from([" ", ", ", "\n", "-", "’"]))))
-def test_addresses_are_those_of_the_patterns_without_bounds(parts):
+@given(st.lists(st.tuples(st.sampled_from(PIECES) | st.text(max_size=9), st.sampled_from(BETWEEN))))
+def test_what_is_found_is_what_patterns_without_bounds_find(parts):
     text = "".join(itertools.chain(*parts))
-    for pattern, of_bounds in ((addresses._ENGLISH, ("{1,40}+", "+")), (addresses._GERMAN, (addresses._AHEAD, ""))):
-        assert of_bounds[0] in pattern.pattern
-        unbounded = re.compile(pattern.pattern.replace(*of_bounds))
+    for pattern, bound, before in BOUNDED:
+        assert bound in pattern.pattern
+        unbounded = re.compile(pattern.pattern.replace(bound, before))
         spans = [[found.span() for found in one.finditer(text)] for one in (pattern, unbounded)]
         assert spans[0] == spans[1]
+        assert bool(pattern.fullmatch(text)) == bool(unbounded.fullmatch(text))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +198,10 @@ def test_addresses_are_those_of_the_patterns_without_bounds(parts):
         "Calle " + "Ab " * 1_600,
         "O’" * 30_000,
         "A1-" * 20_000,
+        "passport " * 6_000,
+        "a微信" * 15_000,
+        "ab_" + "a1" * 30_000 + ".x",
+        "Thanks. Anna" + "." * 60_000 + "x",
     ],
 )
 def test_no_text_makes_the_search_for_persons_go_on_for_hours(text):

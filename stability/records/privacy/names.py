@@ -45,6 +45,8 @@ _INTRODUCED = re.compile(
 _MY_NAME = re.compile(r"(?i:\bmy (?:full )?name(?: is|'s|’s|:)) (?P<value>[A-ZÀ-Þ][\w'’-]+(?: [A-ZÀ-Þ][\w'’-]+){0,3})")
 #: What belongs to a name behind it: a number of the family, a clan.
 _MORE = re.compile(r",? (?:Jr|Sr)\b\.?| (?:II|III|IV)\b| (?:al|el|ul|ibn)-[A-Z][\w'’]+")
+#: What follows a name at the end of a text.
+_SIGNED = re.compile(r"[.!\s]*+(?:,[^.!?]{0,60})?[.!\s]*")
 #: What people do, and things do not: after it a word in no list is somebody.
 _DOES = re.compile(
     r" (?:in|from|at) (?:your |the |our )?(?:support|sales|service|accounts?|billing|helpdesk|team|office|phone)"
@@ -261,7 +263,7 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
     cue = _STRONG.search(before + "")
     weak = cue is not None and cue[0].split()[-1].strip(",:").casefold() in _WEAK
     after = text[end:]
-    signed = opening and re.fullmatch(r"[.!\s]*(?:,[^.!?]{0,60})?[.!\s]*", after) is not None and bool(before.strip())
+    signed = opening and _SIGNED.fullmatch(after) is not None and bool(before.strip())
     listed = [s in ("given", "family", "both") for s in sorts]
     full = [s for s in sorts if s not in ("initial", "particle")]
     if not full or (len(full) == 2 and part[-1][0].rstrip(".") in _STREETS and not cue):

@@ -28,7 +28,8 @@ _IDENTITY = re.compile(r"(?i)(?<![0-9a-z])\d{6}[ -]?(?:18|19|20)\d{2}[ -]?\d{4}[
 _PAPERS = re.compile(
     r"(?i)(?:身份证|护照|通行证|驾照|驾驶证|社保|passport|social security|\bssn\b|national insurance|\bnino?\b|id card"
     r"|identity card|driving licen[cs]e|driver'?s licen[cs]e|personalausweis|steuer-?id|tax id)"
-    r"(?:[^\d\n]{0,24}?)(?<![0-9A-Za-z])(?P<value>(?=[A-Z0-9 -]*\d{2})[A-Z0-9](?:[ -]?[A-Z0-9]){5,19})(?![0-9A-Za-z])"
+    r"(?:[^\d\n]{0,24}?)(?<![0-9A-Za-z])"
+    r"(?P<value>(?=[A-Z0-9 -]{0,200}\d{2})[A-Z0-9](?:[ -]?[A-Z0-9]){5,19})(?![0-9A-Za-z])"
 )
 _SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
 _NINO = re.compile(r"(?<![A-Z0-9])[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?![A-Z0-9])")
@@ -64,7 +65,7 @@ _SPELT = re.compile(
 )
 _CHAT = re.compile(
     r"(?i)(?:\bqq号?|微信(?:号|同号)?|\bwechat(?: id)?|\bskype|\btelegram|\bwhatsapp)(?: ?(?:is|是|为))?\s?[:：]?\s?"
-    r"(?P<value>(?=[\w.-]*\d)[A-Za-z0-9][\w.-]{4,24})"
+    r"(?P<value>(?=[\w.-]{0,200}\d)[A-Za-z0-9][\w.-]{4,24})"
 )
 #: After such words whatever is written in one piece opens a door.
 _SECRET = re.compile(
@@ -79,7 +80,7 @@ _HEX = re.compile(
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"
 )
 _LONG = re.compile(
-    r"(?<![\w/+.-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[a-z]{2,12}[_-](?:[a-z]{2,8}[_-])?[A-Za-z0-9_-]{16,}(?![\w/+.-]*\.\w)"
+    r"(?<![\w/+.-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[a-z]{2,12}[_-](?:[a-z]{2,8}[_-])?[A-Za-z0-9_-]{16,}+(?![\w/+.-]*\.\w)"
     r"|(?<![\w/+.-])(?=\w*\d\w*\d)(?=\w*[A-Z])(?=\w*[a-z])\w{20,31}(?![\w/+-])"
 )
 
