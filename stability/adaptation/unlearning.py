@@ -11,7 +11,7 @@ repairs anything: there every fault comes that is foretold.
 
 from __future__ import annotations
 
-__all__ = ["Fleet", "Round", "fleet", "gains", "rounds", "touched"]
+__all__ = ["Fleet", "Round", "fleet", "gains", "rounds", "touched", "unlearnt"]
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,8 +21,8 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from stability.adaptation.averted import taught
-from stability.evaluation import average_precision
-from stability.evaluation.comparison import compare
+from stability.evaluation import average_precision, bootstrap_interval, compare
+from stability.evaluation.resampling import MIN_UNITS
 from stability.prediction.manner import Predictor
 
 STEP = pd.Timedelta("1min")
@@ -253,6 +253,38 @@ def gains(played: pd.DataFrame, baseline: str = "negative", *, resamples: int = 
     later = played[played["round"] > 0].groupby(["seed", "way"])["pr_auc"].mean().reset_index()
     later = later.pivot_table(index="seed", columns="way", values="pr_auc").rename_axis(index="case", columns=None)
     return compare(later, baseline, resamples=resamples)
+
+
+def unlearnt(played: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Say which share of the first model's PR-AUC is gone in the worst later round, on average over fleets.
+
+    The worst of some rounds is worse than any of them by chance alone: compare a way with another, not with 0.
+
+    Parameters
+    ----------
+    played : DataFrame
+        From `rounds`, with one later round at least.
+    seed : int
+        Of the bootstrap over fleets.
+
+    Returns
+    -------
+    DataFrame, index way
+        `value`, `lo`, `hi`; the ends are NaN with fewer than `MIN_UNITS` fleets.
+
+    Examples
+    --------
+    >>> rows = [{"seed": s, "way": "negative", "round": r, "pr_auc": 0.4 / (1 + r)} for s in range(5) for r in (0, 1)]
+    >>> unlearnt(pd.DataFrame(rows)).loc["negative"].tolist()
+    [0.5, 0.5, 0.5]
+    """
+    rows = {}
+    for way, own in played.groupby("way", sort=False):
+        each = own.pivot_table(index="seed", columns="round", values="pr_auc")
+        share = (1 - each.drop(columns=0).min(axis=1) / each[0]).to_numpy()
+        few = len(share) < MIN_UNITS
+        rows[way] = (share.mean(), np.nan, np.nan) if few else bootstrap_interval(np.mean, share, seed=seed)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "lo", "hi"]).rename_axis("way")
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
