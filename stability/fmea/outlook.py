@@ -91,10 +91,14 @@ def _said(made: dict[str, float]) -> str:
     if not math.isnan(made["more_faults"]):
         parts.append(f"O rises with {made['more_faults']:.0f} more in the same time")
     if not math.isnan(made["found"]):
-        parts.append(f"D falls when the next {made['found']:.0f} are found as early as these")
+        parts.append(f"D falls when {_next(made['found'])} found as early as these")
     if not math.isnan(made["missed"]):
-        parts.append(f"D rises when the next {made['missed']:.0f} are missed")
+        parts.append(f"D rises when {_next(made['missed'])} missed")
     return "; ".join(parts) or "nothing within reach of a record changes it"
+
+
+def _next(many: float) -> str:
+    return "the next one is" if many == 1 else f"the next {many:.0f} are"
 
 
 def next_steps(rated: pd.DataFrame, detections: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -99,9 +99,10 @@ def contradictions(rated: pd.DataFrame) -> pd.DataFrame:
     for rating in RATINGS:
         for mode, row in rated[rated[f"{rating}_verdict"].isin([RAISED, LOWERED])].iterrows():
             was, lo, hi, now = (row[f"{rating}{end}"] for end in ("_authored", "_lo", "_hi", ""))
+            bounds = f"{lo:g} to {hi:g}" if lo < hi else f"{lo:g}"
             rows.append(
                 {"failure_mode": mode, "rating": rating, "authored": was, "lo": lo, "hi": hi, "stands": now}
-                | {"said": f"{mode}: {rating} {was:g} was written, the record says {lo:g} to {hi:g}: {now:g} stands"}
+                | {"said": f"{mode}: {rating} {was:g} was written, the record says {bounds}: {now:g} stands"}
             )
     columns = ["failure_mode", "rating", "authored", "lo", "hi", "stands", "said"]
     return pd.DataFrame(rows, columns=columns)
