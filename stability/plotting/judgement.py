@@ -58,7 +58,7 @@ def plot_reliability(
         upper.plot(curve["forecast"], curve["rate"], color=COLOURS[0], linewidth=1.5, label=label or "came true")
     upper.set(ylabel="share that came true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     upper.set_title(f"{100 * confidence:g} % intervals at each forecast", loc="left")
-    upper.legend(loc="upper left")
+    upper.legend(loc="lower right" if base_rate is not None and base_rate > 0.5 else "upper left")
     edges = np.linspace(0, 1, 21)  # many forecasts are shown as quantiles, of which each has as many cases
     heights = np.histogram(curve["forecast"], edges, weights=curve["cases"])[0]
     at, tall, width = (curve["forecast"], curve["cases"], 0.02) if bars else (edges[:-1] + 0.025, heights, 0.04)
