@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import tarfile
@@ -15,10 +16,11 @@ from backing import filled, state
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import link_leaves, whole_rows
+from workbenches import CHECKOUT
 
 from stability import backup
 from stability.backup.archive import on_disk, pack, unpack
-from stability.backup.contents import contents, leaves
+from stability.backup.contents import ELSEWHERE, FOLDERS, PRIVATE, WORK, contents, leaves
 from stability.backup.manifest import Manifest
 from stability.backup.plain import ARCHIVE, SUMS, Archives
 from stability.schema import ContractError
@@ -172,6 +174,20 @@ def test_a_backup_holds_no_locks_and_no_way_out(tmp_path):
     assert sum("outside of the workbench" in sentence for sentence in found.left_out) == 2
     assert any("keys of pseudonyms" in sentence for sentence in found.left_out)
     assert not any("keys of pseudonyms" in sentence for sentence in contents(tmp_path, encrypted=True).left_out)
+
+
+def test_every_folder_that_the_package_writes_to_is_in_a_backup_or_declared(tmp_path):
+    """What a room keeps in a folder of its own at the top would be in no backup: this test finds it."""
+    found = set()
+    for path in (CHECKOUT / "stability").rglob("*.py"):
+        found |= set(re.findall(r"""home\(\) */ *["']([\w.-]+)""", path.read_text()))
+    assert found >= {"runs", "mlartifacts", "marks", "private", "data"}
+    known = {*FOLDERS, PRIVATE, WORK.name, *ELSEWHERE, "mlflow.db", "requirements.lock"}
+    assert found <= known
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "runs").mkdir()
+    told = [said for said in contents(tmp_path, encrypted=False).left_out if "own folders" in said]
+    assert told == ["mine/ is none of the workbench's own folders, and is not in it"]
 
 
 def test_a_link_that_leads_out_by_way_of_another_is_left_out(tmp_path):

@@ -1,7 +1,10 @@
 """Creating and drilling backups: online, complete, private, verified before an older one goes; bad input is told."""
 
+import contextlib
 import json
 import os
+import random
+import resource
 import shutil
 import sqlite3
 import threading
@@ -11,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mlflow
 import pytest
-from backing import ANNA, BEN, a_run, bare, filled, rows
+from backing import ANNA, BEN, a_run, bare, filled, rows, state
 from typer.testing import CliRunner
 from workbenches import CHECKOUT
 
@@ -268,19 +271,61 @@ def test_backups_of_another_workbench_are_left_alone(home, tmp_path, monkeypatch
     assert set(backup.create(keep=keep).removed) == {first.name, done.backup.name}
 
 
-def test_a_full_place_leaves_the_others_as_they_were(home, monkeypatch):
-    first = backup.create().backup
+@contextlib.contextmanager
+def room(size):
+    """No file grows beyond so many bytes: what a full disk says at that moment."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    def full(handle):
-        raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(ContractError, match=r"No space left.*make room"):
+def test_without_room_nothing_is_lost_and_the_full_place_is_named(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "IN_MEMORY", 1_000_000)
+    (home / "runs" / "large").write_bytes(random.Random(0).randbytes(4_000_000))
+    (home / "runs" / "watch" / "service" / "repairs.jsonl").write_text('{"action_id": 1}\n')
+    first, before = backup.create().backup, state(home)
+    told = []
+    for size in (50_000, 1_200_000, 2_500_000, 3_900_000):
+        with room(size), pytest.raises(ContractError) as full:
             backup.create()
+        told.append(str(full.value))
+        for into in (tmp_path / "new", home):
+            with room(size), pytest.raises(ContractError, match=r"a place that a backup can be restored to.*make room"):
+                backup.restore(into=into, replace=True)
+    assert "room for a copy of" in told[0]
+    assert "mlflow.db" in told[0]
+    assert all("runs/large" in said and "room for a copy of" in said for said in told[1:])
+    with room(3_900_000), monkeypatch.context() as patch:
+        patch.setattr(archive, "IN_MEMORY", 64 << 20)
+        with pytest.raises(ContractError, match=r"a place that a backup can be written to.*make room"):
+            backup.create()
+    assert state(home) == before
     assert [b.name for b in backup.backups()] == [first.name]
     assert {path.name for path in (home / "backups").iterdir()} == {".gitignore", first.name}
+    assert {path.name for path in (home / ".backup").iterdir()} == {".gitignore", ".lock"}
+    assert not list(tmp_path.glob(".new*"))
     backup.verify(first)
+
+
+def test_names_of_folders_with_spaces_and_other_scripts(home, tmp_path, monkeypatch):
+    """The workbench, the place and the new folder; a backup of each kind of name in it."""
+    for name in ("night of 日本 'x'", 'a "quoted" \n line', "-rf", "$(touch evil)", "50%"):
+        (home / "runs" / name).mkdir()
+        (home / "runs" / name / f"{name}.txt").write_text(name)
+    (home / "runs" / "watch" / "service" / "repairs.jsonl").write_text('{"action_id": 1}\n')
+    moved = tmp_path / "my wörk ☃ bench"
+    home.rename(moved)
+    monkeypatch.setenv("STABILITY_HOME", str(moved))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{moved / 'mlflow.db'}")
+    monkeypatch.setenv("STABILITY_BACKUPS", str(tmp_path / "pla ce\n日"))
+    before = {name: said for name, said in state(moved).items() if not name.startswith("private")}
+    backup.create(kind="archive")
+    assert backup.drill(server=False).findings == []
+    backup.restore(into=tmp_path / "new 'place' ü")
+    assert state(tmp_path / "new 'place' ü") == before
 
 
 def test_drafts_of_the_dead_are_swept(home):

@@ -67,6 +67,27 @@ def test_replaced_only_when_told_and_kept(home, tmp_path):
     assert (restored.aside / "mlartifacts" / "exp" / late).is_dir()
 
 
+def test_a_wrong_password_is_told_and_shown_nowhere(home, postgres_server, monkeypatch, tmp_path, caplog, capfd):
+    backup.create()
+    wrong = "wr0ng-but-secret"
+    uri = os.environ["MLFLOW_TRACKING_URI"].replace(postgres_server.password, wrong)
+    for address in (uri, f"{uri.replace(f':{wrong}@', '@')}?password={wrong}"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(ContractError, match="a PostgreSQL server that answers") as told:
+            backup.create()
+        with pytest.raises(ContractError, match="a PostgreSQL server that answers") as also:
+            backup.restore(into=tmp_path / "new")
+        with pytest.raises(ContractError, match="a PostgreSQL server that answers") as drilled:
+            backup.drill(server=False)
+        assert wrong not in f"{told.value} {also.value} {drilled.value}"
+    assert not (tmp_path / "new").exists()
+    assert wrong not in caplog.text + "".join(capfd.readouterr())
+    kept = b"".join(path.read_bytes() for path in sorted(home.folder.rglob("*")) if path.is_file())
+    for secret in (wrong, postgres_server.password):
+        assert secret.encode() not in kept
+    monkeypatch.undo()
+
+
 def test_a_snapshot_is_of_one_moment(postgres_server, tmp_path):
     """What is committed while the dump runs is neither in it nor in its counts."""
     uri = postgres_server.create("moment")

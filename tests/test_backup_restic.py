@@ -1,6 +1,10 @@
 """Backups in a repository of restic: encrypted, incremental, and whole or not counted. Debian's restic."""
 
+import contextlib
 import random
+import signal
+import subprocess
+import time
 
 import pytest
 from backing import ANNA, SECRET, filled, state
@@ -127,3 +131,32 @@ def test_passwords_come_from_the_environment_and_are_never_told(home, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ContractError, match=r"expected restic on PATH, got none.*--as archive"):
         backup.create(kind="restic")
+
+
+def test_a_repository_that_somebody_else_has_locked(home, tmp_path):
+    """Another machine prunes: nothing is written, nothing is lost, and the lock is not taken away."""
+    first = backup.create()
+    repository = home / "backups" / "restic"
+    with locked_by_another(repository):
+        with pytest.raises(ContractError, match="locked"):
+            backup.create()
+        assert len(list((repository / "locks").iterdir())) == 1
+    assert [one.name for one in backup.backups()] == [first.backup.name]
+    backup.verify(first.backup)
+    assert backup.create().backup in backup.backups()
+
+
+@contextlib.contextmanager
+def locked_by_another(repository):
+    """A process of restic's own that holds the repository for itself alone, stopped in the midst."""
+    locks = repository / "locks"
+    command = ["restic", "--repo", str(repository), "rebuild-index", "--read-all-packs"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not any(restic.DIGEST.match(path.name) for path in locks.iterdir()):  # others are being written
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.kill()

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from stability import backup
 from stability.backup import databases, restoring, swap
+from stability.backup.keeping import Keep
 from stability.backup.plain import ARCHIVE
 from stability.cli import app
 from stability.schema import ContractError
@@ -321,6 +322,100 @@ def test_killed_at_many_moments_nothing_is_lost(home, tmp_path, capsys):
             f"\nsoak: seed {seed}, {2 * SOAKED} kills of backups and restores, {early} before the end; nothing was lost"
         )
     assert early > SOAKED
+
+
+CHANGES = ("rename", "replace", "unlink", "rmdir", "link", "fsync", "mkdir")  # of the disk
+
+
+def _at_step(verb, home, flag, step, options):
+    """In a process of its own: kill -9 itself just before its step-th change of the disk; say how many there were."""
+    os.environ["STABILITY_HOME"] = home
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    from stability import backup
+
+    call, done = getattr(backup, verb), itertools.count()
+
+    def counted(change):
+        def changed(*arguments, **options):
+            if next(done) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return change(*arguments, **options)
+
+        return changed
+
+    for name in CHANGES:
+        setattr(os, name, counted(getattr(os, name)))
+    call(**options)
+    Path(flag).write_text(str(next(done)))
+
+
+def steps_of(verb, home, flag, options, step=None):
+    """How many changes a verb makes, or whether it was killed before one of them."""
+    process = CONTEXT.Process(target=_at_step, args=(verb, str(home), str(flag), step, options))
+    process.start()
+    process.join()
+    assert process.exitcode == (0 if step is None else -signal.SIGKILL)
+    return int(flag.read_text()) if step is None else None
+
+
+def chosen_steps(count, number):
+    """So many of the steps, the last ones among them: there names change and old ones go."""
+    return sorted({*range(0, count, max(1, count // number)), *range(max(0, count - number // 2), count)})
+
+
+def kill_at_steps(home, tmp_path, number):
+    """Kill a creation that removes an older one, and restores, before steps that change the disk."""
+    flag, keep = tmp_path / "steps", {"keep": Keep(last=1, daily=0, weekly=0)}
+    backup.create()
+    before, killed = public(home), 0
+    for step in chosen_steps(steps_of("create", home, flag, keep), number):
+        steps_of("create", home, flag, keep, step)
+        assert public(home) == before
+        there = backup.backups()
+        assert there, "the last one goes only once the next is there"
+        for one in there:
+            backup.verify(one)
+        killed += 1
+    name = backup.create(keep=keep["keep"]).backup.name
+    assert {path.name for path in (home / "backups").iterdir()} == {".gitignore", name}
+    assert backup.drill(server=False).findings == []
+    new = {"name": name, "into": str(tmp_path / "new")}
+    count = steps_of("restore", home, flag, new)
+    shutil.rmtree(tmp_path / "new")
+    for step in chosen_steps(count, number):
+        steps_of("restore", home, flag, new, step)
+        if (tmp_path / "new").exists():
+            assert public(tmp_path / "new") == before
+            shutil.rmtree(tmp_path / "new")
+        killed += 1
+    backup.restore(name, into=tmp_path / "new")
+    assert not list(tmp_path.glob(".new*")), "what the dead left is swept"
+    (home / "runs" / "late.txt").write_text("x")
+    later, over = public(home), {"name": name, "into": str(home), "replace": True}
+    shutil.copytree(home, tmp_path / "saved", symlinks=True)
+    count = steps_of("restore", home, flag, over)
+    for step in chosen_steps(count, number):
+        shutil.rmtree(home)
+        shutil.copytree(tmp_path / "saved", home, symlinks=True)
+        steps_of("restore", home, flag, over, step)
+        swap.finish(home)
+        assert public(home) in (before, later), "all of it or nothing"
+        aside = list((home / ".backup").glob("replaced-*/runs/late.txt"))
+        assert len(aside) == (public(home) == before), "what was there is kept"
+        killed += 1
+    return killed
+
+
+def test_killed_at_chosen_steps_nothing_is_lost(home, tmp_path):
+    assert kill_at_steps(home, tmp_path, 2) >= 6
+
+
+@pytest.mark.soak
+def test_killed_at_each_step_nothing_is_lost(home, tmp_path, capsys):
+    killed = kill_at_steps(home, tmp_path, 10**6)
+    with capsys.disabled():
+        print(f"\nsoak: killed before each of {killed} changes of the disk; nothing was lost")
+    assert killed > SOAKED
 
 
 def test_what_a_restored_store_says_of_its_home(home, tmp_path):

@@ -39,6 +39,7 @@ def pack(
     paths: Iterable[str],
     staged: Mapping[str, Path],
     describe: Callable[[dict[str, Entry], list[str]], Manifest],
+    scratch: Path | None = None,
 ) -> Manifest:
     """Write files into a stream, and last the manifest.
 
@@ -53,6 +54,8 @@ def pack(
         Content that comes from elsewhere, such as a database's online copy: its path in the backup and where it lies.
     describe : callable
         (entries, sentences about what could not be taken as it is) -> the manifest.
+    scratch : path, optional
+        A folder for copies of large files.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def pack(
     seen: dict[tuple[int, int], str] = {}
     with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT, bufsize=PIECE) as tar:
         for name, path in staged.items():
-            entries[name] = _add_file(tar, name, path, notes)
+            entries[name] = _add_file(tar, name, path, notes, scratch)
         for name in paths:
             if name in entries:
                 continue
@@ -75,7 +78,7 @@ def pack(
                 elif same in seen:
                     entries[name] = _add_link(tar, name, tarfile.LNKTYPE, seen[same], status)
                 else:
-                    entries[name] = _add_file(tar, name, root / name, notes)
+                    entries[name] = _add_file(tar, name, root / name, notes, scratch)
                     if status.st_nlink > 1:
                         seen[same] = name
             except FileNotFoundError:
@@ -95,9 +98,9 @@ def _add_link(tar: tarfile.TarFile, name: str, kind: bytes, target: str, status:
     return Entry("link" if kind == tarfile.SYMTYPE else "same", target=target, mtime=status.st_mtime)
 
 
-def _add_file(tar: tarfile.TarFile, name: str, path: Path, notes: list[str]) -> Entry:
+def _add_file(tar: tarfile.TarFile, name: str, path: Path, notes: list[str], scratch: Path | None) -> Entry:
     for attempt in range(ATTEMPTS):
-        with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
+        with tempfile.SpooledTemporaryFile(IN_MEMORY, dir=scratch) as copy:
             before, after = _copied(path, copy)
             size = copy.tell()
             grows = path.suffix in (".jsonl", ".ndjson")
@@ -129,7 +132,7 @@ def _copied(path: Path, copy: IO[bytes]) -> tuple[os.stat_result, os.stat_result
     with file:
         before = os.fstat(file.fileno())
         while piece := _read(path, file):
-            copy.write(piece)  # what is wrong here is the scratch place, not the file
+            _write(path, copy, piece)
         return before, os.fstat(file.fileno())
 
 
@@ -138,6 +141,13 @@ def _read(path: Path, file: BinaryIO) -> bytes:
         return file.read(PIECE)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _write(path: Path, copy: IO[bytes], piece: bytes) -> None:
+    try:
+        copy.write(piece)
+    except OSError as error:  # of the scratch place, not of the file and not of the backup
+        raise ContractError(expected=f"room for a copy of {path}", got=str(error), remedy="make room") from error
 
 
 def _unreadable(path: Path, error: OSError) -> ContractError:

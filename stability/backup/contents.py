@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FOLDERS", "PRIVATE", "WORK", "Contents", "contents", "leaves", "lost_since"]
+__all__ = ["ELSEWHERE", "FOLDERS", "PRIVATE", "RAW", "WORK", "Contents", "contents", "leaves", "lost_since"]
 
 import fnmatch
 import os
@@ -18,6 +18,8 @@ FOLDERS = ("runs", "mlartifacts", "mlruns", "feedback", "marks")
 """Nights and watches with their audit records, artifacts and models, what users said, labels."""
 PRIVATE = "private"  # keys of pseudonyms: only where the backup is encrypted
 WORK = Path(".backup")  # of a backup, a restore or a drill that is under way
+ELSEWHERE = ("backups", "build", "data", "dist", "docs", "experiments", "notebooks", "stability", "tests")
+"""Folders that git keeps, or that are made again; the backups themselves."""
 SKIPPED_FOLDERS = {
     "runs/.environments",  # built again from a lock in a minute
     "runs/.reproductions",
@@ -89,6 +91,10 @@ def contents(root: Path, *, encrypted: bool) -> Contents:
             found.left_out.append(f"{path} is a link to {target}, which lies outside of the workbench's folder")
         else:
             found.paths.append(path)
+    for path in sorted(root.iterdir()):
+        known = (*FOLDERS, PRIVATE, *ELSEWHERE)
+        if path.is_dir() and path.name not in known and not path.name.startswith((".", "_")) and path.suffix == "":
+            found.left_out.append(f"{path.name}/ is none of the workbench's own folders, and is not in it")
     found.paths.sort()
     return found
 

@@ -109,7 +109,7 @@ def create(place: str | os.PathLike | None = None, *, kind: str | None = None, k
             )
 
         def fill(stream: BinaryIO) -> Manifest:
-            return pack(stream, root, found.paths, staged, describe)
+            return pack(stream, root, found.paths, staged, describe, scratch)
 
         before = target.names()
         backup = Backup(next_name(before, moment), target)
@@ -231,5 +231,11 @@ def _remove_old(newest: Backup, names: list[str], known: Collection[str], keep: 
     going = [backup.name for k, backup in enumerate(good) if k not in stay]
     odd = [Backup(name, newest.repository) for name in names if name not in known]
     going += [backup.name for backup in odd if newest.moment - backup.moment > keep.days * DAY]
-    newest.repository.remove(sorted(going))
+    try:
+        newest.repository.remove(sorted(going))
+    except (ContractError, OSError) as error:
+        message = (
+            f"{newest.name} is made and whole, but of the older ones {', '.join(sorted(going))} could not be removed"
+        )
+        raise ContractError(f"{message}: {error}") from error
     return sorted(going)

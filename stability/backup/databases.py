@@ -15,6 +15,7 @@ from stability.schema import ContractError
 MAGIC = b"SQLite format 3\0"
 PATIENCE = 60.0  # seconds that a writer may hold the database before the backup gives up
 AGAIN = 0.002  # s; between two commits of a busy writer there is little time
+NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_FSYNC")  # a write
 LISTED = 20  # problems that one check lists
 
 
@@ -46,7 +47,7 @@ def copy_online(source: Path, target: Path, *, patience: float = PATIENCE) -> No
     Raises
     ------
     ContractError
-        When it is no database, damaged, or held for longer.
+        When it is no database, damaged, or held for longer, and without room for the copy.
     """
     begun = time.monotonic()
 
@@ -65,6 +66,10 @@ def copy_online(source: Path, target: Path, *, patience: float = PATIENCE) -> No
             original.backup(copy, pages=-1, progress=waited, sleep=AGAIN)  # one step: all pages are of one moment
     except sqlite3.Error as error:
         target.unlink(missing_ok=True)
+        if getattr(error, "sqlite_errorname", "").startswith(NO_ROOM):  # the original is only read
+            raise ContractError(
+                file=target.parent, expected=f"room for a copy of {source}", got=str(error), remedy="make room there"
+            ) from error
         raise ContractError(
             file=source,
             expected="a database of SQLite that can be read",

@@ -138,10 +138,14 @@ def read_manifest(text: bytes, source: str) -> Manifest:
     try:
         return pydantic.TypeAdapter(Manifest).validate_python(json.loads(text))
     except (ValueError, RecursionError) as error:
+        got = str(error).splitlines()[0]
+        if isinstance(error, pydantic.ValidationError):
+            first = error.errors()[0]
+            got = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise ContractError(
             file=source,
             expected=f"a manifest of format {FORMAT}",
-            got=str(error).splitlines()[0],
+            got=got,
             remedy="take another one (stability backup list), or the version of this package that made it",
         ) from error
 

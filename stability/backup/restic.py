@@ -35,6 +35,7 @@ HOME, ERASED = "home=", "erased="  # beginnings of tags, which hold no comma
 FILE = "archive.tar"
 NAMED_BY_CONTENT = ("data", "index", "keys", "snapshots")
 DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+READ = "--no-lock"  # whoever reads takes none, and a lock that somebody left hinders no restore
 MOST = 300  # characters of what restic says
 
 
@@ -135,7 +136,7 @@ class Restic:
         damaged = self.damaged()
         if damaged:
             raise broken(f"{self._shown} {name}", f"{len(damaged)} damaged files, such as {damaged[0]}")
-        self._run("check", "--quiet")
+        self._run("check", "--quiet", READ)
 
     def damaged(self) -> list[str]:
         """Files of a local repository whose content is not what their name says; none of another address."""
@@ -168,7 +169,7 @@ class Restic:
 
     @contextlib.contextmanager
     def _dumped(self, tags: str) -> Iterator[BinaryIO]:
-        command = self._command("dump", "--tag", tags, "latest", f"/{FILE}")
+        command = self._command("dump", READ, "--tag", tags, "latest", f"/{FILE}")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 yield process.stdout
@@ -189,7 +190,7 @@ class Restic:
     def _snapshots(self) -> list[dict]:
         if not self._is_there():
             return []
-        return json.loads(self._run("snapshots", "--json", "--tag", OURS)) or []
+        return json.loads(self._run("snapshots", READ, "--json", "--tag", OURS)) or []
 
     def _whole(self) -> dict[str, dict]:
         """Name to snapshot, of those that are whole."""
@@ -199,7 +200,7 @@ class Restic:
     def _is_there(self) -> bool:
         if self.is_local:
             return (Path(self.place) / "config").is_file()
-        command = self._command("cat", "config")
+        command = self._command("cat", READ, "config")
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
     @property

@@ -6,21 +6,24 @@ __all__ = ["Restored", "extract", "restore"]
 
 import contextlib
 import datetime as dt
+import fcntl
+import glob
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stability.backup import postgres, store
-from stability.backup.archive import broken, on_disk, unpack
+from stability.backup.archive import broken, on_disk, synced, unpack
 from stability.backup.contents import FOLDERS, PRIVATE, WORK
 from stability.backup.creation import DATABASE, DUMP, at_work, no_pruning
 from stability.backup.erased import all_erasures, erase_again, known_erasures, write_down
 from stability.backup.manifest import Manifest
 from stability.backup.places import Backup, chosen, told
 from stability.backup.swap import occupied, swap
-from stability.schema import ContractError, folder_written_whole, home
+from stability.schema import ContractError, home
 from stability.workbench.nights import LOCK
 from stability.workbench.tracking import locked, store_uri
 
@@ -119,7 +122,7 @@ def restore(
     if target.exists() and not target.is_dir():
         raise ContractError(file=target, expected="a folder", got="a file")
     if not target.exists():
-        with folder_written_whole(target) as draft:
+        with _drafted(target) as draft:
             manifest = extract(backup, draft, durable=True)
             _refuse_strangers(draft)
             moved, erased = _settle(draft, target, manifest, erasures, replace=replace)
@@ -142,6 +145,34 @@ def restore(
         if aside.exists() and not occupied(aside, [path.name for path in aside.iterdir()]):
             shutil.rmtree(aside)  # locks alone
     return Restored(backup, manifest, target, moved, aside if aside.exists() else None, erased, silent)
+
+
+@contextlib.contextmanager
+def _drafted(target: Path) -> Iterator[Path]:
+    """A draft that becomes the folder; drafts of the same that nobody works on any more are removed before."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{target.name}.restoring-"
+    for left in target.parent.glob(f"{glob.escape(prefix)}*"):
+        with contextlib.suppress(OSError), _held(left):  # or somebody else restores into it now
+            shutil.rmtree(left)
+    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
+    try:
+        with _held(draft):
+            yield draft
+            draft.rename(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    synced(target.parent)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _refuse_strangers(draft: Path) -> None:
