@@ -11,7 +11,7 @@ from repairing import Supervisor, aftermath, alarm, at, causes, repairer, state
 from stability.adaptation.averted import HOW, averted, repairs, taught
 from stability.adaptation.performance import performance
 from stability.adaptation.retraining import RECOMMENDATIONS, propose, training_rows
-from stability.adaptation.unlearning import HORIZON, STEP, fleet, gains, rounds, touched
+from stability.adaptation.unlearning import HORIZON, STEP, fleet, gains, rounds, touched, unlearnt
 from stability.evaluation import average_precision
 from stability.prediction import horizon_target, impact_labels
 from stability.prediction.learning import learn, maker
@@ -169,6 +169,10 @@ def test_training_on_ones_own_repairs_unlearns_and_the_default_does_not():
     assert second["expected"].mean() > second["negative"].mean() + 0.5 * (first - second)["negative"].mean()
     whole = pd.concat([played, played.assign(seed=played["seed"] + 4)])  # fewer than five fleets are no evidence
     assert gains(played)["verdict"].tolist() == ["not enough evidence"]
+    assert unlearnt(played).isna().all(axis=None)
+    lost = unlearnt(whole)
+    assert lost.loc["negative", "value"] == pytest.approx((1 - second["negative"] / first["negative"]).mean())
+    assert lost.loc["expected", "hi"] < lost.loc["negative", "lo"]
     assert gains(whole).loc["expected", "verdict"] == "better"
     assert played.loc[played["round"] == 1, "averted"].gt(0).all()
 

@@ -270,7 +270,7 @@ def unlearnt(played: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Returns
     -------
     DataFrame, index way
-        `value`, `lo`, `hi`; the ends are NaN with fewer than `MIN_UNITS` fleets.
+        `value`, `lo`, `hi`; NaN throughout with fewer than `MIN_UNITS` fleets.
 
     Examples
     --------
@@ -283,7 +283,7 @@ def unlearnt(played: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         each = own.pivot_table(index="seed", columns="round", values="pr_auc")
         share = (1 - each.drop(columns=0).min(axis=1) / each[0]).to_numpy()
         few = len(share) < MIN_UNITS
-        rows[way] = (share.mean(), np.nan, np.nan) if few else bootstrap_interval(np.mean, share, seed=seed)
+        rows[way] = (np.nan,) * 3 if few else bootstrap_interval(np.mean, share, seed=seed)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "lo", "hi"]).rename_axis("way")
 
 
