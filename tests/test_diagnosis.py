@@ -100,7 +100,7 @@ def test_terms_add_up_to_the_log_odds(learnt):
 def test_causes_are_a_table_of_the_contract_and_hold_every_candidate(learnt):
     causes = learnt.diagnose(world(3, 4)[0])
     assert len(validate(causes.reset_index(), "causes")) == len(causes)
-    pairs = len(ENTITIES) * (len(SHOWS) + 1)
+    pairs = len(ENTITIES) * len(SHOWS) + 1  # an unknown mode is one answer
     counts = causes.groupby(level="alarm_id").size()
     assert set(counts) <= {pairs, pairs + 1}  # with nobody, where the answer is silence
 
@@ -207,3 +207,37 @@ def test_a_damaged_file_is_refused(learnt, tmp_path):
         Diagnoser.load(path)
     with pytest.raises(ContractError, match="save it again"):
         Diagnoser.load(tmp_path / "nothing.json")
+
+
+def test_unknown_modes_of_all_entities_are_one_answer_that_is_weighed_as_a_whole(learnt):
+    one = scene(np.random.default_rng(14), "model-a", None, ["change.novel", "logs.writes: odd"])
+    one.loc["model-b"] = one.loc["model-a"]  # who of the two it is cannot be told
+    p, told = learnt.probabilities(one), learnt.answers(one)
+    unknown = p.xs(UNKNOWN, level="failure_mode")
+    assert unknown.sum() > 1.2 * unknown.max()  # it is spread, or nothing is tested here
+    assert told.sum() == pytest.approx(1.0)
+    assert told.is_monotonic_decreasing
+    key = (unknown.idxmax(), UNKNOWN)
+    assert told[key] == pytest.approx(unknown.sum())
+    known = p[p.index.get_level_values("failure_mode") != UNKNOWN]
+    assert told.drop([key]).sort_index().tolist() == pytest.approx(known.sort_index().tolist())
+    [row] = [r for r in learnt.diagnose({"x": one}, first=3).itertuples() if r.failure_mode == UNKNOWN]
+    said = json.loads(row.evidence)
+    assert said["unknown.elsewhere"] == pytest.approx(np.log(unknown.sum() / unknown.max()), abs=1e-3)
+    odds = np.log(told[key]) - np.log(p[NOBODY]) + learnt.terms(one).sum(axis=1)[NOBODY]
+    assert sum(said.values()) == pytest.approx(odds, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("each", "first"),
+    [
+        ({("a", "leak"): 0.4, ("a", UNKNOWN): 0.25, ("b", UNKNOWN): 0.2, NOBODY: 0.15}, ("a", UNKNOWN)),
+        ({("a", "leak"): 0.5, ("a", UNKNOWN): 0.2, ("b", UNKNOWN): 0.25, NOBODY: 0.05}, ("a", "leak")),
+        ({("a", "leak"): 0.1, ("a", UNKNOWN): 0.2, ("b", UNKNOWN): 0.3, NOBODY: 0.4}, ("b", UNKNOWN)),
+        ({("a", "leak"): 0.1, ("a", UNKNOWN): 0.2, ("b", UNKNOWN): 0.1, NOBODY: 0.6}, NOBODY),
+    ],
+)
+def test_the_answer_is_the_likeliest_of_known_pairs_nobody_and_the_unknown(learnt, monkeypatch, each, first):
+    index = pd.MultiIndex.from_tuples(each, names=["entity", "failure_mode"])
+    monkeypatch.setattr(learnt, "probabilities", lambda one: pd.Series(list(each.values()), index))
+    assert learnt.answers(None).index[0] == first

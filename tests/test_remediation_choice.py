@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from repairing import at, causes, inventory, state
 
 from stability.remediation import read_playbooks
-from stability.remediation.choice import options, suspects
+from stability.remediation.choice import CLEARLY, UNKNOWN, options, suspects
 from stability.remediation.history import Action, History
 
 PLAYBOOKS = {playbook.name: playbook for playbook in read_playbooks()}
@@ -95,3 +95,11 @@ def test_causes_of_other_alarms_and_without_probability_count_for_nothing():
 )
 def test_conditions_that_are_not_met_are_told(row, more, guard):
     assert guard in {refusal.guard for one in listed(row, **more) for refusal in one.refusals}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.4, 1.0), st.floats(0.0, 0.6), st.floats(0.0, 0.3))
+def test_what_may_be_an_unknown_mode_is_not_acted_upon(known, here, elsewhere):
+    rows = (("model-a", "memory_leak", known), ("model-a", UNKNOWN, here), ("gateway", UNKNOWN, elsewhere))
+    best = next(one for one in listed(*rows) if one.entity == "model-a")
+    assert ("unknown" in {refusal.guard for refusal in best.refusals}) == (known < CLEARLY * (here + elsewhere))

@@ -3,6 +3,10 @@
 Candidates are all pairs of entity and known mode, each entity with a mode that nobody knows, and nobody. How much each
 kind of evidence is worth is learnt on cases that the signatures had not seen. What an unknown mode looks like is learnt
 by hiding each known mode in turn: its cases have to come out as unknown.
+
+A cause that is named is one pair, which may be acted upon; an unknown mode is one answer, wherever it is. So the
+probabilities of an unknown mode are summed over the entities before they are compared with the likeliest pair: five
+entities of which each may have something unknown, at .1 each, are more than a pair at .4.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ NOBODY = ("", "")
 SIGNS = {**dict.fromkeys(KINDS, 1), "none.calm": 1, "none.harmless": 1, "unknown.strange": 1}
 HIDDEN = 0.5  # weight of a case whose mode was hidden, beside one whose mode is known
 SHOWN = 12  # terms of evidence that are told of a cause, and the rest as one
+ELSEWHERE = "unknown.elsewhere"  # term of what an unknown mode gains from all other entities
 SMALLEST = 1e-9  # probability that is told of a candidate at least
 FORMAT = 1  # of the file that `save` writes
 
@@ -161,6 +166,17 @@ class Diagnoser:
         utility = self.ranker_.contributions(table).sum(axis=1).to_numpy() / self.temperature_
         return pd.Series(np.exp(utility - np.logaddexp.reduce(utility)), index=table.index, name="probability")
 
+    def answers(self, one: pd.DataFrame) -> pd.Series:
+        """Probability of each answer: a known mode at an entity, nobody, and a mode that nobody knows, which is one.
+
+        Returns
+        -------
+        Series, index (entity, failure_mode)
+            The likeliest first. `UNKNOWN` is there once, at the entity at which it is likeliest, with its probability
+            at all of them.
+        """
+        return _answers(self.probabilities(one))
+
     def terms(self, one: pd.DataFrame) -> pd.DataFrame:
         """Additive log odds of each candidate by symptom, against one that has nothing to do with the fault."""
         kinds = self._table(self.signatures_, one)
@@ -184,20 +200,23 @@ class Diagnoser:
         Returns
         -------
         DataFrame
-            `causes` of the contract; `failure_mode` is `UNKNOWN` where no known one fits, `metric` the one that speaks
-            most for the cause, `evidence` JSON of the largest terms of the first three. Rank 1 without an entity is
-            silence. `attrs["answers"]`: alarm_id -> "cause", "unknown mode", "no fault", or "not observable with these
-            data" (users feel it or no entity gives values, and nobody here looks like its root).
+            `causes` of the contract, as `answers` gives them: `failure_mode` is `UNKNOWN` once, `metric` the one that
+            speaks most for the cause, `evidence` JSON of the largest terms of the first three. Rank 1 without an entity
+            is silence. `attrs["answers"]`: alarm_id -> "cause", "unknown mode", "no fault", or "not observable with
+            these data" (users feel it or no entity gives values, and nobody here looks like its root).
         """
         made, answers = [], {}
         for name, one in pictures.items():
-            p = self.probabilities(one).sort_values(ascending=False, kind="stable")
+            each = self.probabilities(one)
+            p = _answers(each)
             answers[name] = self._answer(p.index[0], one)
             silent = p.index[0] == NOBODY
             terms = self.terms(one)
             kept = p.index[p.index != NOBODY] if not silent else p.index
             for rank, key in enumerate(kept[:first], start=1):
                 told = terms.loc[key] if rank <= 3 else None
+                if told is not None and key[1] == UNKNOWN:
+                    told = pd.concat([told, pd.Series({ELSEWHERE: _log(p[key]) - _log(each[key])})])
                 entity, mode = (None, None) if key == NOBODY else key
                 metric = None if told is None or key == NOBODY else _metric(told)
                 said = None if told is None else _said(told)
@@ -262,6 +281,16 @@ class Diagnoser:
         own = one[[name for name in one if name.startswith("change.")]]
         blind = own.isin([ABSENT, GONE]).all(axis=None)
         return "not observable with these data" if blind or harm(one) else "no fault"
+
+
+def _log(p: float) -> float:
+    return float(np.log(max(p, SMALLEST)))
+
+
+def _answers(p: pd.Series) -> pd.Series:
+    strange = p.index.get_level_values("failure_mode") == UNKNOWN
+    one = pd.Series([p[strange].sum()], index=p.index[[int(np.argmax(np.where(strange, p, -1.0)))]], name=p.name)
+    return pd.concat([p[~strange], one]).sort_values(ascending=False, kind="stable")
 
 
 def _checksum(learnt: Mapping) -> str:

@@ -76,9 +76,9 @@ def choose(
         because = f"{waits[0]['playbook']} on {waits[0]['entity']} waits for its verdict"
         return say("nothing", because, waits[0]["entity"])
 
-    def call(because: str, entity: str | None) -> Decision:
-        more = f"; {wait or settled}" if wait or settled else ""
-        return say("nothing" if wait else "escalate", because + more, entity)
+    def call(because: str, entity: str | None, **more: object) -> Decision:
+        why = f"{because}; {wait or settled}" if wait or settled else because
+        return say("nothing" if wait else "escalate", why, entity, **more)
 
     if rows.empty:
         return call("nobody said what the cause may be", None)
@@ -100,6 +100,9 @@ def choose(
         return say("escalate", f"no playbook for {mode} on {entity}: {_said(best)}", entity, options=found)
     if best.refusals:
         because = f"{mode} on {entity}: {best.playbook} on {best.entity} is not allowed: {_said(best)}"
+        strange = any(refusal.guard == UNKNOWN for refusal in best.refusals)
+        if strange:  # perhaps nobody knows what it is: people are to look
+            return call(because, best.entity, options=found)
         return say("nothing", because, best.entity, options=found)
     if best.gain <= 0:
         because = f"{best.playbook} on {best.entity} would cost {-best.gain:.1f} minutes more than it saves"
