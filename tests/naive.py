@@ -1229,3 +1229,33 @@ def near_duplicates(vectors, seconds, alike, within):
         if not fits:
             leads.append(k)
     return found
+
+
+def screened(rows, limit, merge, screen):
+    """Of one entity's rows (second, parts): when each alarm is raised and whether it speaks, asking at each hot row."""
+    events = []
+    for k, (second, parts) in enumerate(rows):
+        score = max(parts.values())
+        if score <= limit:
+            continue
+        if events and (second - events[-1][-1][0] <= merge or events[-1][-1][2] == k - 1):
+            events[-1].append((second, parts, k))
+        else:
+            events.append([(second, parts, k)])
+    told = []
+    for event in events:
+        largest = {}
+        for place, (second, parts, _) in enumerate(event):
+            largest = {name: max(part, largest.get(name, 0.0)) for name, part in parts.items()}
+            evidence = {name: min(math.log2(1 + part / limit), 4.0) for name, part in largest.items()}
+            hurt = max(evidence[name] for name in evidence if name.startswith("errors_"))
+            odds = screen["intercept"] + screen["felt_weight"] * hurt
+            odds += sum(weight * evidence.get(name, 0.0) for name, weight in screen["weights"].items())
+            leading = max(largest, key=largest.get)
+            loud = max(largest.values()) > screen["stronger"] * screen["loudest"] * limit
+            speaks = odds >= 0 or loud or leading not in screen["weights"]
+            if place == 0 or speaks:
+                told.append((second, speaks))
+            if speaks:
+                break
+    return told

@@ -16,6 +16,7 @@ from stability.adaptation.trails import Trail, trails
 from stability.detection import AlarmPolicy, raise_alarms
 from stability.schema import ContractError, validate
 
+KINDS = ("confirmed", "discarded")
 LOOSER = 3  # thresholds below that in force, of which labels are taken, the most frequent first
 
 
@@ -35,8 +36,8 @@ class Cases:
         That in force, then looser ones. An alarm of a looser one stands for what such a policy would tell: it teaches
         and helps to choose, as each is measured by its own threshold, and is not counted when the policy in force is
         judged.
-    labels : int
-        Distinct ones that were used.
+    labels : tuple of int
+        Distinct ones that were used, confirmed and discarded.
     unsure, unlabelled : int
         Alarms of the policy in force that are no cases.
     unmatched : int
@@ -47,7 +48,7 @@ class Cases:
     confirmed: np.ndarray
     policy: np.ndarray
     thresholds: tuple[float | Mapping[str, float], ...]
-    labels: int
+    labels: tuple[int, int]
     unsure: int
     unlabelled: int
     unmatched: int
@@ -136,7 +137,7 @@ def cases(
     said = dict(zip(zip(told["entity"], told["start"], strict=True), told["label"], strict=True))
     more = {"score_metrics": score_metrics, "topology": topology, **rules}
     thresholds = [threshold, *_looser(told, policy)]
-    found, used = [], set()
+    found = []
     for place, one in enumerate(thresholds):
         own = {**more, "times": 1.0} if place else more  # a threshold that a label names is multiplied already
         every = trails(scores, pd.Series(dict(one)) if isinstance(one, Mapping) else one, **own)
@@ -150,7 +151,7 @@ def cases(
         np.array([label == "confirmed" for _, label, _ in kept], dtype=bool),
         np.array([place for _, _, place in kept], dtype=np.int64),
         tuple(thresholds),
-        len({(trail.entity, trail.start) for trail, _, _ in kept}),
+        tuple(len({(one.entity, one.start) for one, label, _ in kept if label == kind}) for kind in KINDS),
         sum(label == "unsure" for _, label, place in found if not place),
         sum(label is None for _, label, place in found if not place),
         len(said.keys() - used),
@@ -170,7 +171,8 @@ def raised(scores: pd.Series, found: Cases, change: Mapping[str, Any], **rules: 
 def _looser(told: pd.DataFrame, policy: AlarmPolicy) -> list[float]:
     """Thresholds below that in force at which alarms were labelled."""
     known = told[told["entity"].notna() & told["threshold"].gt(0)]
-    below = known[known["threshold"] < 0.999 * known["entity"].map(lambda one: _limit(policy, one))]
+    limits = known["entity"].map(lambda one: _limit(policy, one)).astype("float64")  # of no label it is text
+    below = known[known["threshold"] < 0.999 * limits]
     return [float(one) for one in below["threshold"].value_counts().index[:LOOSER]]
 
 

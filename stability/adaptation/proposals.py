@@ -140,8 +140,9 @@ def propose(
     more = {"score_metrics": score_metrics, "topology": topology, **rules}
     found = cases(scores, threshold, labels, **more)
     real, n = found.confirmed, len(found.trails)
-    if (~real).sum() < MIN_DISCARDED or real.sum() < MIN_CONFIRMED or not (found.in_force & ~real).any():
-        return NotEnough(str(scores.name), int(real.sum()), int((~real).sum()), found.unmatched)
+    confirmed, discarded = found.labels
+    if discarded < MIN_DISCARDED or confirmed < MIN_CONFIRMED or not (found.in_force & ~real).any():
+        return NotEnough(str(scores.name), confirmed, discarded, found.unmatched)
     fixed = [one for one in _fixed(scores, found, more) if one.family in families]
     table = material(found.trails, felt) if "screen" in families else None
     block = found.blocks(folds)
@@ -161,7 +162,7 @@ def propose(
                 chosen[name] = None if pick is None else learnt.change(pick) if pick.family == "screen" else pick.change
             elif pick is not None:
                 held[name][own] = (learnt.delays(pick) if pick.family == "screen" else pick.delays)[own]
-    counts = {"confirmed": int(real.sum()), "discarded": int((~real).sum()), "unsure": found.unsure}
+    counts = {"confirmed": confirmed, "discarded": discarded, "unsure": found.unsure}
     counts |= {"unlabelled": found.unlabelled, "unmatched": found.unmatched, "sha256": digest(labels, scores.name)}
     judged = found.in_force
     return [
@@ -199,7 +200,7 @@ class _Screens:
         self, table: Table, found: Cases, learning: np.ndarray, block: np.ndarray, purge: float, felt: Sequence[str]
     ) -> None:
         self.table, self.real, self.learning, self.felt = table, found.confirmed, learning, tuple(felt)
-        self.share = found.labels / len(found.trails)
+        self.share = sum(found.labels) / len(found.trails)
         self.cuts = np.array(CUTS)
         self.candidates: list[Candidate] = []
         for ridge in RIDGES:

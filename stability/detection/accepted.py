@@ -34,7 +34,7 @@ class ScreenPart(_Strict):
 
 
 class Change(_Strict):
-    """Rules of `AlarmPolicy` that take the place of those in force; a screen comes on top of them."""
+    """Rules of `AlarmPolicy` that take the place of those in force; none where a change was taken back."""
 
     times: Times | dict[str, Times] | None = None
     flagged: int | None = Field(None, ge=1, strict=True)
@@ -43,9 +43,7 @@ class Change(_Strict):
     screen: ScreenPart | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> Change:
-        if not self.model_fields_set:
-            raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
+    def _possible(self) -> Change:
         if (self.flagged or 1) > (self.of or math.inf):
             raise ValueError(f"expected flagged up to `of`, got {self.flagged} of {self.of}")
         return self

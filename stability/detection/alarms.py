@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["alarm_contributions", "announced", "episodes", "incidents", "raise_alarms"]
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 import numba
@@ -24,6 +24,7 @@ def raise_alarms(
     *,
     score_metrics: pd.DataFrame | None = None,
     topology: pd.DataFrame | None = None,
+    each: Callable[[Desk, str, int], object] | None = None,
     **rules,
 ) -> pd.DataFrame:
     """Turn scores into alarms, each as early as it could have been raised live.
@@ -38,6 +39,9 @@ def raise_alarms(
         The same detector's score of each metric; says which metrics an alarm is about.
     topology : DataFrame, optional
         The contract's table, for `together`.
+    each : callable, optional
+        Called after each row above the threshold's clear share, in time's order, with the desk as it is then, the
+        entity and the moment in microseconds since 1970.
     **rules
         Of `AlarmPolicy`: merge, minimum_duration, flagged, of, clear, refractory, stronger, new_normal, together,
         quiet, critical, times, screen.
@@ -85,6 +89,8 @@ def raise_alarms(
     rows = zip(entities[warm], numbers["row"].iloc[warm], numbers["judged"].iloc[warm], strict=True)
     for (entity, row, judged), moment, score, own in zip(rows, moments[warm], values[warm], parts, strict=True):
         desk.row(entity, int(row), int(judged), int(moment), float(score), own)
+        if each is not None:
+            each(desk, entity, int(moment))
     desk.close()
     return desk.table()
 

@@ -29,7 +29,7 @@ from stability.monitor.journal import Journal
 from stability.monitor.leavers import let_go
 from stability.monitor.ring import Ring, Rows
 from stability.monitor.rowlog import RowLog
-from stability.monitor.sentries import Raised, Sentry, learn
+from stability.monitor.sentries import Raised, Sentry, learn, posted, renewed
 from stability.monitor.step import FIRES, Beside, Step, alarm_of
 from stability.rules import read_rules
 from stability.schema import ContractError, read_table
@@ -128,7 +128,7 @@ class Watch:
             taught = {"false_alarms_per_day": part.false_alarms_per_day, "policy": part.policy}
             detector, limit, how = learn(part.name, part.settings, own, metrics=part.metrics, **taught)
         self.note("detector", name=detector.name, threshold=limit, chosen_by=how, metrics=detector.metrics_)
-        return self._posted(Sentry(detector, detector.name, limit, part.policy, self.rated, self.topology))
+        return self._posted(posted(self, part, detector, limit))
 
     def _posted(self, sentry: Sentry) -> Sentry:
         """Write what a detector has learnt into a file of its own, once."""
@@ -185,14 +185,8 @@ class Watch:
         """
         fresh = []
         for part, old in zip(self.told.detectors, self.sentries, strict=True):
-            if part.file is None or str(self.told.place(part.file)) not in changed:
-                fresh.append(old)
-                continue
-            detector = load_detector(self.told.place(part.file))
-            one = self._posted(Sentry(detector, detector.name, part.threshold, part.policy, self.rated, self.topology))
-            if one.name == old.name:
-                one.restore(old.said())  # alarms that go on do
-            fresh.append(one)
+            one = renewed(self, part, old, changed)
+            fresh.append(one if one.base else self._posted(one))
         rules, parts = self._rules(), self.incidents.read()
         if "predictor" in changed and self.predictor is not None:
             self.predictor.reload()  # the last that may refuse: it takes its part only when it is whole
@@ -362,7 +356,7 @@ class Watch:
         for (name, base), part in zip(said["detectors"], self.told.detectors, strict=True):
             detector = load_detector(self.folder / "detectors" / base)
             limit = part.threshold or said["desks"][name]["threshold"]
-            sentry = Sentry(detector, name, limit, part.policy, self.rated, self.topology)
+            sentry = posted(self, part, detector, limit)
             sentry.base = base
             sentry.read(point.folder / f"{name}.npz")
             sentry.restore(said["desks"][name])

@@ -99,6 +99,7 @@ class DetectorPart(_Strict):
     false_alarms_per_day: float = Field(1.0, gt=0, description="of an entity, while nothing is wrong")
     metrics: list[str] | None = Field(None, description="what is learnt; all that are levels without it")
     policy: dict[str, Any] = Field(default_factory=dict, description="rules of AlarmPolicy beside the threshold")
+    accepted: str | None = Field(None, description="file of what people accepted to change of the policy")
 
     _check_learn = field_validator("learn", mode="before")(lambda cls, v: None if v is None else _length(v))
 
@@ -370,7 +371,7 @@ def _told(error: ValidationError, path: Path, raw: dict) -> ContractError:
 def _there(told: Declaration, path: Path) -> None:
     """Refuse names of files that are not there."""
     named = [("rules.files", one) for one in (told.rules.files if told.rules else [])]
-    named += [("detectors.file", one.file) for one in told.detectors if one.file]
+    named += [(f"detectors.{k}", v) for one in told.detectors for k, v in one if k in ("file", "accepted") and v]
     named += [(key, getattr(told, key)) for key in ("topology", "localizer", "worksheet") if getattr(told, key)]
     named += [("predictor.features", told.predictor.features)] if told.predictor else []
     named += [(f"repair.{key}", getattr(told.repair, key)) for key in ("playbooks", "inventory")] if told.repair else []

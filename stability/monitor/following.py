@@ -247,7 +247,7 @@ class Follower:
         """Names of the files that shape the watch, and what tells one state of them from another."""
         told = self.told
         paths = [path for one in (told.rules.files if told.rules else []) for path in rule_files(told.place(one))]
-        paths += [told.place(part.file) for part in told.detectors if part.file]
+        paths += [told.place(one) for part in told.detectors for one in (part.file, part.accepted) if one]
         paths += [told.place(one) for one in (told.localizer, told.worksheet, told.topology) if one]
         if told.repair:
             place = told.place(told.repair.playbooks)

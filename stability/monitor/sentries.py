@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["Raised", "Sentry", "learn"]
+__all__ = ["Raised", "Sentry", "learn", "posted", "renewed"]
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from stability.detection import AlarmPolicy, Desk, Detector, choose_threshold, held_back_scores
+from stability.detection import AlarmPolicy, Desk, Detector, choose_threshold, held_back_scores, read_accepted
 from stability.detection.policy import Alarm, EntityDesk, responsible
-from stability.detection.registry import DETECTORS
+from stability.detection.registry import DETECTORS, load
 from stability.schema import ContractError
 from stability.telemetry import rate
+
+if TYPE_CHECKING:
+    from stability.monitor.chain import Watch
+    from stability.monitor.declaration import DetectorPart
 
 LEVEL = 2  # more distinct values than this make a metric a level, as in the nights' detection
 
@@ -75,6 +79,8 @@ class Sentry:
     ):
         self.detector, self.name, self.threshold = detector, name, float(threshold)
         self.policy = AlarmPolicy(threshold, **policy)
+        times = self.policy.times
+        self._least = self.threshold * (min([1.0, *times.values()]) if isinstance(times, Mapping) else times)
         self.desk = Desk(self.policy, name, topology if self.policy.together else None)
         self._open: dict[int, Alarm] = {}
         self.base = ""  # name of the file with what the detector learnt
@@ -103,7 +109,7 @@ class Sentry:
         """
         own = np.where(self._places >= 0, values[:, self._places], np.nan)
         said = self.detector.update(own, np.full(len(entities), moment), pd.Index(entities, dtype="str"))
-        warm = np.flatnonzero(said.score > self.policy.clear * self.threshold)
+        warm = np.flatnonzero(said.score > self.policy.clear * self._least)
         parts: list[Mapping[str, float]] = [{}] * len(entities)
         for k in warm.tolist():
             row = np.nan_to_num(said.parts[k])
@@ -185,6 +191,33 @@ class Sentry:
 
 _PLAIN = ("row", "judged", "warm", "begun", "hot", "hot_row", "on", "peak", "level")
 _LINKS = ("alarm", "last", "voice")
+
+
+def posted(watch: Watch, part: DetectorPart, detector: Detector, threshold: float) -> Sentry:
+    """Put a detector at its post, with what people have accepted on top of its policy.
+
+    Raises
+    ------
+    ContractError
+        When the accepted change cannot be read, or is another detector's.
+    """
+    policy = part.policy
+    if part.accepted is not None:
+        policy = policy | read_accepted(watch.told.place(part.accepted), detector.name).rules
+    return Sentry(detector, detector.name, threshold, policy, watch.rated, watch.topology)
+
+
+def renewed(watch: Watch, part: DetectorPart, old: Sentry, changed: Sequence[str]) -> Sentry:
+    """Put one at the post of another whose file, or accepted policy, has changed; alarms that go on do."""
+    anew, ruled = (path is not None and str(watch.told.place(path)) in changed for path in (part.file, part.accepted))
+    if not anew and not ruled:
+        return old
+    detector = load(watch.told.place(part.file)) if anew else old.detector
+    one = posted(watch, part, detector, part.threshold if anew else old.threshold)
+    one.base = "" if anew else old.base  # what was learnt is still to be written
+    if one.name == old.name:
+        one.restore(old.said())
+    return one
 
 
 def learn(

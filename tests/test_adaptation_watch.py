@@ -1,0 +1,125 @@
+"""A watch with an accepted policy: the alarms of the batch, over restarts; changed files are read, wrong ones not."""
+
+import pandas as pd
+import pytest
+import yaml
+from watching import declaration, fleet, follow, journal
+
+from stability import detection, telemetry
+from stability.monitor.following import Follower
+from stability.monitor.sentries import Sentry
+from stability.schema import ContractError
+
+NAME = "mean_shift_recursive"
+QUEUES = {"intercept": -5.0, "weights": {"queue_depth": 0.5, "http_server_errors_per_second": 1.6}, "loudest": 1e6}
+
+
+def accepted(path, change, detector=NAME):
+    path.write_text(yaml.safe_dump({"name": "queues-alone", "detector": detector, "change": change}))
+    return path
+
+
+def watch(folder, panel, change, **more):
+    """A declaration whose detector's policy is what somebody accepted."""
+    told = declaration(folder, panel, **more)
+    file = accepted(folder / "accepted.yaml", change)
+    (part,) = told.detectors
+    return told.model_copy(update={"detectors": [part.model_copy(update={"accepted": str(file)})]})
+
+
+def stamp(moment):
+    return pd.Timestamp(moment, unit="us", tz="UTC")
+
+
+def alarms_of(folder):
+    lines = journal(folder, "alarm")
+    return {line["alarm_id"]: line["suppressed_by"] for line in lines if line["detector"] == NAME}
+
+
+def batch(panel, told, steps, threshold, **rules):
+    (part,) = told.detectors
+    rated = telemetry.rate(panel)[part.metrics]
+    before = rated.index.get_level_values("timestamp") < stamp(steps[0].moment)
+    detector = detection.DETECTORS[part.name]().fit(rated[before])
+    rows = rated[~before]
+    return detection.raise_alarms(
+        detector.score(rows), threshold, score_metrics=detector.score_metrics(rows), **part.policy, **rules
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"screen": QUEUES}, {"times": 1.4}, {"times": {"web-1": 3.0}}, {"minimum_duration": 60.0}]
+)
+def test_alarms_with_an_accepted_policy_are_those_of_the_batch(tmp_path, change):
+    panel = fleet(entities=3, steps=320)
+    told = watch(tmp_path, panel, change)
+    steps, follower = follow(told, tmp_path / "state")
+    rules = detection.read_accepted(told.detectors[0].accepted).rules
+    threshold = follower.watch.sentries[0].threshold
+    expected = batch(panel, told, steps, threshold, **rules)
+    assert alarms_of(tmp_path / "state") == expected["suppressed_by"].to_dict()
+    assert expected["suppressed_by"].to_dict() != batch(panel, told, steps, threshold)["suppressed_by"].to_dict()
+    if "screen" in change:
+        assert "queues-alone" in set(expected["suppressed_by"])
+        reasons = expected.loc[expected["suppressed_by"] == "queues-alone", "reason"]
+        assert reasons.str.contains("like what was discarded").all()
+
+
+def test_a_watch_that_is_stopped_and_started_anew_silences_the_same(tmp_path):
+    panel = fleet(entities=3, steps=320)
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    for folder in (whole, parted):
+        folder.mkdir()
+    follow(watch(whole, panel, {"screen": QUEUES}), whole / "state")
+    rows = panel.reset_index().sort_values("timestamp", kind="stable")
+    told, last = watch(parted, None, {"screen": QUEUES}), None
+    for cut in (200, 230, 260, 320):
+        upto = rows[rows["timestamp"] <= rows["timestamp"].min() + pd.Timedelta(seconds=15 * cut)]
+        (upto if last is None else upto[upto["timestamp"] > last]).to_csv(
+            parted / "metrics.csv", mode="a", header=last is None, index=False
+        )
+        last = upto["timestamp"].max()
+        follow(told, parted / "state")
+    assert alarms_of(whole / "state") == alarms_of(parted / "state")
+    assert "queues-alone" in alarms_of(whole / "state").values()
+
+
+def test_a_changed_policy_is_read_and_a_wrong_one_refused(tmp_path):
+    rows = fleet(entities=3, steps=320).reset_index().sort_values("timestamp", kind="stable")
+    cut = rows["timestamp"] < rows["timestamp"].iloc[len(rows) // 2]
+    told = watch(tmp_path, None, {})  # taken back: nothing is changed
+    rows[cut].to_csv(tmp_path / "metrics.csv", index=False)
+    follower = Follower(told, folder=tmp_path / "state")
+    list(follower.tick())
+    before = follower.watch.sentries[0]
+    assert before.policy.screen is None
+    everything = {"intercept": -99.0, "weights": {"queue_depth": 0.0, "http_server_errors_per_second": 0.0}}
+    accepted(tmp_path / "accepted.yaml", {"screen": everything | {"loudest": 1e9}})
+    rows[~cut].to_csv(tmp_path / "metrics.csv", mode="a", header=False, index=False)
+    steps = list(follower.tick())
+    after = follower.watch.sentries[0]
+    assert follower.reloads == 1
+    assert (after.detector, after.base, after.threshold) == (before.detector, before.base, before.threshold)
+    fresh = [alarm for step in steps for alarm in step.alarms if alarm.detector == NAME and alarm.end is None]
+    assert fresh
+    assert "queues-alone" in {alarm.suppressed_by for alarm in fresh}
+    assert "" not in {alarm.suppressed_by for alarm in fresh}
+    for wrong in ("change: 3\n", "name: [", "name: a\ndetector: other\nchange: {}\n", "\x00"):
+        (tmp_path / "accepted.yaml").write_text(wrong)
+        assert not follower.reload()
+        assert "not reloaded" in follower.refused
+        assert follower.watch.sentries[0] is after
+    follower.close()
+
+
+def test_a_policy_of_another_detector_is_refused_at_the_start(tmp_path):
+    told = watch(tmp_path, fleet(entities=2, steps=200), {"times": 2.0})
+    accepted(tmp_path / "accepted.yaml", {"times": 2.0}, detector="novelty")
+    with pytest.raises(ContractError, match="'novelty'"):
+        follow(told, tmp_path / "state")
+
+
+def test_lower_thresholds_see_their_metrics():
+    sentry = Sentry(None, "x", 2.0, {"times": {"a": 0.5, "b": 3.0}})
+    assert sentry.policy.limit("a"), sentry.policy.limit("b") == (1.0, 6.0)
+    assert sentry.policy.limit("c") == 2.0
