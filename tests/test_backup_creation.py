@@ -14,7 +14,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mlflow
 import pytest
-from backing import ANNA, BEN, a_run, bare, filled, rows, state
+from backing import ANNA, BEN, SECRET, a_run, bare, filled, rows, state
+from conftest import require
 from typer.testing import CliRunner
 from workbenches import CHECKOUT
 
@@ -255,6 +256,24 @@ def test_a_clock_that_goes_back_changes_no_order(home, monkeypatch):
     assert any("from the future" in said and lost in said for said in done[-1].warnings)
     assert backup.drill(server=False).backup == done[-1].backup.name, "the newest is that of now"
     assert backup.drill(lost, server=False).findings == []
+
+
+def test_the_horizon_is_that_of_every_kind(home, monkeypatch, tmp_path):
+    """Whoever changes to restic leaves no plain archives that are kept for ever; nor do damaged manifests stay."""
+    require("restic")
+    monkeypatch.setenv("RESTIC_CACHE_DIR", str(tmp_path / "cache"))
+    now, made = time.time(), []
+    for days in (41, 41, 39):
+        with monkeypatch.context() as patch:
+            at(patch, now - 86_400 * days - len(made))
+            made.append(backup.create(kind="archive").backup)
+    (home / "backups" / made[0].name / "manifest.json").write_text("{")
+    monkeypatch.setenv("RESTIC_PASSWORD", SECRET)
+    assert sorted(backup.create().removed) == sorted(one.name for one in made[:2])
+    with monkeypatch.context() as patch:
+        at(patch, now + 86_400 * 60)
+        done = backup.create(kind="archive")
+    assert [one.name for one in backup.backups()] == [done.backup.name]
 
 
 def test_backups_of_another_workbench_are_left_alone(home, tmp_path, monkeypatch):

@@ -258,22 +258,27 @@ def killed_after(seconds, verb, home, flag, **options):
     return early
 
 
+def length_of(verb, home, flag, **options):
+    """Seconds that a verb takes in a process of its own, from its beginning."""
+    assert not killed_after(None, verb, home, flag, **options)
+    return time.time() - flag.stat().st_mtime
+
+
 def kill_often(home, tmp_path, moments, seed):
     """Kill creations and restores at random moments; after each, all that was there is there."""
-    rng, flag = random.Random(seed), tmp_path / "begun"
+    rng, flag, all_of_them = random.Random(seed), tmp_path / "begun", {"keep": Keep(last=1000)}
     for number in range(60):
         (home / "mlartifacts" / f"file-{number}").write_bytes(rng.randbytes(20_000))
     before, made = public(home), backup.create()
-    begun = time.monotonic()
-    backup.create()
-    length = time.monotonic() - begun
+    length = length_of("create", home, flag, **all_of_them)
     kept, early = {made.backup.name}, 0
     for _ in range(moments):
-        early += killed_after(rng.uniform(0, 1.2 * length), "create", home, flag)
+        early += killed_after(rng.uniform(0, 1.2 * length), "create", home, flag, **all_of_them)
         assert public(home) == before
         assert databases.integrity(home / "mlflow.db") == []
         there = backup.backups()
         assert kept <= {one.name for one in there}
+        kept = {one.name for one in there}
         for one in there:
             backup.verify(one, deep=False)
     assert backup.create().backup.name == backup.backups()[-1].name
@@ -287,9 +292,7 @@ def kill_often(home, tmp_path, moments, seed):
         store.execute("update params set value = 'later'")
     store.close()
     later = public(home)
-    begun = time.monotonic()
-    backup.restore(into=tmp_path / "timed")
-    length = time.monotonic() - begun
+    length = length_of("restore", home, flag, into=str(tmp_path / "timed"))
     saved = tmp_path / "saved"
     shutil.copytree(home, saved, symlinks=True)
     name = backup.backups()[-1].name

@@ -90,6 +90,13 @@ def test_a_person_is_erased_from_the_command_line(heard, workbench):
     assert list(store.folder.rglob("ERASED.json")) == [], "no note is taken for a message"
 
 
+def test_by_the_pseudonym_alone_what_was_set_aside_is_found_by_the_address(heard, workbench):
+    store, _, who = heard
+    privacy.erase(who[ANNA])
+    assert [path.read_bytes().rpartition(b"\n")[2] for path in store.quarantine.iterdir()] == [b"fine"]
+    assert ANNA.encode() not in everything(workbench.folder / "private")
+
+
 def test_retention_reaches_messages_and_their_addresses(heard):
     store, contacts, _ = heard
     old = store.quarantine / "old"

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from stability.backup.manifest import Entry
 from stability.schema import ContractError
 
-FOLDERS = ("runs", "mlartifacts", "mlruns", "feedback", "marks")
-"""Nights and watches with their audit records, artifacts and models, what users said, labels."""
+FOLDERS = ("runs", "mlartifacts", "mlruns", "feedback", "marks", "policies")
+"""Nights and watches with their audit records, artifacts and models, what users said, labels, what was accepted."""
 PRIVATE = "private"  # keys of pseudonyms: only where the backup is encrypted
 WORK = Path(".backup")  # of a backup, a restore or a drill that is under way
 ELSEWHERE = ("backups", "build", "data", "dist", "docs", "experiments", "notebooks", "stability", "tests")

@@ -10,7 +10,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from stability.backup.archive import pack
 from stability.backup.contents import WORK, contents
 from stability.backup.erased import all_erasures, known_erasures
 from stability.backup.keeping import Keep, staying
-from stability.backup.manifest import Entry, Manifest
+from stability.backup.manifest import Entry, Manifest, Told
 from stability.backup.places import DAY, Backup, ahead_of, next_name, repository, root_of, told
 from stability.backup.swap import finish
 from stability.schema import ContractError, home
@@ -115,11 +115,10 @@ def create(place: str | os.PathLike | None = None, *, kind: str | None = None, k
         backup = Backup(next_name(before, moment), target)
         manifest = target.write(backup.name, fill)
         seconds = time.perf_counter() - begun
-        homes = {one.name: said.home for one, said in earlier.items() if one.repository == target}
-        others = [name for name, said in homes.items() if not _is_mine(said, root)]
-        ahead = ahead_of(before, moment)
-        removed = _remove_old(backup, [*(set(before) - set(others) - set(ahead))], homes.keys(), keep or Keep())
-    warnings += [f"{OTHERS}: {', '.join(others)}"] if others else []
+        others = {one for one, said in earlier.items() if said and not _is_mine(said.home, root)}
+        removed = _remove_old(backup, {one: said for one, said in earlier.items() if one not in others}, keep or Keep())
+    ahead = ahead_of(before, moment)
+    warnings += [f"{OTHERS}: {', '.join(sorted(one.name for one in others))}"] if others else []
     warnings += [f"{AHEAD}: {', '.join(ahead)}"] if ahead else []
     local = root_of(place)
     same = target.is_local and local.is_dir() and local.stat().st_dev == root.stat().st_dev
@@ -223,19 +222,19 @@ def _is_mine(said: str, root: Path) -> bool:
     return Path(said) == root or not (Path(said) / "runs").is_dir()
 
 
-def _remove_old(newest: Backup, names: list[str], known: Collection[str], keep: Keep) -> list[str]:
+def _remove_old(newest: Backup, there: dict[Backup, Told | None], keep: Keep) -> list[str]:
     """Remove what need not stay; only now, that the newest one is verified."""
-    # What does not say what it is takes no other one's place, and goes by the horizon alone.
-    good = [Backup(name, newest.repository) for name in names if name in known]
-    stay = staying([backup.moment for backup in (*good, newest)], keep, newest.moment)
-    going = [backup.name for k, backup in enumerate(good) if k not in stay]
-    odd = [Backup(name, newest.repository) for name in names if name not in known]
-    going += [backup.name for backup in odd if newest.moment - backup.moment > keep.days * DAY]
-    try:
-        newest.repository.remove(sorted(going))
-    except (ContractError, OSError) as error:
-        message = (
-            f"{newest.name} is made and whole, but of the older ones {', '.join(sorted(going))} could not be removed"
-        )
-        raise ContractError(f"{message}: {error}") from error
-    return sorted(going)
+    ahead = ahead_of([one.name for one in there], newest.moment)
+    mine = [one for one in there if one.repository == newest.repository and there[one] and one.name not in ahead]
+    stay = staying([one.moment for one in (*mine, newest)], keep, newest.moment)
+    going = {one for k, one in enumerate(mine) if k not in stay}
+    # Of the other kind, and what does not say what it is: they take nobody's place, and go by the horizon alone.
+    going |= {one for one in there.keys() - mine if newest.moment - one.moment > keep.days * DAY}
+    for held in {one.repository for one in going}:
+        names = sorted(one.name for one in going if one.repository == held)
+        try:
+            held.remove(names)
+        except (ContractError, OSError) as error:
+            problem = f"{newest.name} is made and whole, but {', '.join(names)} could not be removed: {error}"
+            raise ContractError(problem) from error
+    return sorted(one.name for one in going)

@@ -52,14 +52,14 @@ def known_erasures(root: Path) -> list[dict[str, str]]:
     return [{"moment": moment, "pseudonym": pseudonym} for moment, pseudonym in found]
 
 
-def all_erasures(known: Iterable[dict[str, str]], told: Iterable[Told]) -> list[dict[str, str]]:
+def all_erasures(known: Iterable[dict[str, str]], told: Iterable[Told | None]) -> list[dict[str, str]]:
     """Add up what workbenches and backups know of erasures, each pseudonym once, the oldest first.
 
     Parameters
     ----------
     known : iterable of dict
         As `known_erasures` gives them.
-    told : iterable of Told
+    told : iterable of Told or None
         What backups say.
 
     Examples
@@ -69,7 +69,7 @@ def all_erasures(known: Iterable[dict[str, str]], told: Iterable[Told]) -> list[
     [{'moment': '2026-11-01T00:00:00+00:00', 'pseudonym': 'p-0123456789abcdef0123'}]
     """
     found: dict[str, str] = {}
-    for entry in (*known, *(entry for said in told for entry in said.erasures)):
+    for entry in (*known, *(entry for said in told if said for entry in said.erasures)):
         if is_pseudonym(entry["pseudonym"]):
             found.setdefault(entry["pseudonym"], entry["moment"])
     return [{"moment": moment, "pseudonym": who} for who, moment in sorted(found.items(), key=lambda item: item[::-1])]

@@ -94,7 +94,7 @@ def backups(place: str | os.PathLike | None = None) -> list[Backup]:
     return sorted(known, key=lambda backup: backup.name)
 
 
-def told(place: str | os.PathLike | None = None) -> tuple[dict[Backup, Told], list[str]]:
+def told(place: str | os.PathLike | None = None) -> tuple[dict[Backup, Told | None], list[str]]:
     """Ask all backups of a place of which folder they are and who was erased, without reading them.
 
     Parameters
@@ -104,7 +104,7 @@ def told(place: str | os.PathLike | None = None) -> tuple[dict[Backup, Told], li
     Returns
     -------
     tuple of (dict, list of str)
-        What each says, and sentences about those that cannot be asked.
+        What each says, None where it cannot be read, and sentences about those that cannot be asked.
     """
     root, said, silent = root_of(place), {}, []
     repositories: list[Archives | Restic] = [Archives(root)]
@@ -119,10 +119,8 @@ def told(place: str | os.PathLike | None = None) -> tuple[dict[Backup, Told], li
             silent.append(f"who was erased is not known of all backups: {error}")
             continue
         for name, one in found.items():
-            if one is None:
-                silent.append(f"{name} does not say who was erased until it was made")
-            else:
-                said[Backup(name, held)] = one
+            said[Backup(name, held)] = one
+            silent += [f"{name} does not say who was erased until it was made"] if one is None else []
     return said, silent
 
 
