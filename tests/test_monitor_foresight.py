@@ -68,6 +68,28 @@ def test_probabilities_and_alarms_are_those_of_the_batch(workbench, tmp_path):
     assert mine
 
 
+def test_when_somebody_is_let_go_the_others_have_the_numbers_of_the_batch(workbench, tmp_path):
+    panel = fleet(entities=3, steps=240)
+    names, stamps = (panel.index.get_level_values(level) for level in ("entity", "timestamp"))
+    gone = (names == "web-0") & (stamps > START + pd.Timedelta("36min"))
+    panel = panel[~gone]
+    calm = (names == "web-0") & (stamps > START + pd.Timedelta("31min"))
+    panel.loc[calm[~gone], "queue_depth"] = 0.5  # so that nothing of it is open when it goes
+    features, predictor = taught(panel, tmp_path / "features")
+    steps, follower = follow(watch(tmp_path, panel), tmp_path / "state")
+    assert follower.watch.ring.entities == ["web-1", "web-2"]
+    assert journal(tmp_path / "state", "let_go")[0]["names"] == ["web-0"]
+    expected = predictor.predict(features.transform({"telemetry": panel}))
+    live = {
+        (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): value
+        for step in steps
+        for entity, value in zip(step.entities, step.scores[COLUMN], strict=True)
+    }
+    expected = expected[expected.index.isin(pd.MultiIndex.from_tuples(live))]
+    assert len(expected) == len(live) > 200
+    np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
+
+
 def test_a_promotion_is_taken_up_and_one_that_does_not_fit_is_refused(workbench, tmp_path, monkeypatch):
     monkeypatch.setattr(foresight, "LOOK", 0.0)
     panel = fleet(entities=2, steps=180)
