@@ -4,11 +4,15 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from commands import stability as run
 
 from stability.adaptation.alarm_labels import AlarmLabels
+from stability.backup.contents import contents
+from stability.detection import raise_alarms, read_accepted
+from stability.records.privacy import is_pseudonym
 from stability.schema import empty, validate, write_table
 
 BEGIN = pd.Timestamp("2026-01-01T12:00", tz="UTC")
@@ -105,3 +109,83 @@ def test_a_file_without_alarms_is_refused(night, tmp_path):
             assert done.returncode == 2, verb
             assert said in done.stderr
     assert stability("labels", "--import", tmp_path / "head.csv").returncode == 2
+
+
+@pytest.fixture
+def step(workbench, tmp_path, monkeypatch):
+    """A step of detection: 24 long and high alarms that were worth it, 24 of one row that were not, in turn."""
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    stamps = pd.date_range(BEGIN, periods=48 * 30, freq="min", unit="us")
+    index = pd.MultiIndex.from_product([["web-1"], stamps], names=["entity", "timestamp"])
+    values = np.random.default_rng(0).uniform(0, 1, len(index))
+    for k in range(48):
+        values[30 * k + 5 : 30 * k + (6 if k % 2 else 11)] = 5.0 if k % 2 else 20.0
+    scores = pd.DataFrame({"novelty": values}, index=index)
+    alarms = raise_alarms(scores["novelty"], 4.0, merge=120.0)
+    folder = tmp_path / "detect"
+    write_table(scores, folder / "scores.parquet", "scores")
+    write_table(alarms, folder / "alarms.parquet", "alarms")
+    cells = [
+        {
+            "cell_type": "code",
+            "source": "detector = 'novelty'\npolicy = {'merge': 600.0}",
+            "metadata": {"tags": ["parameters"]},
+        },
+        {"cell_type": "code", "source": "policy = {'merge': 120.0}", "metadata": {"tags": ["injected-parameters"]}},
+    ]
+    (folder / "notebook.ipynb").write_text(json.dumps({"cells": cells}))
+    return folder, alarms
+
+
+def test_a_proposal_is_shown_accepted_and_taken_back(step, workbench):
+    folder, alarms = step
+    few = stability("propose", folder)
+    assert (few.returncode, "label 5 discarded and 10 confirmed more" in few.stdout) == (1, True), few.stderr
+    assert "0 proposals wait" in stability("propose").stdout
+    long = alarms["end"] > alarms["start"]
+    AlarmLabels().label(alarms[long], "confirmed")
+    AlarmLabels().label(alarms[~long], "discarded")
+    shown = stability("propose", folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "best: false alarms 24 -> 0" in shown.stdout
+    assert "real ones lost 0 of 24" in shown.stdout
+    names = [path.stem for path in (workbench.folder / "runs" / "feedback" / "proposals").glob("*.yaml")]
+    name = next(one for one in names if one.startswith("threshold-novelty-"))
+    assert all(one in stability("propose").stdout for one in names)
+    refused = stability("accept", f"{name}0", "--why", "they sleep")
+    assert (refused.returncode, f"did you mean '{name}'" in refused.stderr) == (2, True)
+    assert stability("accept", name, "--why", " ").returncode == 2
+    assert not (workbench.folder / "policies").exists(), "nothing changes by itself"
+    done = stability("accept", name, "--why", "they sleep, call +44 20 7946 0958", "--by", "anna")
+    assert done.returncode == 0, done.stderr
+    path = workbench.folder / "policies" / "novelty.yaml"
+    told = read_accepted(path, "novelty")
+    assert told.rules["times"] > 1
+    assert is_pseudonym(told.evidence["accepted_by"])
+    assert told.evidence["why"] == "they sleep, call [phone]"
+    assert told.evidence["backtest"]["false_after"] == 0
+    silent = raise_alarms(pd.read_parquet(folder / "scores.parquet")["novelty"], 4.0, merge=120.0, **told.rules)
+    assert set(silent["start"]) == set(alarms.loc[long, "start"])
+    assert "policies/novelty.yaml" in contents(workbench.folder, encrypted=False).paths
+    assert stability("withdraw", "novelty", "--why", "a miss").returncode == 2
+    back = stability("withdraw", name, "--why", "a miss")
+    assert back.returncode == 0, back.stderr
+    assert read_accepted(path).rules == {}
+    assert read_accepted(path).evidence["withdrawn_why"] == "a miss"
+    assert f"{name} (novelty): withdrawn" in stability("propose").stdout
+    again = stability("withdraw", name, "--why", "a miss")
+    assert (again.returncode, "one that was taken back" in again.stderr) == (2, True)
+
+
+def test_a_step_that_is_none_is_a_sentence(step, tmp_path):
+    folder, _ = step
+    for arguments, said in (
+        ([tmp_path / "none"], "the executed notebook of a step"),
+        ([folder, "--detector", "novelti"], "did you mean 'novelty'"),
+    ):
+        done = stability("propose", *arguments)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    (folder / "notebook.ipynb").write_text(
+        '{"cells": [{"source": "x = open(1)", "metadata": {"tags": ["parameters"]}}]}'
+    )
+    assert stability("propose", folder).returncode == 2, "nothing is evaluated"

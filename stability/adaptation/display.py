@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["print_label", "print_labels"]
+__all__ = ["print_label", "print_labels", "print_proposals"]
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +17,7 @@ from stability.feedback.incidents import read_alarms
 from stability.feedback.store import printable
 from stability.schema import ContractError
 
+SCORED = ("threshold", "persistence")  # what is proposed from scores alone
 SHOWN = 10  # alarms listed before they are labelled: more are a count
 
 
@@ -85,6 +88,47 @@ def print_labels(source: Path | None, limit: int, *, as_json: bool, export: Path
     counts = ", ".join(f"{int((rows['label'] == label).sum()):,} {label}" for label in LABELS)
     of = "" if source is None else f" of {len(rows):,}"
     print(f"{int(rows['label'].notna().sum()):,}{of} alarms labelled: {counts}")
+
+
+def print_proposals(step: Path | None, detector: str | None) -> bool:
+    """Propose from a step of detection where one is named, then show what waits; whether the labels are enough."""
+    from stability.adaptation.drafts import drafts, keep_drafts, policies
+    from stability.adaptation.proposals import NotEnough, propose
+    from stability.adaptation.recorded import read_recorded
+
+    if step is not None:
+        recorded = read_recorded(step, detector)
+        # What an alarm looks like by metric is in no table of a night: notebooks propose screens.
+        found = propose(recorded.scores, recorded.threshold, AlarmLabels().frame(), families=SCORED, **recorded.rules)
+        if isinstance(found, NotEnough):
+            print(found)
+            return False
+        for one in found:
+            print(printable(str(one)))
+        keep_drafts(found)
+    waiting = drafts()
+    for name, told in waiting.items():
+        print(printable(f"{name} ({told.detector}): {json.dumps(told.change.model_dump(exclude_none=True))}"))
+        _evidence(told.evidence)
+    print(f"{len(waiting):,} proposals wait; stability feedback accept NAME --why ...")
+    for name, told in policies().items():
+        print(printable(f"{name} ({told.detector}): {'accepted' if told.rules else 'withdrawn'}"))
+    return True
+
+
+def _evidence(told: Mapping[str, Any]) -> None:
+    """What a backtest said, as the file has it."""
+    test, labels = told.get("backtest", {}), told.get("labels", {})
+    if test and test.get("ratio"):
+        ratio, lost = test["ratio"], test["lost_share"]
+        said = f"false alarms {test['false_before']} -> {test['false_after']}, ratio {_spelled(ratio)}"
+        print(f"  {said}; real ones lost {test['lost']} of {test['confirmed']}, share {_spelled(lost)}")
+        print(f"  {test['protocol']}; {labels.get('confirmed')} confirmed, {labels.get('discarded')} discarded")
+
+
+def _spelled(told: Mapping[str, float | None]) -> str:
+    value, low, high = ("?" if told[part] is None else f"{told[part]:.2f}" for part in ("value", "lo", "hi"))
+    return f"{value} ({low} to {high})"
 
 
 def _some(alarms: pd.DataFrame, source: Path) -> pd.DataFrame:

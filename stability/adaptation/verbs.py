@@ -49,3 +49,45 @@ def labels(
     from stability.adaptation.display import print_labels
 
     print_labels(alarms, limit, as_json=as_json, export=export, taken=import_)
+
+
+@app.command()
+def propose(
+    step: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a night's step of 03-detect; without it the proposals that wait are shown."),
+    ] = None,
+    detector: Annotated[str | None, typer.Option(help="Whose; the step's own without it.")] = None,
+) -> None:
+    """Propose changes of an alarm policy from labels, each backtested on alarms that it was not learnt from.
+
+    Nothing changes until somebody accepts one. Exit 1 when there are too few labels, 2 when the folder is wrong.
+    """
+    from stability.adaptation.display import print_proposals
+
+    if not print_proposals(step, detector):
+        raise typer.Exit(1)
+
+
+@app.command()
+def accept(
+    name: Annotated[str, typer.Argument(help="A proposal, as `stability feedback propose` names it.")],
+    why: Annotated[str, typer.Option(help="The reason, for the record.")],
+    by: Annotated[str, typer.Option(help="Who decides, kept as a pseudonym; the account's name without it.")] = "",
+) -> None:
+    """Make a proposal the policy of its detector: policies/DETECTOR.yaml, which nights and watches name."""
+    from stability.adaptation.drafts import accept_draft
+
+    print(f"{accept_draft(name, why=why, by=by)}: accepted; `accepted` of a watch's detector or of 03-detect names it")
+
+
+@app.command()
+def withdraw(
+    name: Annotated[str, typer.Argument(help="An accepted policy.")],
+    why: Annotated[str, typer.Option(help="The reason, for the record.")],
+    by: Annotated[str, typer.Option(help="Who decides, kept as a pseudonym; the account's name without it.")] = "",
+) -> None:
+    """Take an accepted policy back: its file stays where it is named, and changes nothing any more."""
+    from stability.adaptation.drafts import withdraw as taken_back
+
+    print(f"{taken_back(name, why=why, by=by)}: withdrawn; alarms are raised as before it")
