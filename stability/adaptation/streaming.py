@@ -6,8 +6,9 @@ the reference period taught: "level", distances from the middle (or from the pha
 channel's values are means of blocks of `BLOCK` memories of the reference (`thin`), unless told otherwise.
 
 Sources: ADWIN, Bifet and Gavalda (2007), doi 10.1137/1.9781611972771.42; KSWIN, Raab, Heusinger and Schleif (2020),
-doi 10.1016/j.neucom.2019.11.111; Page (1954), doi 10.1093/biomet/41.1-2.100; DDM, Gama et al. (2004),
-doi 10.1007/978-3-540-28645-5_29; all from river.
+doi 10.1016/j.neucom.2019.11.111; Page (1954), doi 10.1093/biomet/41.1-2.100; all from river. Its detectors of wrong
+decisions (DDM and what followed it) ask for errors that are independent of each other, which those of neighbouring rows
+are not: for performance, give ADWIN the losses (`performance.losses`) on a channel.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ DETECTORS = {
     "adwin": river.ADWIN,
     "kswin": river.KSWIN,
     "page_hinkley": river.PageHinkley,
-    "ddm": river.binary.DDM,  # of errors: 0 or 1
 }
 # Of a channel's values, which are in deviations and nearly independent; river's own (0.005 and 50) are for no scale in
 # particular. A shift of half a deviation is worth knowing, and half of that is let go, by Page's rule. Normal values
