@@ -159,7 +159,7 @@ def test_a_policy_is_read_as_rules(tmp_path):
         ({"change": {"times": 0.0}}, "times"),
         ({"change": {"times": "2"}}, "times"),
         ({"change": {"flagged": 3, "of": 2}}, "3 of 2"),
-        ({"change": {"flagged": 2}}, ""),
+        ({"change": {"flagged": 2}}, "2 of 1"),
         ({"change": {"minimum_duration": math.inf}}, "minimum_duration"),
         ({"change": {"screen": {"intercept": -1.0, "weights": {"cpu": -1.0}}}}, "weights"),
         ({"change": {"screen": {"intercept": math.nan, "weights": {"cpu": 1.0}}}}, "intercept"),

@@ -62,14 +62,13 @@ def accept(
         if not isinstance(text, str) or not text.strip():
             raise ContractError(column=column, expected="some words", got=repr(text))
     at = pd.Timestamp.now("UTC") if now is None else now
-    kind = "screen" if "screen" in proposal.change else proposal.family
-    name = name or f"{kind}-{proposal.detector}-{at:%Y-%m-%d}"
+    name = name or f"{proposal.family}-{proposal.detector}-{at:%Y-%m-%d}"
     evidence = {"accepted_by": by, "accepted_at": at.isoformat(timespec="seconds"), "why": why}
     evidence |= {"labels": dict(proposal.labels), "backtest": _plain(proposal.backtest)}
     told = {"name": name, "detector": proposal.detector, "change": _rounded(proposal.change), "evidence": evidence}
     Accepted.model_validate(told)
     path = home() / POLICIES / f"{proposal.detector}.yaml" if path is None else Path(path)
-    head = f"# {proposal}\n# Take it back by removing this file, or its name where it is used.\n"
+    head = f"# {proposal}\n# To take it back: stability feedback withdraw {name} --why ...\n"
     with written_whole(path) as file:
         file.write((head + yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)).encode())
     return path

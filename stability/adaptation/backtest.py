@@ -125,7 +125,7 @@ def select(
     for place, one in enumerate(candidates):
         told = ~np.isnan(one.delays)
         real = parts[0] & confirmed
-        stay = max(float(told[false].mean()) for part in parts if (false := part & ~confirmed).any())
+        stay = max((float(told[false].mean()) for part in parts if (false := part & ~confirmed).any()), default=1.0)
         if (real & ~told).sum() > margin * real.sum() or stay >= 1:
             continue
         late = float(one.delays[real & told].mean()) if (real & told).any() else 0.0

@@ -27,7 +27,7 @@ class ScreenPart(_Strict):
 
     intercept: Finite
     weights: dict[str, Weight] = Field(min_length=1)
-    felt: list[str] = []
+    felt: tuple[str, ...] = ()
     felt_weight: Weight = 0.0
     loudest: Weight = 0.0
     stronger: Annotated[float, Field(ge=1, allow_inf_nan=False, strict=True)] = 2.0
