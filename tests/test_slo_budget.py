@@ -179,6 +179,16 @@ def test_what_nobody_counted_is_said_and_an_entity_that_nobody_watched_stays():
     assert (course == 1).all()
 
 
+def test_an_alert_does_not_last_through_hours_of_which_nobody_knows():
+    service = served([0.0] * 300, [10.0] * 300)
+    service.iloc[100:200] = np.nan
+    alerts = slo.burn_alerts(service, PROMISE).query("threshold == 14.4")
+    stamps = service.index.get_level_values("timestamp")
+    assert alerts["start"].tolist() == [stamps[0], stamps[200]]
+    assert alerts["end"].iloc[0] == stamps[200]
+    assert len(slo.burn_alerts(service, PROMISE).query("threshold == 6")) == 1  # its window is longer than that time
+
+
 @pytest.fixture
 def counted_by_prometheus(tmp_path):
     """A table of the service, and a Prometheus that scraped its counters at the end of each minute."""

@@ -251,8 +251,9 @@ def burn_alerts(service: pd.DataFrame, objective: Objective, policy: Sequence[Bu
     Returns
     -------
     DataFrame
-        A row an episode: `entity`, `start`, `end` (first stamp at which it no longer fires; NaT while it does),
-        `severity`, `long` (s), `threshold` (burn rate), `highest` (of the long window).
+        A row an episode: `entity`, `start`, `end` (first stamp at which it no longer fires, or after more than the long
+        window of which nobody knows anything; NaT while it does), `severity`, `long` (s), `threshold` (burn rate),
+        `highest` (of the long window).
 
     Examples
     --------
@@ -273,7 +274,8 @@ def burn_alerts(service: pd.DataFrame, objective: Objective, policy: Sequence[Bu
         for entity, one in rates.groupby(level="entity"):
             one = one.droplevel("entity")
             fires = (one > threshold * (1 + 1e-12)).all(axis=1)
-            episode = (fires != fires.shift(fill_value=False)).cumsum()
+            blind = one.index.to_series().diff() > pd.Timedelta(seconds=long)
+            episode = ((fires != fires.shift(fill_value=False)) | blind).cumsum()
             for _, rows in one[fires].groupby(episode[fires]):
                 after = one.index[one.index > rows.index[-1]]
                 end = after[0] if len(after) else pd.NaT
