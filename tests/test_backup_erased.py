@@ -97,6 +97,16 @@ def test_what_any_backup_knows_is_known(home, tmp_path, monkeypatch):
     assert restored.warnings == [f"{knows.name} does not say who was erased until it was made"]
 
 
+def test_thousands_of_erasures_are_told_on(home, monkeypatch, tmp_path):
+    require("restic")
+    monkeypatch.setenv("RESTIC_PASSWORD", SECRET)
+    gone = [{"moment": "2026-01-01T00:00:00+00:00", "pseudonym": f"p-{number:020x}"} for number in range(2500)]
+    write_down(home, gone)
+    made = backup.create().backup
+    assert pseudonyms(made.repository.told()[made.name].erasures) == pseudonyms(gone)
+    assert made.repository.told()[made.name].home == str(home)
+
+
 def test_a_repository_that_cannot_be_asked_is_named(home, tmp_path, monkeypatch):
     require("restic")
     backup.create(kind="archive")

@@ -35,6 +35,7 @@ HOME, ERASED = "home=", "erased="  # beginnings of tags, which hold no comma
 FILE = "archive.tar"
 NAMED_BY_CONTENT = ("data", "index", "keys", "snapshots")
 DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+AT_ONCE = 1000  # tags of one command: its line may not be too long
 READ = "--no-lock"  # whoever reads takes none, and a lock that somebody left hinders no restore
 MOST = 300  # characters of what restic says
 
@@ -121,8 +122,10 @@ class Restic:
         with self._dumped(f"{OURS},{name}") as stream:
             unpack(stream, name)
         erased = [f"{ERASED}{e['pseudonym']}={e['moment']}" for e in manifest.erasures]
-        told = [WHOLE, HOME + quote(manifest.home, safe="/"), *erased]
-        self._run("tag", "--tag", f"{OURS},{name}", *(word for tag in told for word in ("--add", tag)))
+        told = [HOME + quote(manifest.home, safe="/"), *erased, WHOLE]  # at last: it counts from then on
+        for k in range(0, len(told), AT_ONCE):
+            words = [word for tag in told[k : k + AT_ONCE] for word in ("--add", tag)]
+            self._run("tag", "--tag", f"{OURS},{name}", *words)
         return manifest
 
     def check(self, name: str) -> None:
