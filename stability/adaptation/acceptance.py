@@ -58,6 +58,9 @@ def accept(
     if proposal.change is None:
         remedy = "label more alarms, or accept another one"
         raise ContractError(column="proposal", expected="a change", got=str(proposal), remedy=remedy)
+    if proposal.family == "rule":
+        remedy = "adaptation.rule_proposals.changed puts it into the rules, and their file is reviewed like any other"
+        raise ContractError(column="proposal", expected="a change of a detector", got=str(proposal), remedy=remedy)
     for column, text in (("by", by), ("why", why)):
         if not isinstance(text, str) or not text.strip():
             raise ContractError(column=column, expected="some words", got=repr(text))
