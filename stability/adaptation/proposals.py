@@ -17,6 +17,7 @@ from stability.adaptation.cases import Cases, cases, raised
 from stability.adaptation.labelled import ALARM, current_labels
 from stability.adaptation.screening import Table, learn_screen, material, speaking
 from stability.detection import Screen
+from stability.schema import ContractError, one_of
 
 FAMILIES = ("threshold", "persistence", "screen")
 TIMES = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0)
@@ -134,11 +135,20 @@ def propose(
         than `margin`, and of equal ones what delays least. A backtest that was the best of three looks a little better
         than it is.
 
+    Raises
+    ------
+    ContractError
+        For an unknown family, fewer than two folds, and as `cases`.
+
     Notes
     -----
     Labels speak of alarms that were raised. What a lower threshold would raise, and what nobody labelled, they cannot
     judge: no change here makes a detector more sensitive.
     """
+    for name in families:
+        one_of(name, FAMILIES, "family")
+    if not isinstance(folds, int) or folds < 2:
+        raise ContractError(column="folds", expected="a whole number from 2 up", got=repr(folds))
     more = {"score_metrics": score_metrics, "topology": topology, **rules}
     found = cases(scores, threshold, labels, **more)
     real, n = found.confirmed, len(found.trails)
