@@ -178,10 +178,15 @@ def test_a_backup_holds_no_locks_and_no_way_out(tmp_path):
 
 def test_every_folder_that_the_package_writes_to_is_in_a_backup_or_declared(tmp_path):
     """What a room keeps in a folder of its own at the top would be in no backup: this test finds it."""
-    found = set()
-    for path in (CHECKOUT / "stability").rglob("*.py"):
-        found |= set(re.findall(r"""home\(\) */ *["']([\w.-]+)""", path.read_text()))
-    assert found >= {"runs", "mlartifacts", "marks", "private", "data"}
+    package, found = CHECKOUT / "stability", set()
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        found |= set(re.findall(r"""home\(\) */ *["']([\w.-]+)""", text))
+        for name in re.findall(r"home\(\) */ *([A-Z]\w*)", text):
+            origin = re.search(rf"from stability\.([\w.]+) import [^()\n]*\b{name}\b", text)
+            there = text if origin is None else (package / f"{origin[1].replace('.', '/')}.py").read_text()
+            found |= set(re.findall(rf"""(?m)^{name} = (?:Path\()?["']([\w.-]+)""", there))
+    assert found >= {"runs", "mlartifacts", "marks", "private", "data", "policies"}
     known = {*FOLDERS, PRIVATE, WORK.name, *ELSEWHERE, "mlflow.db", "requirements.lock"}
     assert found <= known
     (tmp_path / "mine").mkdir()
