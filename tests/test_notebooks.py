@@ -175,3 +175,14 @@ def test_two_steps_are_compared_on_the_same_events(play, folder_of):
     assert beside[0] == beside[1]
     logged = read_metrics(folder)
     assert logged["detect.f1"] == logged[f"detect.f1_{mine}"] == read_metrics(steps[mine]["output"])["detect.f1"]
+
+
+def test_detect_reads_what_was_accepted_for_its_detector_alone(play, noise, workbench):
+    change = {"screen": {"intercept": -9.0, "weights": {"load": 0.1}, "loudest": 1e9}}
+    told = {"name": "louder", "detector": "mean_shift_global", "change": change}
+    (workbench.folder / "accepted.yaml").write_text(json.dumps(told))
+    names = play("03-detect.ipynb", until="alarms", options=noise(50.0), accepted="accepted.yaml", **FAST)
+    assert set(names["alarms"]["mean_shift_global"]["suppressed_by"]) == {"louder"}
+    assert set(names["alarms"]["random"]["suppressed_by"]) <= {""}
+    with pytest.raises(ContractError, match="'difference'"):
+        play("03-detect.ipynb", until="alarms", accepted="accepted.yaml", **FAST | {"detector": "difference"})
