@@ -41,7 +41,7 @@ def test_what_is_saved_and_spent_by_hand():
     assert (best.saved, best.spent) == (pytest.approx(0.7 * 0.8 * 10), pytest.approx(0.2))
     assert best.gain == pytest.approx(5.4)
     assert listed(*rows)[0] == best
-    assert [refusal.guard for refusal in found["restart-replica", "model-b"].refusals] == ["probability"]
+    assert [refusal.guard for refusal in found["restart-replica", "model-b"].refusals] == ["probability", "alike"]
 
 
 def test_a_dear_repair_of_a_likely_cause_can_be_worth_less_than_a_cheap_one_of_another():
@@ -103,3 +103,11 @@ def test_what_may_be_an_unknown_mode_is_not_acted_upon(known, here, elsewhere):
     rows = (("model-a", "memory_leak", known), ("model-a", UNKNOWN, here), ("gateway", UNKNOWN, elsewhere))
     best = next(one for one in listed(*rows) if one.entity == "model-a")
     assert ("unknown" in {refusal.guard for refusal in best.refusals}) == (known < CLEARLY * (here + elsewhere))
+
+
+@pytest.mark.parametrize(("there", "refused"), [(0.45, True), (0.091, True), (0.089, False)])
+def test_what_two_entities_show_alike_is_no_fault_of_one(there, refused):
+    best = listed(("model-a", "memory_leak", 0.45), ("model-b", "memory_leak", there))[0]
+    assert ("alike" in {refusal.guard for refusal in best.refusals}) == refused
+    other = listed(("model-a", "memory_leak", 0.45), ("feature-store", "stale_features", there))
+    assert not [one for one in other if "alike" in {refusal.guard for refusal in one.refusals}]

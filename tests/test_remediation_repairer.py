@@ -208,6 +208,11 @@ def test_an_aftermath_of_another_repair_is_an_error(tmp_path, supervisor):
         ([("model-a", "unknown", 0.6), ("model-a", "memory_leak", 0.39)], "escalate", "not known"),
         ([("model-a", None, 0.6)], "escalate", "not known"),
         ([("model-a", "memory_leak", 0.5), ("gateway", "unknown", 0.4)], "escalate", "for a mode that nobody knows"),
+        (
+            [("model-a", "memory_leak", 0.46), ("model-b", "memory_leak", 0.46)],
+            "escalate",
+            "the same at another entity",
+        ),
         ([("gateway", "traffic_loss", 0.9)], "escalate", "no playbook for traffic_loss"),
         ([("model-a", "memory_leak", 0.3)], "nothing", "probability: P 0.30"),
         ([("somebody", "disk_full", 0.9)], "escalate", "nobody can clean_disk somebody"),

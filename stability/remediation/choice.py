@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLEARLY", "UNKNOWN", "options", "suspects"]
+__all__ = ["ALIKE", "ALONE", "CLEARLY", "UNKNOWN", "options", "suspects"]
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -21,6 +21,11 @@ UNKNOWN = "unknown"  # the failure mode of what the localizer has never seen
 # with each known mode left out in turn: of 201 looks at what was left out 11 would act (P of .4 and more), and 7 with
 # this; of the looks at known modes, groups left out, 177 act rightly, and 171 with this (7 and 165 if it were 2).
 CLEARLY = 1.5
+# And so many times as likely as the same at another entity: each mode was learnt as a fault of one, and what two show
+# at once has a cause that both share. It costs nothing on recording 1: in none of those looks the other has .01 of it.
+# The first round of the game day showed the need; the number is a judgement, since recording 1 allows any up to 100.
+ALONE = 5.0
+ALIKE = "alike"  # what refuses it
 
 
 def suspects(causes: pd.DataFrame, alarm_id: str) -> pd.DataFrame:
@@ -72,7 +77,8 @@ def options(
     Returns
     -------
     tuple of Option
-        With the conditions that are not met as refusals; one of them, for all, is that an unknown mode is improbable.
+        With the conditions that are not met as refusals. Two hold for all: an unknown mode is clearly less likely, and
+        so is the same at another entity.
 
     Examples
     --------
@@ -88,6 +94,8 @@ def options(
             if not ends.any():
                 continue
             probability = float(np.clip(here.loc[ends, "probability"].sum(), 0.0, 1.0))
+            there = named[(named["entity"] != entity) & named["failure_mode"].isin(playbook.failure_modes)]
+            rival = float(there.groupby("entity")["probability"].sum().max()) if len(there) else 0.0
             helped, failed = history.effect(playbook)
             effect = helped / (helped + failed)
             found.append(
@@ -98,14 +106,14 @@ def options(
                     effect=round(effect, 6),
                     saved=round(probability * effect * impact, 6),
                     spent=round(playbook.cost + playbook.risk.probability * playbook.risk.minutes, 6),
-                    refusals=tuple(_unmet(playbook, entity, (probability, strange), inventory, state)),
+                    refusals=tuple(_unmet(playbook, entity, (probability, strange, rival), inventory, state)),
                 )
             )
     return tuple(sorted(found, key=lambda option: (bool(option.refusals), -option.gain, option.playbook)))
 
 
-def _unmet(playbook: Playbook, entity: str, likely: tuple[float, float], inventory: Inventory, state: ServiceState):
-    (probability, strange), told = likely, playbook.conditions
+def _unmet(playbook: Playbook, entity: str, likely: tuple[float, ...], inventory: Inventory, state: ServiceState):
+    (probability, strange, rival), told = likely, playbook.conditions
     others = [one for one in state.group(entity) if one != entity]
     if probability < told.min_probability:
         yield Refusal("probability", f"P {probability:.2f}, and {told.min_probability:.2f} is the least")
@@ -114,6 +122,10 @@ def _unmet(playbook: Playbook, entity: str, likely: tuple[float, float], invento
             f"P {probability:.2f}, and {strange:.2f} for a mode that nobody knows: {CLEARLY:g} times that is the least"
         )
         yield Refusal(UNKNOWN, why)
+    if probability < ALONE * rival:
+        yield Refusal(
+            ALIKE, f"P {probability:.2f}, and {rival:.2f} for the same at another entity: no single fault does that"
+        )
     if not any(fnmatchcase(entity, pattern) for pattern in told.entities):
         yield Refusal("entities", f"{entity} is none of {', '.join(told.entities)}")
     if told.alone is not None and told.alone != (not others):
