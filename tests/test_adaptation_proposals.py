@@ -130,6 +130,31 @@ def test_alarms_of_looser_thresholds_teach_and_are_not_counted(taught):
     assert best.backtest.false_before + best.backtest.confirmed == len(told)
 
 
+def test_labels_of_what_a_screen_held_back_or_told_later_are_heard(taught):
+    scores, parts, false, _ = taught
+    screen = learn_screen(
+        material(trails(scores, 1.0, score_metrics=parts)), ~false, np.ones(40, dtype=bool), name="held", ridge=3.0
+    )
+    harder = dataclasses.replace(screen, intercept=screen.intercept - 3.0)
+    alarms = raise_alarms(scores, 1.0, score_metrics=parts, screen=harder)
+    told, held = (alarms[(alarms["suppressed_by"] == "") == spoke] for spoke in (True, False))
+    later = told[~told["start"].isin(held["start"])]
+    assert len(later) > 5
+    said = labels_of(scores, parts, ["confirmed"] * len(alarms), screen=harder)
+    spoken = cases(scores, 1.0, said[said["start"].isin(told["start"])], score_metrics=parts)
+    assert (spoken.unmatched, len(spoken.trails)) == (0, len(told))
+    contested = cases(scores, 1.0, said, score_metrics=parts)
+    assert (contested.unmatched, len(contested.trails)) == (len(later), 40)
+    assert contested.confirmed.all()
+
+
+def test_one_entity_needs_no_name(taught):
+    scores, parts, _, labels = taught
+    alone = labels.assign(entity="default")
+    found = propose(scores.droplevel("entity"), 1.0, alone, score_metrics=parts.droplevel("entity"))
+    assert found[0].change == propose(scores, 1.0, labels, score_metrics=parts)[0].change
+
+
 def test_blocks_do_not_teach_what_is_near_them(taught):
     scores, parts, _, labels = taught
     found = cases(scores, 1.0, labels, score_metrics=parts)

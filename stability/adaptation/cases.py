@@ -14,6 +14,7 @@ import pandas as pd
 from stability.adaptation.labelled import TAKEN_BACK, current_labels
 from stability.adaptation.trails import Trail, trails
 from stability.detection import AlarmPolicy, raise_alarms
+from stability.detection.rows import check_scores
 from stability.schema import ContractError, validate
 
 KINDS = ("confirmed", "discarded")
@@ -114,9 +115,11 @@ def cases(
         In force.
     labels : DataFrame
         The contract's `alarm_labels`; the newest of an alarm holds, and those of other detectors are passed over. An
-        alarm is told by detector, entity and start.
+        alarm is told by detector, entity and start; one without a label takes the newest of those that begin while it
+        goes on, such as that of an alarm which a screen had held back until then.
     score_metrics, topology, **rules
-        As for `raise_alarms`: the policy in force.
+        As for `raise_alarms`: the policy in force without what was accepted of earlier proposals, as a new one takes
+        their place. So what they hold back is a case, too, and a label that contests it is heard.
 
     Returns
     -------
@@ -127,10 +130,10 @@ def cases(
     ContractError
         For labels that break their contract, and thresholds that are not above 0.
     """
-    told = current_labels(validate(labels, "alarm_labels"))
+    scores, told = check_scores(scores), current_labels(validate(labels, "alarm_labels"))
     told = told[(told["detector"] == scores.name) & (told["reason"].fillna("") != TAKEN_BACK)]
     policy = AlarmPolicy(threshold, **rules)
-    for entity in scores.index.unique("entity") if "entity" in scores.index.names else ["default"]:
+    for entity in scores.index.unique("entity"):
         if not policy.limit(entity) > 0:
             remedy, got = "what is learnt is measured in thresholds", f"{policy.limit(entity)} of {entity!r}"
             raise ContractError(column="threshold", expected="above 0", got=got, remedy=remedy)
@@ -142,10 +145,16 @@ def cases(
         own = {**more, "times": 1.0} if place else more  # a threshold that a label names is multiplied already
         every = trails(scores, pd.Series(dict(one)) if isinstance(one, Mapping) else one, **own)
         found += [(trail, said.get((trail.entity, trail.start)), place) for trail in every]
-    kept = sorted(
-        (case for case in found if case[1] in ("confirmed", "discarded")), key=lambda case: case[0].moments[0]
-    )
     used = {(trail.entity, trail.start) for trail, label, _ in found if label is not None}
+    missed = [key not in used for key in zip(told["entity"], told["start"], strict=True)]
+    late = told[np.array(missed, dtype=bool)].sort_values("labelled_at")
+    for k, (trail, label, place) in enumerate(found):
+        within = late[(late["entity"] == trail.entity) & late["start"].between(trail.start, trail.end)]
+        if label is None and not place and len(within):
+            found[k] = (trail, within["label"].iloc[-1], place)
+            used |= set(zip(within["entity"], within["start"], strict=True))
+    kept = [case for case in found if case[1] in KINDS]
+    kept.sort(key=lambda case: case[0].moments[0])
     return Cases(
         tuple(trail for trail, _, _ in kept),
         np.array([label == "confirmed" for _, label, _ in kept], dtype=bool),

@@ -17,6 +17,7 @@ from stability.adaptation.cases import Cases, cases, raised
 from stability.adaptation.labelled import ALARM, current_labels
 from stability.adaptation.screening import Table, learn_screen, material, speaking
 from stability.detection import Screen
+from stability.detection.rows import check_scores
 from stability.schema import ContractError, one_of
 
 FAMILIES = ("threshold", "persistence", "screen")
@@ -112,7 +113,7 @@ def propose(
     Parameters
     ----------
     scores, threshold, labels, score_metrics, topology, **rules
-        As for `cases`: the policy in force, on rows that the detector had not learnt.
+        As for `cases`: the policy in force without what was accepted before, on rows that the detector had not learnt.
     felt : sequence of str
         Metrics by which users are hurt, as in `Screen`.
     families : sequence of str
@@ -150,6 +151,7 @@ def propose(
     if not isinstance(folds, int) or folds < 2:
         raise ContractError(column="folds", expected="a whole number from 2 up", got=repr(folds))
     more = {"score_metrics": score_metrics, "topology": topology, **rules}
+    scores = check_scores(scores)
     found = cases(scores, threshold, labels, **more)
     real, n = found.confirmed, len(found.trails)
     confirmed, discarded = found.labels
