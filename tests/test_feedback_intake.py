@@ -1,5 +1,6 @@
 """Intake: from every channel, once, scrubbed before anything is stored, and not lost to a lock or a kill."""
 
+import contextlib
 import datetime as dt
 import json
 import mailbox
@@ -27,7 +28,7 @@ from stability.feedback.mailbox import REMEMBERED, take_mailbox
 from stability.feedback.mails import from_mail
 from stability.feedback.messages import Message, guarded
 from stability.feedback.sources import from_chat, read_source
-from stability.feedback.store import FeedbackStore
+from stability.feedback.store import FeedbackStore, private_store
 from stability.records.privacy import KeyStore
 from stability.schema import ContractError
 
@@ -183,7 +184,7 @@ def test_a_locked_store_loses_nothing(intake):
 
 WRITER = """
 import sys
-from stability.feedback.store import FeedbackStore
+from stability.feedback.store import FeedbackStore, private_store
 store = FeedbackStore(sys.argv[1])
 for k in range(100_000):
     row = {"feedback_id": f"f{k}", "timestamp": "2026-01-01T00:00:00+00:00", "received_at": "2026-01-01T00:00:00+00:00",
@@ -478,3 +479,24 @@ def test_what_cannot_be_stored_keeps_no_other_message_waiting(intake):
     assert store.frame()["feedback_id"].tolist() == ["f-good"]
     assert sorted(path.name for path in (store.spool / "bad").iterdir()) == ["f-bad.json", "f-cut.json"]
     assert store.waiting() == 0
+
+
+@pytest.mark.parametrize("kind", ["store", "keys"])
+def test_a_second_look_at_a_store_ends_no_lock_of_the_first(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    path, keys = tmp_path / "private" / "one.sqlite", KeyStore(tmp_path / "private" / "one.sqlite")
+    path.parent.mkdir(mode=0o700)
+    asks = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('begin immediate')"
+    with contextlib.ExitStack() as held:
+        if kind == "keys":
+            held.enter_context(keys._open())
+            monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: pytest.fail("only the look before it is wanted"))
+            with pytest.raises(pytest.fail.Exception):
+                held.enter_context(keys._open())
+        else:
+            store = held.enter_context(private_store(path, "create table if not exists t (x)"))
+            store.execute("insert into t values (1)")
+            with pytest.raises(sqlite3.OperationalError), private_store(path, wait=0.0) as other:
+                other.execute("insert into t values (2)")
+        other = subprocess.run([sys.executable, "-c", asks, str(path)], capture_output=True, text=True, check=False)
+    assert "database is locked" in other.stderr

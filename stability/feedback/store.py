@@ -12,6 +12,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ TEXTS = (
 NUMBERS = ("rating", "probability", "sure", "alarm_probability")
 COLUMNS = (*TEXTS, *NUMBERS)
 TIMES = ("timestamp", "received_at", "routed_at", "escalated_at", "answered_at")
+FLUSHED = 16  # files that wait for the disk side by side: it flushes many in about the time of one
 WAIT = 2.0  # seconds for a locked store before a message is left to wait in the spool
 SELECTIONS = {
     "all": "1",
@@ -61,7 +63,8 @@ def private_store(path: Path, *schema: str, wait: float = 60.0) -> Iterator[sqli
     wait : float
         Seconds for somebody else's transaction.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with contextlib.suppress(FileExistsError):  # opened and closed, it would lose the locks that this process has on it
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     store = sqlite3.connect(path, timeout=wait)
     try:
         store.executescript("pragma synchronous = full; pragma secure_delete = on;")
@@ -125,14 +128,18 @@ class FeedbackStore:
                                     got=f"{name!r}, {sorted(unknown)}")  # fmt: skip
             text = json.dumps(dict(message), ensure_ascii=False, allow_nan=False)
             written.append((name, text.encode("utf-8", "replace")))
-        stored, new = self.known([name for name, _ in written]), []
+        stored, new, fresh = self.known([name for name, _ in written]), [], {}
         for name, content in written:
-            path = self.spool / f"{name}.json"
-            new.append(name not in stored and not path.exists())
+            new.append(name not in stored and name not in fresh)
             if new[-1]:
-                with written_whole(path) as file:
-                    file.write(content)
+                fresh[name] = content
+        with ThreadPoolExecutor(FLUSHED) as pool:
+            list(pool.map(self._write, fresh, fresh.values()))
         return new
+
+    def _write(self, name: str, content: bytes) -> None:
+        with written_whole(self.spool / f"{name}.json") as file:
+            file.write(content)
 
     def known(self, names: Sequence[str]) -> set[str]:
         """Give those of the names that are in the spool or, as far as it could be asked, in the store."""

@@ -182,8 +182,8 @@ class KeyStore:
         """Open the store in one transaction, which other processes wait for."""
         master = _master_key()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
-        os.close(handle)
+        with contextlib.suppress(FileExistsError):  # opened and closed, it would lose the locks of this process
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         _refuse_open_to_others(self.path)
         store = sqlite3.connect(self.path, timeout=60, isolation_level=None)
         try:
