@@ -4,6 +4,8 @@ import json
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -195,6 +197,21 @@ def test_the_log_goes_where_the_keys_will_be(home, tmp_path):
     log = tmp_path / "fresh" / "private" / "pseudonyms.sqlite"
     backup.restore(old.name, into=tmp_path / "fresh")
     assert (log.stat().st_mode & 0o777, log.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_a_look_at_the_log_ends_no_lock_of_this_process(home):
+    path = home / "private" / "pseudonyms.sqlite"
+    asks = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('begin immediate')"
+    with sqlite3.connect(path, isolation_level=None) as held:
+        held.execute("begin immediate")
+        with pytest.MonkeyPatch.context() as patch:
+            connect = sqlite3.connect
+            patch.setattr(sqlite3, "connect", lambda *args, **_: connect(*args, timeout=0))
+            with pytest.raises(ContractError, match="locked"):
+                write_down(home, [{"moment": "2026-01-01T00:00:00+00:00", "pseudonym": ANNA}])
+        other = subprocess.run([sys.executable, "-c", asks, str(path)], capture_output=True, text=True, check=False)
+    held.close()
+    assert "database is locked" in other.stderr
 
 
 WHO = st.sampled_from([f"p-{digit * 20}" for digit in "0123"] + ["anna", "p-'; drop table erasures"])

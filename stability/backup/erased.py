@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["all_erasures", "erase_again", "known_erasures", "write_down"]
 
 import contextlib
-import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from stability.backup.contents import PRIVATE, RAW
 from stability.backup.manifest import Told
+from stability.feedback.store import private_store
 from stability.records.privacy import is_pseudonym, tombstone
 from stability.records.privacy.pseudonyms import leads_to
 from stability.schema import ContractError
@@ -105,7 +105,6 @@ def erase_again(folder: Path, erasures: Iterable[dict[str, str]]) -> list[str]:
     again = set(tombstone(folder, {who: names.get(who, ()) for who in sorted(wanted)})) | mine.keys()
     if mine:  # the keys go last, as there: cut off before, all of it is done again
         with _opened(keys) as store:
-            store.execute("pragma secure_delete = on")
             store.executemany("delete from subjects where pseudonym = ?", [(who,) for who in mine])
     return sorted(again)
 
@@ -126,9 +125,7 @@ def write_down(root: Path, erasures: Iterable[dict[str, str]]) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if not (path.parent / ".gitignore").exists():
             (path.parent / ".gitignore").write_text("*\n")
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        with _opened(path) as keys:
-            keys.execute(LOG)
+        with _opened(path, LOG) as keys:
             keys.executemany("insert into erasures values (?, ?, ?, ?)", new)
 
 
@@ -145,9 +142,9 @@ def _names(folder: Path, keys: dict[str, bytes]) -> dict[str, set[str]]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, *schema: str) -> Iterator[sqlite3.Connection]:
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=30)) as store, store:
+        with private_store(path, *schema) as store:
             yield store
     except sqlite3.Error as error:
         raise ContractError(file=path, expected="the store of pseudonyms' keys", got=str(error)) from error
