@@ -123,3 +123,19 @@ def test_lower_thresholds_see_their_metrics():
     sentry = Sentry(None, "x", 2.0, {"times": {"a": 0.5, "b": 3.0}})
     assert sentry.policy.limit("a"), sentry.policy.limit("b") == (1.0, 6.0)
     assert sentry.policy.limit("c") == 2.0
+
+
+def test_a_policy_that_is_taken_back_beside_broken_rules_is_so_once_they_are_mended(tmp_path):
+    told = watch(tmp_path, fleet(entities=2, steps=200), {"times": 3.0})
+    follower = Follower(told, folder=tmp_path / "state")
+    list(follower.tick())
+    rules = (tmp_path / "rules.yaml").read_text()
+    (tmp_path / "rules.yaml").write_text("groups: [")
+    accepted(tmp_path / "accepted.yaml", {})
+    assert not follower.reload()
+    assert follower.watch.sentries[0].policy.times == 3.0
+    (tmp_path / "rules.yaml").write_text(rules)
+    assert follower.reload()
+    assert follower.watch.sentries[0].policy.times == 1.0
+    assert not follower.refused
+    follower.close()

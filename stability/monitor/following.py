@@ -78,6 +78,7 @@ class Follower:
         self.watch: Watch | None = None
         self.seconds: list[float] = []
         self._edition = self._ahead = 0  # of the watch's ring; rows that were told of
+        self._owed: set[str] = set()  # files that have changed, of which nothing was used yet
         known = self.folder / METRICS
         metrics = known.read_text(encoding="utf-8").split() if known.is_file() else None
         self.source = (source or source_of(told))(told, metrics)
@@ -229,8 +230,8 @@ class Follower:
         now = self._files()
         if now == self._seen:
             return False
-        changed = sorted(name for name in now.keys() | self._seen.keys() if now.get(name) != self._seen.get(name))
-        self._seen = now
+        self._owed |= {name for name in now.keys() | self._seen.keys() if now.get(name) != self._seen.get(name)}
+        self._seen, changed = now, sorted(self._owed)  # what was refused for another file's sake is still new
         try:
             self.watch.reload(changed)
         except Exception as error:  # noqa: BLE001  whatever a broken file raises, the watch goes on with the old one
@@ -239,6 +240,7 @@ class Follower:
             self.refused = f"not reloaded: {said}"
             return False
         self.refused = ""
+        self._owed.clear()
         self.reloads += 1
         self.watch.note("reload", files=changed)
         return True
