@@ -248,11 +248,11 @@ def test_fleets_may_get_a_threshold_for_one_entity():
 def test_what_is_accepted_is_a_file_that_says_why(taught, tmp_path):
     scores, parts, _, labels = taught
     best = propose(scores, 1.0, labels, score_metrics=parts, felt=["err*"])[0]
-    path = accept(best, by="p-0123456789abcdef0123", why="batches", path=tmp_path / "deep" / "one.yaml")
+    path = accept(best, by="p-0123456789abcdef0123", why="batches of a@b.org", path=tmp_path / "deep" / "one.yaml")
     told = yaml.safe_load(path.read_text())
     assert told["evidence"]["backtest"]["false_before"] == best.backtest.false_before
     assert told["evidence"]["labels"] == best.labels
-    assert told["evidence"]["why"] == "batches"
+    assert told["evidence"]["why"] == "batches of [email]"
     assert path.read_text().startswith("# screen: false alarms")
     assert read_accepted(path, "score_of").rules["screen"].felt == ("err*",)
     assert list(path.parent.iterdir()) == [path]

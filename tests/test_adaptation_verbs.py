@@ -12,7 +12,7 @@ from commands import stability as run
 from stability.adaptation.alarm_labels import AlarmLabels
 from stability.backup.contents import contents
 from stability.detection import raise_alarms, read_accepted
-from stability.records.privacy import is_pseudonym
+from stability.records.privacy import erase, is_pseudonym
 from stability.schema import empty, validate, write_table
 
 BEGIN = pd.Timestamp("2026-01-01T12:00", tz="UTC")
@@ -156,13 +156,15 @@ def test_a_proposal_is_shown_accepted_and_taken_back(step, workbench):
     assert (refused.returncode, f"did you mean '{name}'" in refused.stderr) == (2, True)
     assert stability("accept", name, "--why", " ").returncode == 2
     assert not (workbench.folder / "policies").exists(), "nothing changes by itself"
-    done = stability("accept", name, "--why", "they sleep, call +44 20 7946 0958", "--by", "anna")
+    said = "they sleep, anna says; call +44 20 7946 0958, password=hunter2hunter2"
+    done = stability("accept", name, "--why", said, "--by", "anna")
     assert done.returncode == 0, done.stderr
     path = workbench.folder / "policies" / "novelty.yaml"
     told = read_accepted(path, "novelty")
     assert told.rules["times"] > 1
     assert is_pseudonym(told.evidence["accepted_by"])
-    assert told.evidence["why"] == "they sleep, call [phone]"
+    assert "anna" not in path.read_text()
+    assert told.evidence["why"].startswith(f"they sleep, {told.evidence['accepted_by']} says; call [phone], password=[")
     assert told.evidence["backtest"]["false_after"] == 0
     silent = raise_alarms(pd.read_parquet(folder / "scores.parquet")["novelty"], 4.0, merge=120.0, **told.rules)
     assert set(silent["start"]) == set(alarms.loc[long, "start"])
@@ -175,6 +177,15 @@ def test_a_proposal_is_shown_accepted_and_taken_back(step, workbench):
     assert f"{name} (novelty): withdrawn" in stability("propose").stdout
     again = stability("withdraw", name, "--why", "a miss")
     assert (again.returncode, "one that was taken back" in again.stderr) == (2, True)
+    (workbench.folder / "policies" / "broken.yaml").write_text("[")  # of nobody, hence in nobody's way
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert erase("anna", dry_run=True).changed == [("policies/novelty.yaml", 1)]
+    assert "they sleep" in path.read_text()
+    erase("anna")
+    forgot = read_accepted(path, "novelty").evidence
+    assert (forgot["why"], forgot["withdrawn_why"]) == ("[erased]", "a miss")
+    assert forgot["accepted_by"] == told.evidence["accepted_by"]
+    assert [line for line in path.read_text().splitlines() if line.startswith("#")] == head
 
 
 def test_a_step_that_is_none_is_a_sentence(step, tmp_path):

@@ -8,14 +8,13 @@ from os import PathLike
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from stability.adaptation.backtest import Backtest
 from stability.adaptation.proposals import Proposal
 from stability.detection import Accepted
 from stability.evaluation import Estimate
-from stability.schema import ContractError, home
-from stability.schema.store import written_whole
+from stability.records.privacy import scrub_message
+from stability.schema import ContractError, home, write_yaml
 
 POLICIES = "policies"  # under the workbench's folder
 DIGITS = 6  # significant ones of a number that people are to read
@@ -40,6 +39,7 @@ def accept(
     by : str
         Who accepts it, as pseudonym.
     why : str
+        Scrubbed, as `by` is, of personal data that are known as such.
     name : str, optional
         What stands in `suppressed_by` of the alarms that it silences; family, detector and day without it.
     path : str or path, optional
@@ -66,14 +66,13 @@ def accept(
             raise ContractError(column=column, expected="some words", got=repr(text))
     at = pd.Timestamp.now("UTC") if now is None else now
     name = name or f"{proposal.family}-{proposal.detector}-{at:%Y-%m-%d}"
+    by, why = scrub_message(by), scrub_message(why.strip())
     evidence = {"accepted_by": by, "accepted_at": at.isoformat(timespec="seconds"), "why": why}
     evidence |= {"labels": dict(proposal.labels), "backtest": _plain(proposal.backtest)}
     told = {"name": name, "detector": proposal.detector, "change": _rounded(proposal.change), "evidence": evidence}
     Accepted.model_validate(told)
     path = home() / POLICIES / f"{proposal.detector}.yaml" if path is None else Path(path)
-    head = f"# {proposal}\n# To take it back: stability feedback withdraw {name} --why ...\n"
-    with written_whole(path) as file:
-        file.write((head + yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)).encode())
+    write_yaml(path, told, above=f"{proposal}\nTo take it back: stability feedback withdraw {name} --why ...")
     return path
 
 

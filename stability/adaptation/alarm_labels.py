@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LABELS", "AlarmLabels"]
+__all__ = ["LABELS", "AlarmLabels", "attributed"]
 
 import contextlib
 import datetime as dt
@@ -103,7 +103,10 @@ class AlarmLabels:
         told = chosen_alarms(alarms, names or ())
         if names is not None and not names:
             told = told.iloc[:0]
-        return self._say(told.assign(label=label, reason=self._scrubbed(by, reason)), by)
+        if len(reason) > LONGEST:
+            raise ContractError(column="reason", expected=f"at most {LONGEST:,} characters", got=f"{len(reason):,}")
+        who, text = attributed(by, reason, self.keys)
+        return self._say(told.assign(label=label, reason=text or None), who)
 
     def restore(self, before: pd.DataFrame, *, by: str = "") -> pd.DataFrame:
         """Let labels hold again that held before something was said: by newer labels, since none is taken out.
@@ -122,7 +125,8 @@ class AlarmLabels:
         """
         none = before["label"].isna()
         label, reason = before["label"].mask(none, "unsure"), before["reason"].mask(none, TAKEN_BACK)
-        return self._say(before.drop(columns="labelled_at").assign(label=label, reason=reason), by)
+        said = before.drop(columns="labelled_at").assign(label=label, reason=reason)
+        return self._say(said, attributed(by, "", self.keys)[0])
 
     def frame(self) -> pd.DataFrame:
         """Give every label that was ever said, the oldest first: the contract's `alarm_labels`."""
@@ -199,22 +203,10 @@ class AlarmLabels:
             new = self._add(store, said[~said["label_id"].isin(known)])
         return {"new": len(new), "known": len(known)}
 
-    def _scrubbed(self, by: str, reason: str) -> str | None:
-        if len(reason) > LONGEST:
-            raise ContractError(column="reason", expected=f"at most {LONGEST:,} characters", got=f"{len(reason):,}")
-        text = reason.encode("utf-8", "replace").decode().replace("\0", " ").strip()
-        pseudonym, by = self._pseudonym(by)
-        return scrub_column(pd.Series([text]), {by: pseudonym}, scrub_message).iloc[0] if text else None
-
-    def _pseudonym(self, by: str) -> tuple[str, str]:
-        by = (by or getpass.getuser()).encode("utf-8", "replace").decode()
-        return self.keys.pseudonyms([by])[by], by
-
-    def _say(self, said: pd.DataFrame, by: str) -> pd.DataFrame:
+    def _say(self, said: pd.DataFrame, who: str) -> pd.DataFrame:
         """Keep what does not hold already of alarms with `label` and `reason`, all or nothing."""
         if said.empty:
             return empty("alarm_labels")
-        who = self._pseudonym(by)[0]
         said = said.drop(columns="alarm_id").assign(labelled_by=who)
         with self._changing() as store:
             now, moments, keep = pd.Timestamp(dt.datetime.now(dt.UTC)), [], []
@@ -259,6 +251,22 @@ class AlarmLabels:
         except sqlite3.DatabaseError as error:
             raise ContractError(file=self.path, expected="a store of labels that can be changed", got=str(error),
                                 remedy="stop what holds it, and repeat this") from error  # fmt: skip
+
+
+def attributed(by: str, text: str, keys: KeyStore) -> tuple[str, str]:
+    """Give who says something as a pseudonym, and what is said, scrubbed, with the pseudonym for the speaker's name.
+
+    Parameters
+    ----------
+    by : str
+        The account's name without it.
+    text : str
+    keys : KeyStore
+    """
+    by = (by or getpass.getuser()).encode("utf-8", "replace").decode()
+    who = keys.pseudonyms([by])[by]
+    text = text.encode("utf-8", "replace").decode().replace("\0", " ").strip()
+    return who, scrub_column(pd.Series([text]), {by: who}, scrub_message).iloc[0]
 
 
 def _known(store: sqlite3.Connection, name: str) -> tuple | None:

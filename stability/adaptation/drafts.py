@@ -4,19 +4,18 @@ from __future__ import annotations
 
 __all__ = ["accept_draft", "drafts", "keep_drafts", "policies", "withdraw"]
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from stability.adaptation.acceptance import POLICIES, accept
+from stability.adaptation.alarm_labels import attributed
 from stability.adaptation.proposals import Proposal
 from stability.detection import Accepted, read_accepted
-from stability.records.privacy import KeyStore, scrub_message
-from stability.schema import ContractError, home, load_yaml, one_of, written_whole
+from stability.records.privacy import KeyStore
+from stability.schema import ContractError, home, load_yaml, one_of, write_yaml
 
 FOLDER = "runs/feedback/proposals"
 NOBODY = "nobody yet"
@@ -118,19 +117,16 @@ def _decided(what: str, reason: str, why: str, by: str, now: pd.Timestamp | None
     """Who decided, when and why."""
     if not why.strip():
         raise ContractError(column="why", expected="some words", got=repr(why))
-    by, at = by or getpass.getuser(), pd.Timestamp.now("UTC") if now is None else now
-    who = KeyStore().pseudonyms([by])[by]
-    return {f"{what}_by": who, f"{what}_at": at.isoformat(timespec="seconds"), reason: scrub_message(why.strip())}
+    at = pd.Timestamp.now("UTC") if now is None else now
+    who, said = attributed(by, why, KeyStore())
+    return {f"{what}_by": who, f"{what}_at": at.isoformat(timespec="seconds"), reason: said}
 
 
 def _written(told: dict[str, Any], decided: dict[str, str], source: Path, target: Path) -> Path:
     """Write a policy whole, with what its source says above it; evidence that was there stays."""
     told["evidence"] = told.get("evidence", {}) | decided
     Accepted.model_validate(told)
-    head = [line for line in source.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
-    with written_whole(target) as file:
-        file.write(("\n".join(head) + "\n" + text).encode())
+    write_yaml(target, told, above=source)
     return target
 
 

@@ -1,7 +1,7 @@
 """The contracts of the workbench's tables: the only place that validates."""
 
 from stability.schema.coercion import coerce_column
-from stability.schema.declarations import load_documents, load_yaml
+from stability.schema.declarations import load_documents, load_yaml, write_yaml
 from stability.schema.errors import ContractError, nearest, one_of
 from stability.schema.registry import Metric, base_name, home, metric, metric_registry
 from stability.schema.store import (
@@ -40,5 +40,6 @@ __all__ = [
     "refuse_overlap",
     "validate",
     "write_table",
+    "write_yaml",
     "written_whole",
 ]

@@ -1,19 +1,21 @@
-"""YAML that people write by hand: read without surprises."""
+"""YAML that people write by hand: read without surprises, and written so that they can read it."""
 
 from __future__ import annotations
 
-__all__ = ["load_documents", "load_yaml"]
+__all__ = ["load_documents", "load_yaml", "write_yaml"]
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 
 import yaml
 
 from stability.schema.errors import ContractError
+from stability.schema.store import written_whole
 
 LARGEST = 100_000  # values of a document; the largest that people write have some thousands
+WIDE = 120  # characters of a line that is written
 SHOWN = 60  # characters of a value in an error
 
 
@@ -58,6 +60,26 @@ def load_documents(path: str | PathLike) -> list:
         As `load_yaml`.
     """
     return _read(Path(path), lambda loader: list(_documents(loader)))
+
+
+def write_yaml(path: str | PathLike, told: Mapping, *, above: str | PathLike = "") -> None:
+    """Write a mapping of plain types as YAML, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+    told : mapping
+    above : str or path
+        Lines that stand above it as comments; or a file, whose comments above its first key are these lines.
+    """
+    if isinstance(above, PathLike):
+        lines = Path(above).read_text(encoding="utf-8").splitlines()
+        head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    else:
+        head = [f"# {line}" for line in above.splitlines()]
+    text = yaml.safe_dump(dict(told), sort_keys=False, allow_unicode=True, width=WIDE)
+    with written_whole(Path(path)) as file:
+        file.write("\n".join([*head, text]).encode())
 
 
 def _documents(loader: _Loader) -> Iterator[object]:

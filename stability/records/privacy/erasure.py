@@ -104,7 +104,8 @@ def erase(who: str, *, dry_run: bool = False, store: KeyStore | None = None) -> 
     where a table holds it in clear, becomes its pseudonym, and ``[erased]`` within other texts. The pseudonym itself
     stays, so that numbers stay numbers of the same subjects: without its key it leads to nobody. Messages of users are
     reached where they wait and where they stay, with the addresses for their answers and what was set aside, as are
-    labels of alarms. The key goes last, so that an erasure that was cut off can be repeated.
+    labels of alarms and the reasons of accepted policies. The key goes last, so that an erasure that was cut off can be
+    repeated.
     """
     if len(who.strip()) < SHORTEST:
         raise ContractError(expected=f"a pseudonym, or a name of at least {SHORTEST} characters", got=repr(who))

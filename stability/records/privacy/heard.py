@@ -1,4 +1,4 @@
-"""What people said, where it is kept: messages, their spool and quarantine, where answers go, labels of alarms."""
+"""What people said, where it is kept: messages, their spool and quarantine, where answers go, labels, reasons."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from stability.records.privacy.pseudonyms import normal
-from stability.schema import ContractError, home, written_whole
+from stability.schema import ContractError, home, load_yaml, write_yaml, written_whole
 
 WAIT = 60.0  # seconds for a store that somebody else changes
 OTHERS = ("answers",)  # tables of the store whose rows go with their messages
+REASONS = {"accepted_by": "why", "withdrawn_by": "withdrawn_why"}  # of an accepted policy: who, and what they said
 KEYS = {"feedback": "feedback_id", "alarm_labels": "label_id"}
 Change = Callable[[pd.DataFrame, str], tuple[pd.DataFrame, int]]
 
@@ -30,12 +31,12 @@ def rewrite_heard(
     dry_run: bool = False,
     root: Path | None = None,
 ) -> list[tuple[Path, int]]:
-    """Change messages where they wait and where they stay, delete what belongs to them, and change labels of alarms.
+    """Change messages where they wait and where they stay, labels of alarms, reasons of policies; delete addresses.
 
     Parameters
     ----------
     change : callable
-        As for `stored.rewrite`; it is asked with the contracts' names `feedback` and `alarm_labels`.
+        As for `stored.rewrite`; it is asked with the contracts' names `feedback` and `alarm_labels`, and `policies`.
     who : tuple of str
         Names of a subject that is erased: its addresses are deleted, the texts of the messages that came with them go
         as if they bore its pseudonym, which is the first name, and files that were set aside and hold one of the names
@@ -90,6 +91,9 @@ def rewrite_heard(
                 changed.append((path, 1))
                 if not dry_run:
                     path.unlink()
+    for path in sorted((root / "policies").glob("*.yaml")) if who else ():
+        if _holds(path, known) and (count := _reasons(path, change, dry_run)):
+            changed.append((path, count))
     return changed
 
 
@@ -162,6 +166,22 @@ def _waiting(path: Path, told, gone: set[str], dry_run: bool) -> int:
         else:
             with written_whole(path) as file:
                 file.write(json.dumps(row | {c: after[c].iloc[0] for c in row}, ensure_ascii=False).encode())
+    return count
+
+
+def _reasons(path: Path, change: Change, dry_run: bool) -> int:
+    """Why a policy was accepted and taken back, in its file; its comments stay."""
+    told = load_yaml(path)
+    evidence = told.get("evidence") if isinstance(told, dict) else None
+    said = {who: reason for who, reason in REASONS.items() if isinstance(evidence, dict) and who in evidence}
+    rows = [{"user": evidence[who], "reason": evidence.get(reason)} for who, reason in said.items()]
+    if not rows:
+        return 0
+    after, count = change(_frame(rows), "policies")
+    if count and not dry_run:
+        for (who, reason), row in zip(said.items(), after.itertuples(), strict=True):
+            evidence |= {who: row.user, reason: row.reason}
+        write_yaml(path, told, above=path)
     return count
 
 
