@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_monitor_looks import raised
-from watching import START, declaration, told_once
+from watching import START, declaration, fleet, journal, told_once
 
 from stability.detection import DETECTORS
 from stability.features.counters import Rates
@@ -25,6 +25,7 @@ SECOND = 1_000_000
 STEP = 15 * SECOND
 STEPS, LIFE = 420, 16  # of the watch; of a pod, of which a new one begins every half of that
 METRICS = ["queue_depth", "http_server_requests_total", "http_server_errors_total", "up"]
+DETECTOR = {"detectors": [{"name": "mean_shift_recursive", "learn": "40min", "metrics": ["queue_depth"]}]}
 KINDS = ("alarm", "alarm_over", "firing", "firing_over", "incident")
 
 
@@ -168,6 +169,47 @@ def test_of_whom_something_is_open_nobody_is_let_go(tmp_path):
     watch.checkpoint()
     assert watch.ring.entities == ["a"]
     watch.close()
+
+
+def test_an_alarm_of_who_vanishes_from_a_file_ends_with_its_last_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(incidents, "write_report", lambda *_: None)
+    panel = fleet(entities=4, steps=330)
+    stamps = panel.index.get_level_values("timestamp")
+    of = panel.index.get_level_values("entity") == "web-1"
+    cut, last = START + 249 * pd.Timedelta("15s"), START + 250 * pd.Timedelta("15s")
+    panel.loc[of & (stamps >= cut), "queue_depth"] = [40.0, *[4000.0] * int((of & (stamps > cut)).sum())]
+    panel = panel[~of | (stamps <= last)]
+    runs = {}
+    for name, kills in (("whole", ()), ("killed", (251, 288, 293, 300))):
+        folder = tmp_path / name
+        folder.mkdir()
+        told, seen, follower = declaration(folder, **DETECTOR), None, None
+        for at in (*kills, 330):
+            upto = panel[panel.index.get_level_values("timestamp") <= START + at * pd.Timedelta("15s")].reset_index()
+            upto = upto.sort_values("timestamp", kind="stable")
+            fresh = upto if seen is None else upto[upto["timestamp"] > seen]
+            fresh.to_csv(folder / "metrics.csv", mode="a", header=seen is None, index=False)
+            seen = upto["timestamp"].max()
+            if follower is not None:
+                follower._held.close()
+            follower = Follower(told, folder=folder / "state")
+            list(follower.tick())
+        runs[name] = follower
+        (over,) = [
+            line for line in journal(folder / "state", "alarm_over")
+            if line["entity"] == "web-1" and line["detector"] == "mean_shift_recursive" and not line["suppressed_by"]
+            and pd.Timestamp(line["start"]) >= cut
+        ]  # fmt: skip
+        assert pd.Timestamp(over["end"]) == last
+        assert not [one for one in follower.watch.open_alarms if one.entity == "web-1"]
+        assert not [
+            one for one in follower.watch.incidents.held.values() if one.open and one.alarm["entity"] == "web-1"
+        ]
+        follower.watch.checkpoint()
+        assert "web-1" not in follower.watch.sentries[0].desk.desks
+        follower.close()
+    for kind in KINDS:
+        assert told_once(tmp_path / "killed" / "state", kind) == told_once(tmp_path / "whole" / "state", kind)
 
 
 @pytest.mark.parametrize("name", ["mean_shift_recursive", "novelty", "page_hinkley"])

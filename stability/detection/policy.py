@@ -242,8 +242,12 @@ class Desk:
 
     def close(self) -> None:
         """End what goes on: there are no more rows."""
-        for desk in self.desks.values():
-            self._end(desk)
+        for entity in self.desks:
+            self.leave(entity)
+
+    def leave(self, entity: str) -> None:
+        """End what goes on of an entity: there are no more rows of it."""
+        self._end(self.desks[entity])
 
     def id_of(self, alarm: Alarm) -> str:
         """Its name in the table."""

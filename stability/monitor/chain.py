@@ -244,6 +244,8 @@ class Watch:
                 scores, changed = self.predictor.judge(rows)
                 step.scores[self.predictor.name] = scores
                 step.alarms += changed
+        for sentry in (*self.sentries, *([] if self.predictor is None else [self.predictor.sentry])):
+            step.alarms += sentry.lapse(rows.moment, self.reach)
         if self.alerts is not None:
             step.firings = self.alerts.step(rows.moment)
             step.alarms += [alarm_of(one, self.ring.metrics) for one in step.firings if self._alarms(one)]

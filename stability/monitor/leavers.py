@@ -35,12 +35,18 @@ def gone(watch: Watch) -> list[str]:
     heard = np.zeros(len(ring.entities), dtype=bool)
     for metric in ring.values:
         heard |= ~np.isnan(metric).all(axis=1)
-    if heard.all():
+    silent = [name for name, one in zip(ring.entities, heard, strict=True) if not one]
+    # After a start the ring has only those whose rows are still on the disk; a checkpoint knew the others, too.
+    known = {str(name) for name in watch.rates.state()["entities"]}.union(*(one.desk.desks for one in watch.sentries))
+    if watch.predictor is not None:
+        known |= watch.predictor.sentry.desk.desks.keys()
+    silent += sorted(known - set(ring.entities))
+    if not silent:
         return []
     used = {one.entity for one in watch.open_alarms} | watch.incidents.in_use()
     if watch.alerts is not None:
         used |= {one.entity for one in (*watch.alerts.firing.values(), *watch.alerts.over)}
-    return [name for name, one in zip(ring.entities, heard, strict=True) if not one and name not in used]
+    return [name for name in silent if name not in used]
 
 
 def let_go(watch: Watch) -> list[str]:

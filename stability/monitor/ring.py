@@ -135,7 +135,8 @@ class Ring:
 
     def drop(self, entities: Collection[str]) -> None:
         """Forget entities; those behind them move up, and the room stays for others."""
-        kept = np.array([k for k, name in enumerate(self.entities) if name not in set(entities)], dtype=np.int64)
+        dropped = set(entities)
+        kept = np.array([k for k, name in enumerate(self.entities) if name not in dropped], dtype=np.int64)
         if len(kept) == len(self.entities):
             return
         for block in self._values:  # a metric at a time, as above

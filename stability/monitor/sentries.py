@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stability.monitor.chain import Watch
     from stability.monitor.declaration import DetectorPart
 
+SECOND = 1_000_000  # microseconds
 LEVEL = 2  # more distinct values than this make a metric a level, as in the nights' detection
 
 
@@ -124,11 +125,24 @@ class Sentry:
         self.desk.update([moment] * len(entities), entities, scores.tolist(), parts)
         fresh = self.desk.alarms[known:]
         self._open |= {id(alarm): alarm for alarm in fresh}
+        return [self._told(alarm, None) for alarm in fresh] + self._over()
+
+    def lapse(self, moment: int, silence: int) -> list[Raised]:
+        """End alarms of entities of which nothing came for so many microseconds: no row of theirs will do it.
+
+        A server says of who is gone that it has no value; a file only has no rows of it any more.
+        """
+        patience = max(silence, self.policy.merge * SECOND)
+        for alarm in self._open.values():
+            if moment - self.desk.desks[alarm.entity].hot > patience:
+                self.desk.leave(alarm.entity)
+        return self._over()
+
+    def _over(self) -> list[Raised]:
         over = [alarm for alarm in self._open.values() if not alarm.open]
         self._open = {key: alarm for key, alarm in self._open.items() if alarm.open}
         self.desk.alarms = list(self._open.values())  # what is over is in the journal
-        begun = [self._told(alarm, None) for alarm in fresh]
-        return begun + [self._told(alarm, alarm.end) for alarm in over]
+        return [self._told(alarm, alarm.end) for alarm in over]
 
     def forget(self, entities: Iterable[str]) -> None:
         """Forget entities of which no alarm is open; one that comes back begins anew."""
