@@ -79,6 +79,15 @@ def test_what_a_model_believed_is_drawn_as_often():
     assert share == pytest.approx([0, 0.15, 0.3, 0.45, 0.6], abs=0.09)
 
 
+def test_within_a_long_repair_counts_what_was_believed_when_it_began():
+    index = grid(["a"], 12)
+    done = pd.DataFrame({"entity": "a", "start": moments([3, 9]), "end": moments([6, 9])})
+    said = pd.Series(0.0, index)
+    said.iloc[3] = 1.0  # sure of the fault when the repair began; of the signs nothing is left while it goes on
+    own = taught(index, np.zeros(12, bool), done, "1min", how="expected", probability=said)
+    assert np.flatnonzero(own.labels).tolist() == [3, 4, 5, 6]
+
+
 def test_a_way_says_what_it_needs():
     index = grid(["a"], 10)
     done = pd.DataFrame({"entity": "a", "start": moments([5]), "end": moments([5])})

@@ -224,7 +224,7 @@ def _above(name: str, users: dict[str, set[str]]) -> set[str]:
 
 
 def _believed(index: pd.Index, done: pd.DataFrame, probability: pd.Series) -> np.ndarray:
-    """For each row, what was said of its entity when its next repair began; 0 where there is none."""
+    """For each row, what was said when the repair that is under way, or the next one, began; 0 where there is none."""
     codes, times, entities = index_arrays(index)
     said = probability.reindex(index).to_numpy()
     believed = np.zeros(len(times))
@@ -234,9 +234,13 @@ def _believed(index: pd.Index, done: pd.DataFrame, probability: pd.Series) -> np
             continue
         rows = np.flatnonzero(codes == number[name])
         rows = rows[np.argsort(times[rows], kind="stable")]
-        begin = np.sort(pd.DatetimeIndex(own["start"]).as_unit("us").asi8)
+        own = own.sort_values("start", kind="stable")
+        begin, stop = (pd.DatetimeIndex(own[name]).as_unit("us").asi8 for name in ("start", "end"))
         last = np.searchsorted(times[rows], begin, side="right") - 1  # the row before, or at, each beginning
         told = np.where(last >= 0, said[rows[np.maximum(last, 0)]], 0.0)
         nearest = np.searchsorted(begin, times[rows])
         believed[rows] = np.where(nearest < len(begin), told[np.minimum(nearest, len(begin) - 1)], 0.0)
+        within = (np.searchsorted(times[rows], begin), np.searchsorted(times[rows], stop, side="right"))
+        for first, end, one in zip(*within, told, strict=True):
+            believed[rows[first:end]] = one
     return np.nan_to_num(believed)
