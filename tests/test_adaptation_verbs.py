@@ -10,6 +10,7 @@ import pytest
 from commands import stability as run
 
 from stability.adaptation.alarm_labels import AlarmLabels
+from stability.adaptation.recorded import read_recorded
 from stability.backup.contents import contents
 from stability.detection import raise_alarms, read_accepted
 from stability.records.privacy import erase, is_pseudonym
@@ -124,7 +125,8 @@ def step(workbench, tmp_path, monkeypatch):
     alarms = raise_alarms(scores["novelty"], 4.0, merge=120.0)
     folder = tmp_path / "detect"
     write_table(scores, folder / "scores.parquet", "scores")
-    write_table(alarms, folder / "alarms.parquet", "alarms")
+    limits = pd.DataFrame({"detector": ["novelty", "random"], "threshold": [4.0, 9.0]})
+    write_table(limits, folder / "thresholds.parquet", "other")
     cells = [
         {
             "cell_type": "code",
@@ -186,6 +188,18 @@ def test_a_proposal_is_shown_accepted_and_taken_back(step, workbench):
     assert (forgot["why"], forgot["withdrawn_why"]) == ("[erased]", "a miss")
     assert forgot["accepted_by"] == told.evidence["accepted_by"]
     assert [line for line in path.read_text().splitlines() if line.startswith("#")] == head
+
+
+def test_a_night_with_an_accepted_policy_is_proposed_upon_from_the_threshold_before_it(step):
+    folder, _ = step
+    told = json.loads((folder / "notebook.ipynb").read_text())
+    told["cells"][1]["source"] += "\naccepted = 'policies/novelty.yaml'"
+    (folder / "notebook.ipynb").write_text(json.dumps(told))
+    scores = pd.read_parquet(folder / "scores.parquet")["novelty"]
+    loud = raise_alarms(scores, 4.0, merge=120.0, times={"web-1": 2.0})
+    write_table(loud, folder / "alarms.parquet", "alarms")
+    recorded = read_recorded(folder)
+    assert (recorded.threshold, recorded.rules) == (4.0, {"merge": 120.0})
 
 
 def test_a_step_that_is_none_is_a_sentence(step, tmp_path):

@@ -1,4 +1,4 @@
-"""The alarm policy that was in force in a night's step of detection, with the scores that it judged."""
+"""The alarm policy of a night's step of detection, with the scores that it judged."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Recorded(NamedTuple):
     scores : Series of float64, (entity, timestamp)
         Of one detector, on rows that it had not learnt.
     threshold : float
-        In force.
+        That was chosen from history, before anything that was accepted: a new proposal takes the place of that.
     rules : dict
-        The others of the alarm policy.
+        The others of the alarm policy, without what was accepted, too.
     """
 
     scores: pd.Series
@@ -41,24 +41,24 @@ def read_recorded(folder: str | PathLike, detector: str | None = None) -> Record
     Parameters
     ----------
     folder : path
-        Of the step, with `scores.parquet`, `alarms.parquet` and the executed `notebook.ipynb`.
+        Of the step, with `scores.parquet`, `thresholds.parquet` and the executed `notebook.ipynb`.
     detector : str, optional
         Without it the one that the step was about.
 
     Raises
     ------
     ContractError
-        When a file is not there or is another one, and for a detector without scores or alarms.
+        When a file is not there or is another one, and for a detector without scores.
     """
     folder = Path(folder)
     told = _parameters(folder / "notebook.ipynb")
-    scores, alarms = (read_table(folder / f"{name}.parquet", name) for name in ("scores", "alarms"))
+    scores, chosen = read_table(folder / "scores.parquet", "scores"), read_table(folder / "thresholds.parquet")
     name = one_of(detector or told.get("detector"), list(scores.columns), "detector")
-    limits = alarms.loc[alarms["detector"] == name, "threshold"].dropna().unique()
+    limits = chosen.loc[chosen["detector"] == name, "threshold"]
     if len(limits) != 1:
-        got = "none" if not len(limits) else f"{len(limits)} of them"
-        raise ContractError(file=folder / "alarms.parquet", column="threshold", expected=f"one of {name}", got=got)
-    return Recorded(scores[name], float(limits[0]), told.get("policy", {}))
+        got = f"{len(limits)} of them"
+        raise ContractError(file=folder / "thresholds.parquet", column="threshold", expected=f"one of {name}", got=got)
+    return Recorded(scores[name], float(limits.iloc[0]), told.get("policy", {}))
 
 
 def _parameters(path: Path) -> dict[str, Any]:
