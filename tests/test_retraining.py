@@ -242,7 +242,11 @@ def test_in_a_world_that_turned_training_again_is_proposed():
 def test_in_the_same_world_one_waits_and_one_that_became_worse_is_not_distinguishable():
     tables = world()
     fold, said = prepared(tables, 0.3), in_use(tables)
-    assert propose(fold, said, MAKE, block="40min").recommendation == "wait"
+    unknown = pd.DataFrame({"verdict": ["not enough evidence"] * 4})
+    told = propose(fold, said, MAKE, block="40min", decayed=unknown)
+    assert told.recommendation == "wait"
+    assert told.reasons == ["performance: not enough evidence in any window"]
+    assert told.sentence.startswith("Nothing shows that the model in use became worse")
     outcome = pd.Series(fold.target.y, fold.features.index)
     rng = np.random.default_rng(0)
     good = pd.DataFrame({"probability": 0.9 * outcome + 0.05, "outcome": outcome})[fold.split.train][:1500]
@@ -283,6 +287,17 @@ def test_averted_rows_judge_nobody():
     assert set(gone.get_level_values("entity")) == {one[0]}
     assert not whole.loc[gone, "outcome"].any()
     assert len(gone) <= 11
+
+
+def test_averted_rows_rank_no_choice_of_rows():
+    tables = world()
+    fold, said = prepared(tables, 0.3), in_use(tables)
+    stamps = fold.features.index.get_level_values("timestamp")
+    last = stamps[fold.split.train].max() - pd.to_timedelta([5, 45, 85], unit="min")
+    done = pd.DataFrame({"entity": "a", "start": last, "end": last})
+    told = [propose(fold, said, MAKE, block="40min", done=done, how=how) for how in ("positive", "drop")]
+    assert told[0].choices["averted"].min() > 0
+    assert told[0].choices["pr_auc"].tolist() == told[1].choices["pr_auc"].tolist()
 
 
 def test_a_choice_of_rows_is_what_it_says():

@@ -54,7 +54,6 @@ def drift_of_series(
     step: float,
     bins: int = BINS,
     level: float = 0.05,
-    memories: float | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Moved:
@@ -68,8 +67,6 @@ def drift_of_series(
         Usual distance of rows, in s.
     bins, level, resamples, seed
         As of `drift`.
-    memories : float, optional
-        For how many rows they remember; measured on the reference without it.
 
     Returns
     -------
@@ -94,8 +91,7 @@ def drift_of_series(
     if all(len(np.unique(past[past >= 0])) < 2 for past, _ in places):
         raise NotEnoughEvidence("The reference holds one value only: nobody can say how much it varies by chance.")
     rows = max(len(past) for past in reference)
-    if memories is None:
-        memories = max(memory(_numbers(past, place[0])) for past, place in zip(reference, places, strict=True))
+    memories = max(memory(_numbers(past, place[0])) for past, place in zip(reference, places, strict=True))
     length = block_of(memories, rows)
     first = min(past.index[0] for past in reference)
     count = rows // length
@@ -298,7 +294,7 @@ def _compared(metric: str, compared: list, then: Mapping, settings: dict) -> lis
             rows.append(base | _unknown(str(error)))
             continue
         rows.append(base | _row(found, 0, step))
-        enough.append((past, present, found.block))
+        enough.append((past, present))
     if len(enough) > 1:
         base = {"entity": FLEET, "metric": metric, "kind": "values"}
         base |= {
@@ -306,11 +302,9 @@ def _compared(metric: str, compared: list, then: Mapping, settings: dict) -> lis
             "rows_current": sum(len(one[1]) for one in enough),
         }
         step = max(_step(one[0]) for one in enough)
-        longest = max(memory(_numbers(past, Bins.learn(past).place(past))) for past, _, _ in enough)
-        pasts, presents = [one[0] for one in enough], [one[1] for one in enough]
         try:
             rows.append(
-                base | _row(drift_of_series(pasts, presents, step=step, memories=longest, **settings), -1, step)
+                base | _row(drift_of_series(*map(list, zip(*enough, strict=True)), step=step, **settings), -1, step)
             )
         except NotEnoughEvidence as error:
             rows.append(base | _unknown(str(error)))

@@ -3,7 +3,8 @@
 What is learnt from is chosen within the past: each choice of rows learns all but the last share of it and is ranked
 there. The best one then learns the whole past, and is compared with the model in use on a later block that neither has
 learnt, pair by pair (`evaluation.pr_auc_difference`, as `stability promote` does, which decides). Rows whose fault a
-repair may have averted teach and judge nothing (`averted`): a model in use that warned rightly would look wrong.
+repair may have averted judge nothing, on either block, and teach what `averted` says: a model in use that warned
+rightly would look wrong.
 
 Drift alone is no reason: a model that meets other rows may be as good as before, and one that became worse may be the
 best that these rows can teach. So the answer is "retrain" only where the gain is beyond chance.
@@ -171,12 +172,12 @@ def propose(
         held_out=held_out,
         seed=seed,
     )
-    judged = fold.judged() & fold.target.usable & (fold.target.y | averted(index, done, horizon).isna().to_numpy())
-    judged &= index.isin(champion.dropna().index)
+    sure = fold.target.usable & (fold.target.y | averted(index, done, horizon).isna().to_numpy())
+    judged = fold.judged() & sure & index.isin(champion.dropna().index)
     reasons = _reasons(drifted, decayed)
     own = fold._replace(target=fold.target._replace(y=told.labels, usable=told.rows))
     try:
-        table, chosen = _ranked(own, make, choices or CHOICES, told.averted, seed)
+        table, chosen = _ranked(own, sure, make, choices or CHOICES, told.averted, seed)
         rows = training_rows(_moments(index), own.split.train, chosen, (choices or CHOICES)[chosen], seed)
         begun = time.perf_counter()
         model = learn(
@@ -203,13 +204,13 @@ def propose(
     return Proposal(verdict, sentence, table, chosen, gain, reasons, evidence)
 
 
-def _ranked(own: Fold, make, choices: Mapping, marked: int, seed: int) -> tuple[pd.DataFrame, str]:
-    """Rank choices of rows on the last share of the past."""
+def _ranked(own: Fold, sure: np.ndarray, make, choices: Mapping, marked: int, seed: int) -> tuple[pd.DataFrame, str]:
+    """Rank choices of rows on the last share of the past, where it is sure what came."""
     moments = _moments(own.features.index)
     past = own.split.train
     at = moments.as_unit("us").asi8
     edge = np.quantile(at[past], 1 - INNER)
-    before, inner = past & (at < edge - own.horizon), past & (at >= edge) & own.target.usable
+    before, inner = past & (at < edge - own.horizon), past & (at >= edge) & sure
     outcome = pd.Series(own.target.y, own.features.index)[inner]
     rows = {}
     for name, share in choices.items():
@@ -270,8 +271,12 @@ def _reasons(drifted: pd.DataFrame | None, decayed: pd.DataFrame | None) -> list
                     f"{row['value']:.3g} "
                     f"({row['difference']:+.3g}, {row['difference_lo']:+.3g} to {row['difference_hi']:+.3g})"
                 )
-        if not decayed["verdict"].isin(["worse", "changed", "better"]).any():
-            told.append("performance: not distinguishable from before in any window")
+        seen = set(decayed["verdict"])
+        if not seen & {"worse", "changed", "better"}:
+            none = seen == {"not enough evidence"}
+            told.append(
+                f"performance: not {'enough evidence' if none else 'distinguishable from before'} in any window"
+            )
     return told
 
 
@@ -304,7 +309,7 @@ def _recommended(gain: pd.DataFrame, table: pd.DataFrame, chosen: str, reasons: 
     else:
         verdict, why = (
             RECOMMENDATIONS[1],
-            "The model in use did not become worse beyond chance, nor is one that learns again better",
+            "Nothing shows that the model in use became worse, nor that one that learns again is better",
         )
     told = f" ({'; '.join(reasons[:3])})" if reasons else ""
     return verdict, f"{why}{told}. {numbers}."

@@ -74,16 +74,11 @@ class Seasonal:
         self.slots_ = int(min(self.slots, rows))
         number = np.floor((times - times[0]) / self.season).astype(int)
         place = self._places(times)
-        order = np.lexsort((number, place))
         width = np.bincount(number * self.slots_ + place).max()
         table = np.full((number.max() + 1, self.slots_, width), np.nan)
-        keys = (number * self.slots_ + place)[order]
-        within = (
-            np.arange(len(keys))
-            - np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))[
-                np.cumsum(np.append(True, keys[1:] != keys[:-1])) - 1
-            ]
-        )
+        keys = number * self.slots_ + place
+        order = np.argsort(keys, kind="stable")
+        within = np.arange(len(keys)) - np.searchsorted(keys[order], keys[order])
         table[number[order], place[order], within] = values[order]
         self.middle_, self.spread_ = _profile(table)
         self.residuals_ = np.full(len(times), np.nan)
