@@ -167,6 +167,10 @@ def test_a_policy_is_read_as_rules(tmp_path):
         ({"name": "../x"}, "name"),
         ({"name": ""}, "name"),
         ({"detector": ""}, "detector"),
+        ({"detector": "../x"}, "detector"),
+        ({"change": {"times": 1e9}}, "times"),
+        ({"change": {"times": {"web-1": -1.0}}}, r"times\.web-1"),
+        ({"change": {"of": 10**9}}, "of"),
     ],
 )
 def test_what_a_policy_cannot_say_is_refused_by_its_key(tmp_path, wrong, said):

@@ -10,6 +10,7 @@ import pytest
 from commands import stability as run
 
 from stability.adaptation.alarm_labels import AlarmLabels
+from stability.adaptation.drafts import withdraw
 from stability.adaptation.recorded import read_recorded
 from stability.backup.contents import contents
 from stability.detection import raise_alarms, read_accepted
@@ -188,6 +189,17 @@ def test_a_proposal_is_shown_accepted_and_taken_back(step, workbench):
     assert (forgot["why"], forgot["withdrawn_why"]) == ("[erased]", "a miss")
     assert forgot["accepted_by"] == told.evidence["accepted_by"]
     assert [line for line in path.read_text().splitlines() if line.startswith("#")] == head
+
+
+def test_a_policy_in_a_file_of_any_name_is_taken_back_where_it_is(workbench, monkeypatch):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    folder = workbench.folder / "policies"
+    folder.mkdir()
+    for file, name in (("mine", "louder"), ("novelty", "longer")):
+        (folder / f"{file}.yaml").write_text(f"name: {name}\ndetector: novelty\nchange: {{times: 2.0}}\n")
+    assert withdraw("louder", why="a miss") == folder / "mine.yaml"
+    assert read_accepted(folder / "mine.yaml").rules == {}
+    assert read_accepted(folder / "novelty.yaml").rules == {"times": 2.0}
 
 
 def test_a_night_with_an_accepted_policy_is_proposed_upon_from_the_threshold_before_it(step):

@@ -117,6 +117,9 @@ def test_a_policy_of_another_detector_is_refused_at_the_start(tmp_path):
     accepted(tmp_path / "accepted.yaml", {"times": 2.0}, detector="novelty")
     with pytest.raises(ContractError, match="'novelty'"):
         follow(told, tmp_path / "state")
+    accepted(tmp_path / "accepted.yaml", {"flagged": 3})
+    with pytest.raises(ContractError, match=r"accepted\.yaml, column 'flagged'.*3 of 1.*declared"):
+        follow(told, tmp_path / "other")
 
 
 def test_lower_thresholds_see_their_metrics():

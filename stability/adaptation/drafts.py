@@ -106,8 +106,8 @@ def withdraw(name: str, *, why: str, by: str = "", now: pd.Timestamp | None = No
     ContractError
         For a policy that there is not, with the nearest; one that was taken back before; and without a reason.
     """
-    known = policies()
-    path = home() / POLICIES / f"{known[one_of(name, known, 'accepted policy')].detector}.yaml"
+    known, files = policies(), {told.name: path for path, told in _read(home() / POLICIES).items()}
+    path = files[one_of(name, known, "accepted policy")]  # whatever its file is called
     if not known[name].rules:
         raise ContractError(file=path, expected="a policy that changes something", got="one that was taken back")
     return _written(load_yaml(path) | {"change": {}}, _decided("withdrawn", "withdrawn_why", why, by, now), path, path)

@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stability.detection.screen import Screen
 from stability.schema import ContractError, load_yaml, nearest
 
+NAME = r"^\w[\w.-]{0,99}$"  # of a policy and of a detector, which names its file
+MOST = 1000.0  # times a threshold, or its inverse; beyond it is no correction: to silence a detector, take it out
+ROWS = 10_000  # of which flagged ones are counted: what is remembered of an entity grows with it
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-Times = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Times = Annotated[float, Field(ge=1 / MOST, le=MOST, strict=True)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 
 
@@ -37,8 +40,8 @@ class Change(_Strict):
     """Rules of `AlarmPolicy` that take the place of those in force; none where a change was taken back."""
 
     times: Times | dict[str, Times] | None = None
-    flagged: int | None = Field(None, ge=1, strict=True)
-    of: int | None = Field(None, ge=1, strict=True)
+    flagged: int | None = Field(None, ge=1, le=ROWS, strict=True)
+    of: int | None = Field(None, ge=1, le=ROWS, strict=True)
     minimum_duration: Weight | None = None
     screen: ScreenPart | None = None
 
@@ -63,8 +66,8 @@ class Accepted(_Strict):
         Who accepted it and when, on how many labels, and what the backtest said; for people, nothing acts upon it.
     """
 
-    name: str = Field(pattern=r"^\w[\w.-]{0,99}$")
-    detector: str = Field(min_length=1)
+    name: str = Field(pattern=NAME)
+    detector: str = Field(pattern=NAME)
     change: Change
     evidence: dict[str, Any] = {}
 
@@ -97,8 +100,9 @@ def read_accepted(path: str | PathLike, detector: str | None = None) -> Accepted
     try:
         told = Accepted.model_validate(raw)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        place, remedy = ".".join(map(str, first["loc"])), "correct the value, or accept a proposal anew"
+        first = min(error.errors(), key=lambda one: (one["type"] != "extra_forbidden", -len(one["loc"])))
+        said = [one for one in map(str, first["loc"]) if not one.startswith(("constrained-", "dict["))]  # of a union
+        place, remedy = ".".join(said), "correct the value, or accept a proposal anew"
         if first["type"] == "extra_forbidden":
             part = {1: Accepted, 2: Change}.get(len(first["loc"]), ScreenPart)
             remedy = nearest(str(first["loc"][-1]), part.model_fields)

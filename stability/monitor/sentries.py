@@ -213,12 +213,19 @@ def posted(watch: Watch, part: DetectorPart, detector: Detector, threshold: floa
     Raises
     ------
     ContractError
-        When the accepted change cannot be read, or is another detector's.
+        When the accepted change cannot be read, is another detector's, or does not go with the declared policy.
     """
-    policy = part.policy
+    rules: dict[str, Any] = {}
     if part.accepted is not None:
-        policy = policy | read_accepted(watch.told.place(part.accepted), detector.name).rules
-    return Sentry(detector, detector.name, threshold, policy, watch.rated, watch.topology)
+        path = watch.told.place(part.accepted)
+        rules = read_accepted(path, detector.name).rules
+        try:
+            AlarmPolicy(threshold, **part.policy | rules)
+        except ContractError as error:  # such as two flagged rows, of the one that the declaration looks at
+            remedy = "it does not go with the declared policy: correct it, or accept a proposal anew"
+            told = {"column": error.column, "expected": error.expected, "got": error.got}
+            raise ContractError(file=path, remedy=remedy, **told) from None
+    return Sentry(detector, detector.name, threshold, part.policy | rules, watch.rated, watch.topology)
 
 
 def renewed(watch: Watch, part: DetectorPart, old: Sentry, changed: Sequence[str]) -> Sentry:
