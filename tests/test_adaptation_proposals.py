@@ -268,3 +268,35 @@ def test_nothing_is_accepted_without_a_change_or_a_reason(taught, tmp_path):
     with pytest.raises(ContractError, match="a change"):
         accept(nothing, by="me", why="so", path=tmp_path / "one.yaml")
     assert not list(tmp_path.iterdir())
+
+
+def test_who_gets_a_threshold_of_its_own_is_not_known_from_the_block_that_is_judged(monkeypatch):
+    scores, parts, false = record()
+    scores, parts = (pd.concat([one.rename({"web": name}) for name in "abcd"]).sort_index() for one in (scores, parts))
+    labels = labels_of(scores, parts, np.tile(words(false), 4))
+    late = labels["start"] > labels["start"].quantile(0.8)  # in the last block what was discarded is d's alone
+    noise = labels["label"] == "discarded"
+    kept = (labels["entity"] == "d") & late | labels["entity"].isin(["a", "b"]) & ~late
+    labels = labels[~noise | kept]
+    found, asked = cases(scores, 1.0, labels, score_metrics=parts), []
+
+    def chosen(options, confirmed, learning, *parts, **wanted):
+        asked.append(({name for one in options if isinstance(t := one.change["times"], dict) for name in t}, learning))
+        return select(options, confirmed, learning, *parts, **wanted)
+
+    monkeypatch.setattr("stability.adaptation.proposals.select", chosen)
+    propose(scores, 1.0, labels, score_metrics=parts, families=["threshold"])
+    who = pd.Series([one.entity for one in found.trails])
+    for names, learning in asked:
+        assert names <= set(who[~found.confirmed & learning])
+    assert len(asked) == 6
+    assert "d" in asked[0][0]
+    assert "d" not in asked[4][0]
+
+
+def test_whose_reason_reads_like_a_label_taken_back_is_heard(taught):
+    scores, parts, _, labels = taught
+    found = cases(scores, 1.0, labels.assign(reason="taken back"), score_metrics=parts)
+    assert len(found.trails) == len(labels)
+    gone = cases(scores, 1.0, labels.assign(label="unsure", reason="taken back"), score_metrics=parts)
+    assert (gone.unsure, gone.unlabelled) == (0, len(labels))

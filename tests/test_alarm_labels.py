@@ -139,6 +139,11 @@ def test_undo_is_a_newer_label(labels):
     assert len(labels.frame()) == 10, "nothing is taken out"
 
 
+def test_a_reason_in_the_words_of_an_undo_is_a_reason(labels):
+    assert len(labels.label(alarms(1), "confirmed", reason="taken back")) == 1
+    assert labelled(alarms(1), labels.frame())["label"].tolist() == ["confirmed"]
+
+
 def test_what_is_said_last_holds_though_the_clock_was_set_back(labels, tmp_path):
     labels.label(alarms(1), "confirmed")
     ahead = labels.frame().reset_index().assign(label="discarded", label_id="x")

@@ -212,7 +212,8 @@ class AlarmLabels:
             now, moments, keep = pd.Timestamp(dt.datetime.now(dt.UTC)), [], []
             for row in said.itertuples():
                 newest = store.execute(NEWEST, [row.detector, _text(row.entity) or "", _iso(row.start)]).fetchone()
-                says = row.reason != TAKEN_BACK if newest is None else newest[:3] != (row.label, _text(row.reason), who)
+                said_now = (row.label, _text(row.reason), who)
+                says = said_now[:2] != ("unsure", TAKEN_BACK) if newest is None else newest[:3] != said_now
                 keep.append(says)
                 # What is said last holds, also when the clock was set back in between.
                 moments.append(now if newest is None else max(now, pd.Timestamp(newest[3]) + pd.Timedelta("1us")))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stability.adaptation.labelled import TAKEN_BACK, current_labels
+from stability.adaptation.labelled import standing_labels
 from stability.adaptation.trails import Trail, trails
 from stability.detection import AlarmPolicy, raise_alarms
 from stability.detection.rows import check_scores
@@ -130,8 +130,8 @@ def cases(
     ContractError
         For labels that break their contract, and thresholds that are not above 0.
     """
-    scores, told = check_scores(scores), current_labels(validate(labels, "alarm_labels"))
-    told = told[(told["detector"] == scores.name) & (told["reason"].fillna("") != TAKEN_BACK)]
+    scores, told = check_scores(scores), standing_labels(validate(labels, "alarm_labels"))
+    told = told[told["detector"] == scores.name]
     policy = AlarmPolicy(threshold, **rules)
     for entity in scores.index.unique("entity"):
         if not policy.limit(entity) > 0:

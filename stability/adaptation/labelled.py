@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALARM", "TAKEN_BACK", "chosen_alarms", "current_labels", "labelled"]
+__all__ = ["ALARM", "TAKEN_BACK", "chosen_alarms", "current_labels", "labelled", "standing_labels"]
 
 from collections.abc import Sequence
 
@@ -40,6 +40,12 @@ def current_labels(labels: pd.DataFrame) -> pd.DataFrame:
     return labels.sort_values("labelled_at", kind="stable").drop_duplicates(list(ALARM), keep="last")
 
 
+def standing_labels(labels: pd.DataFrame) -> pd.DataFrame:
+    """Give `current_labels` without those that were taken back: `unsure` ones, whatever words others have as reason."""
+    known = current_labels(labels)
+    return known[(known["label"] != "unsure") | (known["reason"] != TAKEN_BACK)]
+
+
 def labelled(alarms: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Put the label that holds, its reason and its moment beside each alarm.
 
@@ -57,8 +63,7 @@ def labelled(alarms: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
         `labelled_at`, missing where nobody said anything, or took it back; a row an alarm, counted from 0.
     """
     told = alarms_of(alarms).drop_duplicates("alarm_id")
-    known = current_labels(labels)
-    known = known.loc[known["reason"] != TAKEN_BACK, [*ALARM, "label", "reason", "labelled_at"]]
+    known = standing_labels(labels)[[*ALARM, "label", "reason", "labelled_at"]]
     # Where a rule adds entities up there is none: a key like others, and merge takes two missing ones for equal.
     told["entity"] = told["entity"].replace("", None)
     left, right = (frame.astype({"detector": "str", "entity": "str"}) for frame in (told, known))

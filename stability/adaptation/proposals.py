@@ -157,20 +157,21 @@ def propose(
     confirmed, discarded = found.labels
     if discarded < MIN_DISCARDED or confirmed < MIN_CONFIRMED or not (found.in_force & ~real).any():
         return NotEnough(str(scores.name), confirmed, discarded, found.unmatched)
-    fixed = [one for one in _fixed(scores, found, more) if one.family in families]
     table = material(found.trails, felt) if "screen" in families else None
     block = found.blocks(folds)
+    judged = [*(block == k for k in range(folds)), np.zeros(n, dtype=bool)]  # in the end all teach
+    taught = [found.outside(own, purge) for own in judged]
+    busy = [_busy(found, learning) for learning in taught]  # whom labels of other blocks name, and nobody else
+    fixed = [one for one in _fixed(scores, found, sorted(set().union(*busy)), more) if one.family in families]
     held = {name: np.zeros(n) for name in families}
     chosen: dict[str, dict[str, Any] | None] = {}
-    for k in (*range(folds), None):
-        own = block == k if k is not None else np.zeros(n, dtype=bool)
-        learning = found.outside(own, purge)
+    for own, learning, known in zip(judged, taught, busy, strict=True):
         learnt = _Screens(table, found, learning, block, purge, felt) if table is not None else None
         for name in families:
-            options = learnt.candidates if name == "screen" else [one for one in fixed if one.family == name]
+            options = learnt.candidates if name == "screen" else _open_to(fixed, name, known)
             best = select(options, real, learning, learning & found.in_force, margin=margin, wanted=wanted)
             pick = None if best is None else options[best]
-            if k is None:
+            if not own.any():
                 chosen[name] = None if pick is None else learnt.change(pick) if pick.family == "screen" else pick.change
             elif pick is not None:
                 held[name][own] = (learnt.delays(pick) if pick.family == "screen" else pick.delays)[own]
@@ -193,10 +194,22 @@ def digest(labels: pd.DataFrame, detector: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _fixed(scores: pd.Series, found: Cases, more: Mapping[str, Any]) -> Iterator[Candidate]:
+def _busy(found: Cases, learning: np.ndarray) -> list[str]:
+    """Name the entities with the most discarded alarms among some cases."""
+    names = pd.Series([one.entity for one in found.trails], dtype="str")[~found.confirmed & learning]
+    return list(names.value_counts().index[:BUSY])
+
+
+def _open_to(fixed: Sequence[Candidate], family: str, busy: Sequence[str]) -> list[Candidate]:
+    """Choose the changes of a family, those of one entity only where it is a busy one."""
+    own = [one.change.get("times") for one in fixed]
+    free = [not isinstance(times, dict) or times.keys() <= set(busy) for times in own]
+    return [one for one, may in zip(fixed, free, strict=True) if may and one.family == family]
+
+
+def _fixed(scores: pd.Series, found: Cases, busy: Sequence[str], more: Mapping[str, Any]) -> Iterator[Candidate]:
     """Changes that have nothing to learn: what each does to every case, by raising the alarms anew."""
-    discarded = pd.Series([one.entity for one in found.trails], dtype="str")[~found.confirmed].value_counts()
-    busy = [name for name in discarded.index[:BUSY] if scores.index.unique("entity").size > 1]
+    busy = busy if scores.index.unique("entity").size > 1 else []
     step = float(np.median(np.diff(scores.index.get_level_values("timestamp").unique().as_unit("us").asi8))) / 1e6
     changes = [("threshold", {"times": factor}) for factor in TIMES]
     changes += [("threshold", {"times": {name: factor}}) for name in busy for factor in TIMES]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from stability.adaptation.backtest import Candidate, judge, select
 from stability.adaptation.cases import KINDS, Cases
-from stability.adaptation.labelled import TAKEN_BACK, current_labels
+from stability.adaptation.labelled import standing_labels
 from stability.adaptation.proposals import MIN_CONFIRMED, MIN_DISCARDED, NotEnough, Proposal, digest
 from stability.adaptation.trails import Trail
 from stability.rules import Rule, firings, literal_of
@@ -64,8 +64,7 @@ def propose_rules(
     ContractError
         As `rules.firings`, and for labels that break their contract.
     """
-    told = current_labels(validate(labels, "alarm_labels"))
-    told = told[told["reason"].fillna("") != TAKEN_BACK]
+    told = standing_labels(validate(labels, "alarm_labels"))
     labelled = [rule for rule in rules if f"rule:{rule.alert}" in set(told["detector"])]
     if not labelled:
         return {}
