@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from concurrent.futures import wait
 
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from stability.feedback.delivery import Delivery
 from stability.feedback.store import FeedbackStore
 from stability.monitor.answers import Answers, tell_verified
 from stability.monitor.declaration import FeedbackPart
-from stability.monitor.journal import Journal
+from stability.monitor.journal import Journal, JournalError
 from stability.monitor.step import Step
 from stability.schema import ContractError, read_json_lines
 
@@ -171,3 +172,23 @@ def test_the_declaration_says_what_is_told_and_nothing_without_it(tmp_path):
         declaration(tmp_path, feedback={"fixed": TEXT})
     with pytest.raises(ValueError, match="fixed"):
         FeedbackPart(fixed="")
+
+
+def test_a_full_disk_stops_no_watch():
+    class Full(Watch):
+        def note(self, kind, **told):
+            raise JournalError(28, "No space left on device")
+
+    results = [ContractError(expected="a store", got="a full disk"), [Answered("f1", "mail", "sent", "")]]
+    for result in results:
+
+        def tell(result=result):
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        answers, watch = Answers(tell), Full()
+        answers.after(watch, None)
+        wait([answers.going])
+        answers.after(watch, None)
+        answers.close(watch)

@@ -105,8 +105,7 @@ class Answers:
         for _ in range(2):
             if self.going is not None:
                 wait([self.going])
-            with contextlib.suppress(OSError):
-                self._taken(watch)
+            self._taken(watch)
             self._look()
         self.worker.shutdown(wait=True)
 
@@ -123,8 +122,11 @@ class Answers:
             told = done.result()
         except Exception as error:  # noqa: BLE001  whatever a store or a server does, the watch goes on
             self.due = min(self.due, time.monotonic() + AGAIN)
-            watch.note("answers_failed", said=str(error) or type(error).__name__)
-            return
-        if told:
-            states = pd.Series([one.state for one in told]).value_counts().sort_index()
-            watch.note("answered", messages=[one.feedback_id for one in told], states=states.to_dict())
+            note = {"kind": "answers_failed", "said": str(error) or type(error).__name__}
+        else:
+            states = pd.Series([one.state for one in told], dtype=object).value_counts().sort_index()
+            note = {"kind": "answered", "messages": [one.feedback_id for one in told], "states": states.to_dict()}
+            if not told:
+                return
+        with contextlib.suppress(OSError):  # a full disk stops no watch; the store of feedback knows who was told
+            watch.note(**note)
