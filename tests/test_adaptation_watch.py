@@ -1,5 +1,7 @@
 """A watch with an accepted policy: the alarms of the batch, over restarts; changed files are read, wrong ones not."""
 
+import json
+
 import pandas as pd
 import pytest
 import yaml
@@ -142,3 +144,23 @@ def test_a_policy_that_is_taken_back_beside_broken_rules_is_so_once_they_are_men
     assert follower.watch.sentries[0].policy.times == 1.0
     assert not follower.refused
     follower.close()
+
+
+@pytest.mark.parametrize("before", [{}, {"times": 30.0}])
+def test_what_was_accepted_while_nobody_watched_does_not_change_what_was_told(tmp_path, before):
+    panel = fleet(entities=3, steps=330)
+    told = watch(tmp_path, panel, before, checkpoint_every=10_000)
+    follower = Follower(told, folder=tmp_path / "state")
+    list(follower.tick())
+    first, incidents = alarms_of(tmp_path / "state"), json.dumps(follower.watch.incidents.said(), sort_keys=True)
+    went_on = {one.alarm_id for one in follower.watch.open_alarms}
+    follower._held.close()  # killed
+    accepted(tmp_path / "accepted.yaml", {"times": 30.0} if not before else {})
+    for _ in range(2):  # and once more before anything else was written
+        again = Follower(told, folder=tmp_path / "state")
+        assert again.watch.sentries[0].policy.times == (1.0 if before else 30.0)
+        assert alarms_of(tmp_path / "state") == first
+        assert json.dumps(again.watch.incidents.said(), sort_keys=True) == incidents
+        assert {one.alarm_id for one in again.watch.open_alarms} == went_on
+        assert again.watch.checkpoints.newest().moment == again.watch.moment
+        again._held.close()

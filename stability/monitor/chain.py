@@ -29,7 +29,7 @@ from stability.monitor.journal import Journal
 from stability.monitor.leavers import let_go
 from stability.monitor.ring import Ring, Rows
 from stability.monitor.rowlog import RowLog
-from stability.monitor.sentries import Raised, Sentry, learn, posted, renewed
+from stability.monitor.sentries import Raised, Sentry, learn, posted, renewed, ruled_anew
 from stability.monitor.step import FIRES, Beside, Step, alarm_of
 from stability.rules import read_rules
 from stability.schema import ContractError, read_table
@@ -358,7 +358,7 @@ class Watch:
         for (name, base), part in zip(said["detectors"], self.told.detectors, strict=True):
             detector = load_detector(self.folder / "detectors" / base)
             limit = part.threshold or said["desks"][name]["threshold"]
-            sentry = posted(self, part, detector, limit)
+            sentry = posted(self, part, detector, limit, said["desks"][name].get("accepted"))
             sentry.base = base
             sentry.read(point.folder / f"{name}.npz")
             sentry.restore(said["desks"][name])
@@ -377,6 +377,10 @@ class Watch:
         self.incidents.restore(said["incidents"])
         for rows in later:
             self._advance(rows)
+        before = self.sentries
+        self.sentries = [ruled_anew(self, *pair) for pair in zip(self.told.detectors, before, strict=True)]
+        if any(one is not old for one, old in zip(self.sentries, before, strict=True)):
+            self._keep()  # what is gone through again is so with what it was told with
 
     def close(self) -> None:
         """Wait for actions that are under way, write a checkpoint, and close the files."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Raised", "Sentry", "learn", "posted", "renewed"]
+__all__ = ["Raised", "Sentry", "learn", "posted", "renewed", "ruled_anew"]
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stability.detection import AlarmPolicy, Desk, Detector, choose_threshold, held_back_scores, read_accepted
+from stability.detection import Accepted, AlarmPolicy, Desk, Detector, choose_threshold, held_back_scores, read_accepted
 from stability.detection.policy import Alarm, EntityDesk, responsible
 from stability.detection.registry import DETECTORS, load
 from stability.schema import ContractError
@@ -84,6 +84,7 @@ class Sentry:
         self._least = self.threshold * (min([1.0, *times.values()]) if isinstance(times, Mapping) else times)
         self.desk = Desk(self.policy, name, topology if self.policy.together else None)
         self._open: dict[int, Alarm] = {}
+        self.accepted: Accepted | None = None  # what people have, of its policy
         self.base = ""  # name of the file with what the detector learnt
         if detector is not None:
             places = [metrics.index(one) if one in metrics else -1 for one in detector.metrics_]
@@ -185,7 +186,9 @@ class Sentry:
             kept = {name: getattr(desk, name) for name in _PLAIN} | {"flags": list(desk.flags), "parts": desk.parts}
             kept |= {name: None if (one := getattr(desk, name)) is None else number[id(one)] for name in _LINKS}
             rows[entity] = kept
-        return {"alarms": [asdict(one) for one in alarms.values()], "desks": rows, "threshold": self.threshold}
+        told = {"alarms": [asdict(one) for one in alarms.values()], "desks": rows, "threshold": self.threshold}
+        kept = self.accepted and self.accepted.model_dump(mode="json", exclude={"evidence"})
+        return told | {"accepted": kept}
 
     def restore(self, told: Mapping[str, Any]) -> None:
         """Take what `said` gave."""
@@ -207,25 +210,42 @@ _PLAIN = ("row", "judged", "warm", "begun", "hot", "hot_row", "on", "peak", "lev
 _LINKS = ("alarm", "last", "voice")
 
 
-def posted(watch: Watch, part: DetectorPart, detector: Detector, threshold: float) -> Sentry:
-    """Put a detector at its post, with what people have accepted on top of its policy.
+def posted(
+    watch: Watch, part: DetectorPart, detector: Detector, threshold: float, kept: Mapping[str, Any] | None = None
+) -> Sentry:
+    """Put a detector at its post, with what people have accepted on top of its policy: `kept` of it, or as it is now.
 
     Raises
     ------
     ContractError
         When the accepted change cannot be read, is another detector's, or does not go with the declared policy.
     """
-    rules: dict[str, Any] = {}
-    if part.accepted is not None:
+    accepted, path = None, None
+    if kept is not None:
+        accepted = Accepted.model_validate(kept)
+    elif part.accepted is not None:
         path = watch.told.place(part.accepted)
-        rules = read_accepted(path, detector.name).rules
-        try:
-            AlarmPolicy(threshold, **part.policy | rules)
-        except ContractError as error:  # such as two flagged rows, of the one that the declaration looks at
-            remedy = "it does not go with the declared policy: correct it, or accept a proposal anew"
-            told = {"column": error.column, "expected": error.expected, "got": error.got}
-            raise ContractError(file=path, remedy=remedy, **told) from None
-    return Sentry(detector, detector.name, threshold, part.policy | rules, watch.rated, watch.topology)
+        accepted = read_accepted(path, detector.name)
+    policy = part.policy | (accepted.rules if accepted is not None else {})
+    try:
+        AlarmPolicy(threshold, **policy)
+    except ContractError as error:  # such as two flagged rows, of the one that the declaration looks at
+        remedy = "it does not go with the declared policy: correct it, or accept a proposal anew"
+        told = {"column": error.column, "expected": error.expected, "got": error.got}
+        raise ContractError(file=path, remedy=remedy, **told) from None
+    one = Sentry(detector, detector.name, threshold, policy, watch.rated, watch.topology)
+    one.accepted = accepted
+    return one
+
+
+def ruled_anew(watch: Watch, part: DetectorPart, old: Sentry) -> Sentry:
+    """Take what has been accepted, or taken back, since a checkpoint; alarms that go on do."""
+    one = posted(watch, part, old.detector, old.threshold)
+    if one.policy == old.policy:
+        return old
+    one.base = old.base
+    one.restore(old.said())
+    return one
 
 
 def renewed(watch: Watch, part: DetectorPart, old: Sentry, changed: Sequence[str]) -> Sentry:
