@@ -3,16 +3,19 @@
 import contextlib
 import random
 import signal
+import socket
 import subprocess
+import sys
 import time
 
 import pytest
 from backing import ANNA, SECRET, filled, state
-from conftest import require
+from conftest import free_port, require
 
 from stability import backup
 from stability.backup import restic
 from stability.backup.keeping import Keep
+from stability.backup.places import chosen, told
 from stability.schema import ContractError
 
 FLIPS = 60
@@ -131,6 +134,30 @@ def test_passwords_come_from_the_environment_and_are_never_told(home, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ContractError, match=r"expected restic on PATH, got none.*--as archive"):
         backup.create(kind="restic")
+
+
+def test_an_address_without_an_answer_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    require("restic")
+    for name, value in {"RESTIC_PASSWORD": SECRET, "RESTIC_CACHE_DIR": "cache", "STABILITY_BACKUPS": "place"}.items():
+        monkeypatch.setenv(name, value if value == SECRET else str(tmp_path / value))
+    plain = "2026-11-01T00-00-00.000Z"
+    (tmp_path / "place" / plain).mkdir(parents=True)
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    port = free_port()
+    monkeypatch.setenv("RESTIC_REPOSITORY", f"rest:http://127.0.0.1:{port}/mine")
+    server = subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while server.poll() is None:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                break
+        assert [one.name for one in backup.backups()] == [plain]  # it answers that nothing is there yet
+    finally:
+        server.kill()
+        server.wait()
+    with pytest.raises(ContractError, match="refused"):
+        backup.backups()
+    assert any("not known of all" in said for said in told()[1])
+    assert chosen(plain).name == plain  # it is here, whoever else cannot be asked
 
 
 def test_a_repository_that_somebody_else_has_locked(home, tmp_path):

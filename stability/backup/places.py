@@ -163,6 +163,8 @@ def chosen(name: str | None, place: str | os.PathLike | None = None) -> Backup:
     ContractError
         When there is none, or none of that name.
     """
+    if name in (plain := Archives(root_of(place))).names():  # whether or not the others can be asked
+        return Backup(name, plain)
     there = backups(place)
     if not there:
         root = root_of(place)

@@ -35,6 +35,8 @@ HOME, ERASED = "home=", "erased="  # beginnings of tags, which hold no comma
 FILE = "archive.tar"
 NAMED_BY_CONTENT = ("data", "index", "keys", "snapshots")
 DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+NOTHING = re.compile(r"does not exist|no such file|\b404\b", re.I)  # what it says where no repository is
+NONE = 10  # its exit status then, from version 0.17 on
 AT_ONCE = 1000  # tags of one command: its line may not be too long
 READ = "--no-lock"  # whoever reads takes none, and a lock that somebody left hinders no restore
 MOST = 300  # characters of what restic says
@@ -204,7 +206,11 @@ class Restic:
         if self.is_local:
             return (Path(self.place) / "config").is_file()
         command = self._command("cat", READ, "config")
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        said = done.stderr.decode(errors="replace").replace(self.place, "")
+        if done.returncode not in (0, NONE) and not NOTHING.search(said):  # it may be there, and nobody can tell
+            raise self._failed("cat", done.stderr)
+        return done.returncode == 0
 
     @property
     def _shown(self) -> str:
