@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from stability.adaptation.backtest import Backtest
 from stability.adaptation.proposals import Proposal
@@ -53,7 +54,7 @@ def accept(
     Raises
     ------
     ContractError
-        When the proposal changes nothing, or nobody accepts it.
+        When the proposal changes nothing, nobody accepts it, or its name, or the detector's, can be no file's.
     """
     if proposal.change is None:
         remedy = "label more alarms, or accept another one"
@@ -70,7 +71,12 @@ def accept(
     evidence = {"accepted_by": by, "accepted_at": at.isoformat(timespec="seconds"), "why": why}
     evidence |= {"labels": dict(proposal.labels), "backtest": _plain(proposal.backtest)}
     told = {"name": name, "detector": proposal.detector, "change": _rounded(proposal.change), "evidence": evidence}
-    Accepted.model_validate(told)
+    try:
+        Accepted.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place, got = ".".join(map(str, first["loc"])), repr(first["input"])[:100]
+        raise ContractError(column=place, expected=first["msg"], got=got, remedy="names are file names") from None
     path = home() / POLICIES / f"{proposal.detector}.yaml" if path is None else Path(path)
     write_yaml(path, told, above=f"{proposal}\nTo take it back: stability feedback withdraw {name} --why ...")
     return path
