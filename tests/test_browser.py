@@ -205,19 +205,19 @@ def test_alarms_are_labelled_in_jupyterlab_with_mouse_and_keyboard(home, page, d
     visit(page, door("lab", "--no-browser").replace("/lab?", "/lab/tree/label.ipynb?"))
     page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
     run_all(page, home.folder / "notebooks" / "label.ipynb")
-    expect(page.get_by_text("0 of 3 labelled")).to_be_visible()
+    expect(page.get_by_text("0 of 3 labelled")).to_be_visible(timeout=PATIENCE)
     pictures = page.locator(".jp-OutputArea img")
     assert pictures.count() == 3
     assert all(pictures.nth(k).evaluate("i => i.complete && i.naturalWidth > 300") for k in range(3))
     page.get_by_role("button", name="discard", exact=True).first.click()
-    expect(page.get_by_text("1 of 3 labelled")).to_be_visible()
+    expect(page.get_by_text("1 of 3 labelled")).to_be_visible(timeout=PATIENCE)
     assert AlarmLabels().current()["label"].tolist() == ["discarded"]
     for key in ("Tab", "Tab", "Space"):  # past "unsure" of this alarm to "confirm" of the next one
         page.keyboard.press(key)
-    expect(page.get_by_text("2 of 3 labelled")).to_be_visible()
+    expect(page.get_by_text("2 of 3 labelled")).to_be_visible(timeout=PATIENCE)
     assert AlarmLabels().current()["label"].tolist() == ["discarded", "confirmed"]
     page.get_by_role("button", name="undo").click()
-    expect(page.get_by_text("1 of 3 labelled")).to_be_visible()
+    expect(page.get_by_text("1 of 3 labelled")).to_be_visible(timeout=PATIENCE)
 
 
 def run_all(page, file):
