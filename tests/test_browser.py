@@ -207,8 +207,8 @@ def test_alarms_are_labelled_in_jupyterlab_with_mouse_and_keyboard(home, page, d
     run_all(page, home.folder / "notebooks" / "label.ipynb")
     expect(page.get_by_text("0 of 3 labelled")).to_be_visible(timeout=PATIENCE)
     pictures = page.locator(".jp-OutputArea img")
-    assert pictures.count() == 3
-    assert all(pictures.nth(k).evaluate("i => i.complete && i.naturalWidth > 300") for k in range(3))
+    assert pictures.count() >= 3  # a second click on "run all" draws them again
+    assert all(pictures.nth(k).evaluate("i => i.complete && i.naturalWidth > 300") for k in range(pictures.count()))
     page.get_by_role("button", name="discard", exact=True).first.click()
     expect(page.get_by_text("1 of 3 labelled")).to_be_visible(timeout=PATIENCE)
     assert AlarmLabels().current()["label"].tolist() == ["discarded"]
