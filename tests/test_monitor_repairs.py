@@ -1,13 +1,18 @@
 """From an alarm to a repair in a watch: causes, priority, what is done, once, also when it is killed meanwhile."""
 
+import json
 import os
 import random
 import time
 from collections import Counter
 
+import pandas as pd
 import pytest
 from test_monitor_kill import killed
-from watching import declaration, fleet, follow, journal, record, repairing, told_once
+from watching import START, declaration, fleet, follow, journal, record, repairing, told_once
+
+from stability.remediation import read_playbooks
+from stability.schema import write_table
 
 
 def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):
@@ -31,6 +36,29 @@ def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):
     assert "restart-replica" in page
     assert "dry run" in page
     assert "Action priority" in page
+
+
+def test_a_cause_that_a_change_would_have_is_left_to_people_where_nothing_changed(tmp_path, supervisor):
+    panel = fleet(steps=330)
+    stamps = pd.date_range(START - pd.Timedelta("1d"), START + pd.Timedelta("2h"), freq="5min")
+    states = pd.DataFrame({"timestamp": stamps, "name": "version", "value": "1.0"})
+    own = [states.assign(entity=f"web-{k}") for k in range(4)]
+    for k in (1, 3):
+        own[k]["value"] = [str(n) for n in range(len(stamps))]
+    write_table(pd.concat(own, ignore_index=True), tmp_path / "states.parquet", "states")
+    plan = [one.model_dump() for one in read_playbooks() if one.name == "restart-replica"]
+    plan[0]["conditions"]["changed"] = {"states": ["version"], "within": 600.0}
+    (tmp_path / "playbooks.yaml").write_text(json.dumps({"playbooks": plan}))
+    parts = repairing(tmp_path, supervisor.url, panel, mode="dry-run")
+    parts["repair"]["playbooks"] = str(tmp_path / "playbooks.yaml")
+    told = declaration(tmp_path, panel, beside={"states": str(tmp_path / "states.parquet")}, **parts)
+    follow(told, tmp_path / "state")
+    assert not journal(tmp_path / "state", "error")
+    told = [line["decision"] for line in journal(tmp_path / "state", "incident") if line["decision"]]
+    assert {one["entity"] for one in told if one["kind"] == "step"} == {"web-1", "web-3"}
+    called = [one for one in told if one["kind"] == "escalate" and "version of" in one["because"]]
+    assert {one["entity"] for one in called} == {"web-0", "web-2"}
+    assert "unchanged" in called[0]["because"]
 
 
 def trial(folder, supervisor, kills, seed, latest):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from repairing import at, causes, inventory, state
 
-from stability.remediation import read_playbooks
-from stability.remediation.choice import CLEARLY, UNKNOWN, options, suspects
+from stability.remediation import ServiceState, read_playbooks
+from stability.remediation.choice import CLEARLY, UNCHANGED, UNKNOWN, options, suspects
 from stability.remediation.history import Action, History
 
 PLAYBOOKS = {playbook.name: playbook for playbook in read_playbooks()}
@@ -111,3 +111,21 @@ def test_what_two_entities_show_alike_is_no_fault_of_one(there, refused):
     assert ("alike" in {refusal.guard for refusal in best.refusals}) == refused
     other = listed(("model-a", "memory_leak", 0.45), ("feature-store", "stale_features", there))
     assert not [one for one in other if "alike" in {refusal.guard for refusal in one.refusals}]
+
+
+@pytest.mark.parametrize(
+    ("since", "refused"),
+    [
+        ({}, False),  # nobody tells
+        ({"config_hash": at(-905)}, False),  # nobody tells what matters
+        ({"config_hash": at(-905), "model_version": at(-895)}, False),
+        ({"model_version": at(5)}, False),  # felt before it was known
+        ({"model_version": at(-901)}, True),
+    ],
+)
+def test_nobody_goes_back_to_what_was_before_where_it_is_the_same(since, refused):
+    known = ServiceState(at(20), state().healthy, state().groups, True, {"model-a": since, "model-b": {}})
+    rows = suspects(causes(("model-a", "bad_model_version", 0.9)), "a1")
+    (found,) = options(rows, [PLAYBOOKS["roll-back-model"]], HERE, known, History(), 10.0, at(0))
+    told = [one.guard for one in found.refusals]
+    assert told == ([UNCHANGED] if refused else [])

@@ -92,6 +92,8 @@ def changed(place, value):
         ({"playbooks": [GOOD, GOOD]}, r"playbooks\.1\.name.*'one' again"),
         (changed("conditons", {}), r"playbooks\.0\.conditons.*did you mean 'conditions'"),
         (changed("steps.0.timout", 3), r"playbooks\.0\.steps\.0\.timout.*did you mean 'timeout'"),
+        (changed("conditions", {"changed": {"sates": ["x"]}}), r"conditions\.changed\.sates.*did you mean 'states'"),
+        (changed("conditions", {"changed": {"states": []}}), r"conditions\.changed\.states"),
         (changed("risk.chance", 3), r"risk\.chance.*there are: level"),
         (changed("steps.0.action", "restrat"), r"steps\.0\.action.*did you mean 'restart'"),
         (changed("steps.0.action", "rm -rf /"), r"steps\.0\.action.*an action"),

@@ -17,12 +17,13 @@ import pandas as pd
 from stability.fmea.files import read_worksheet
 from stability.fmea.priority import action_priority
 from stability.localization import Diagnoser, live_pictures
+from stability.monitor.beside import told_beside
 from stability.monitor.incident import AGAIN, RUNS, Incident
 from stability.monitor.journal import JournalError
 from stability.monitor.looks import UNKNOWN, joined, named, news, plan, settled, worst
 from stability.monitor.reports import report_name, write_report
 from stability.monitor.sentries import Raised
-from stability.schema import ContractError, read_table, validate
+from stability.schema import ContractError, validate
 from stability.telemetry.grid import micros
 
 if TYPE_CHECKING:
@@ -272,12 +273,7 @@ class Incidents:
             tables["topology"] = self.watch.topology
         if self.watch.alerts is not None:
             tables["firings"] = self.watch.alerts.table()
-        for name, path in self.told.beside.items():
-            if self.told.place(path).is_file():
-                tables[name] = read_table(self.told.place(path), name)
-        if self.watch.beside is not None:
-            first = tables["telemetry"].index.get_level_values("timestamp").min()
-            tables |= self.watch.beside(first, now + pd.Timedelta(step, "us"))
+        tables |= told_beside(self.watch, tables["telemetry"].index.get_level_values("timestamp").min(), now)
         pictures = live_pictures(tables, alarms, self.localizer.usual_, now=now)
         causes = self.localizer.diagnose(pictures, first=RANKS)
         before = incident.causes[:1]

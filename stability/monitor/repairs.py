@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from stability.monitor.beside import told_beside, unchanged_since
 from stability.monitor.incident import AGAIN, RUNS
 from stability.monitor.looks import in_words, named, settled
 from stability.monitor.messages import Messenger
@@ -90,8 +91,8 @@ class Repairs:
             return pd.Timestamp(moment, unit="us", tz="UTC")
         return pd.Timestamp.now("UTC").as_unit("us")
 
-    def state(self, moment: int) -> ServiceState:
-        """Who is up, and whether users are hurt, as the last rows say."""
+    def state(self, moment: int, begun: pd.Timestamp | None = None) -> ServiceState:
+        """Who is up, whether users are hurt, as the last rows say, and what changed from shortly before `begun` on."""
         ring = self.watch.ring
         healthy: dict[str, bool] = {}
         if "up" in ring.metrics and len(ring.times):
@@ -101,7 +102,17 @@ class Repairs:
                     healthy[name] = not bool((up <= 0).any())
         at = pd.Timestamp(moment, unit="us", tz="UTC")
         broken = self.broken(moment)
-        return ServiceState(at, healthy, self.watch.told.groups, None if broken is None else bool(broken))
+        impact, since = None if broken is None else bool(broken), {} if begun is None else self._since(begun, at)
+        return ServiceState(at, healthy, self.watch.told.groups, impact, since)
+
+    def _since(self, begun: pd.Timestamp, at: pd.Timestamp) -> Mapping[str, Mapping[str, pd.Timestamp]]:
+        """Since when states have been what they are, as far as a playbook asks for it."""
+        asked = [one.conditions.changed.within for one in self.repairer.playbooks.values() if one.conditions.changed]
+        if not asked:
+            return {}
+        # Who asks from a moment on gets what held then as a row of that moment, which must not look like a change.
+        states = told_beside(self.watch, begun - pd.Timedelta(max(asked) + 1, "s"), at).get("states")
+        return {} if states is None else unchanged_since(states, at)
 
     def broken(self, moment: int) -> list[str] | None:
         """What of the promise to users is broken, in words: nothing, and they are not hurt; None where nobody tells."""
@@ -140,8 +151,8 @@ class Repairs:
     # ---- what is done ------------------------------------------------------------------------------------------------
     def decide(self, incident: Incident, causes: pd.DataFrame, moment: int) -> bool:
         """Ask what to do about an incident, and do it as far as the mode lets it; whether that is a new decision."""
-        now, state = self.now(moment), self.state(moment)
         alarm = incident.alarm | {"start": pd.Timestamp(incident.alarm["start"], unit="us", tz="UTC")}
+        now, state = self.now(moment), self.state(moment, alarm["start"])
         until, why = settled(incident, moment, self.watch.told.looks)
         told: dict[str, Any] = {"wait": why} if until else {"settled": why}
         if why and not until:

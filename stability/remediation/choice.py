@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALIKE", "ALONE", "CLEARLY", "UNKNOWN", "options", "suspects"]
+__all__ = ["ALIKE", "ALONE", "CLEARLY", "UNCHANGED", "UNKNOWN", "options", "suspects"]
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -26,6 +26,7 @@ CLEARLY = 1.5
 # The first round of the game day showed the need; the number is a judgement, since recording 1 allows any up to 100.
 ALONE = 5.0
 ALIKE = "alike"  # what refuses it
+UNCHANGED = "unchanged"  # what refuses to go back to what was before, where it is the same
 
 
 def suspects(causes: pd.DataFrame, alarm_id: str) -> pd.DataFrame:
@@ -58,6 +59,7 @@ def options(
     state: ServiceState,
     history: History,
     impact: float,
+    begun: pd.Timestamp | None = None,
 ) -> tuple[Option, ...]:
     """List what could be done about the causes of an alarm, the best first; doing nothing is worth 0.
 
@@ -73,6 +75,8 @@ def options(
         What there is, who controls it, how it is, and how often it helped.
     impact : float
         Minutes.
+    begun : Timestamp, optional
+        When users began to feel it; without it, when the service was looked at.
 
     Returns
     -------
@@ -106,7 +110,10 @@ def options(
                     effect=round(effect, 6),
                     saved=round(probability * effect * impact, 6),
                     spent=round(playbook.cost + playbook.risk.probability * playbook.risk.minutes, 6),
-                    refusals=tuple(_unmet(playbook, entity, (probability, strange, rival), inventory, state)),
+                    refusals=(
+                        *_unmet(playbook, entity, (probability, strange, rival), inventory, state),
+                        *_unchanged(playbook, entity, state, state.at if begun is None else begun),
+                    ),
                 )
             )
     return tuple(sorted(found, key=lambda option: (bool(option.refusals), -option.gain, option.playbook)))
@@ -138,3 +145,17 @@ def _unmet(playbook: Playbook, entity: str, likely: tuple[float, ...], inventory
         yield Refusal("impact", "users are not hurt" if state.impact is False else "whether users are hurt is unknown")
     if able(inventory, entity, playbook.steps[0].action) is None:
         yield Refusal("inventory", f"nobody can {playbook.steps[0].action} {entity}")
+
+
+def _unchanged(playbook: Playbook, entity: str, state: ServiceState, begun: pd.Timestamp):
+    """Say no to going back where nothing has changed; what nobody tells is not asked for."""
+    told = playbook.conditions.changed
+    if told is None:
+        return
+    since = {name: at for name, at in state.since.get(entity, {}).items() if name in told.states}
+    if not since or max(since.values()) >= begun - pd.Timedelta(told.within, "s"):
+        return
+    name = max(since, key=since.__getitem__)
+    age = (begun - since[name]).total_seconds()
+    why = f"{name} of {entity} had been the same for {age:.0f} s when it began, and {told.within:g} s are the most"
+    yield Refusal(UNCHANGED, why)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from stability.remediation.choice import ALIKE, UNKNOWN, options
+from stability.remediation.choice import ALIKE, UNCHANGED, UNKNOWN, options
 from stability.remediation.decisions import Case, Decision, Option, Refusal, ServiceState, moment
 from stability.remediation.guards import Guards, refusals
 from stability.remediation.history import History
@@ -91,7 +91,7 @@ def choose(
     if mode in (None, UNKNOWN):
         because = f"what happens to {entity} is not known, and what is not known is not repaired"
         return call(because, entity)
-    found = options(rows, list(playbooks.values()), inventory, state, history, impact)
+    found = options(rows, list(playbooks.values()), inventory, state, history, impact, told["impact_start"])
     found = _guarded(found, told, playbooks, guards, state, history)
     if not found:
         return say("escalate", f"no playbook for {mode} on {entity}", entity)
@@ -100,7 +100,7 @@ def choose(
         return say("escalate", f"no playbook for {mode} on {entity}: {_said(best)}", entity, options=found)
     if best.refusals:
         because = f"{mode} on {entity}: {best.playbook} on {best.entity} is not allowed: {_said(best)}"
-        strange = any(refusal.guard in (UNKNOWN, ALIKE) for refusal in best.refusals)
+        strange = any(refusal.guard in (UNKNOWN, ALIKE, UNCHANGED) for refusal in best.refusals)
         if strange:  # perhaps nobody knows what it is: people are to look
             return call(because, best.entity, options=found)
         return say("nothing", because, best.entity, options=found)

@@ -55,6 +55,9 @@ class ServiceState:
         Group -> its members, which can stand in for each other; who is in none stands alone, nobody is in two.
     impact : bool or None
         Whether users are hurt now; None where that is not known.
+    since : mapping of str to mapping of str to Timestamp
+        Entity -> a state of it, such as its version -> since when it has been what it is (UTC); what is not named is
+        not known.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class ServiceState:
     healthy: Mapping[str, bool]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     impact: bool | None = None
+    since: Mapping[str, Mapping[str, pd.Timestamp]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", moment(self.at, "at"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ACTIONS",
+    "Changed",
     "Conditions",
     "Playbook",
     "Prior",
@@ -46,6 +47,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class Changed(_Strict):
+    """What must have changed for the repair to make sense: to go back to what was before is no answer where it is
+    the same.
+
+    Parameters
+    ----------
+    states : list of str
+        Names of states of the entity, of which one must have changed; where nobody tells any of them, none must.
+    within : float
+        s before users began to feel it, or later. Longer where it is felt late: answers that are judged after a day.
+    """
+
+    states: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1)
+    within: float = Field(900.0, gt=0)
+
+
 class Conditions(_Strict):
     """When the playbook may be chosen at all.
 
@@ -61,6 +78,8 @@ class Conditions(_Strict):
         How many others of its group must be healthy.
     needs_impact : bool
         Whether users must be hurt already; else what is foreseen is reason enough.
+    changed : Changed, optional
+        What must have changed shortly before.
     """
 
     min_probability: float = Field(0.5, ge=0, le=1)
@@ -68,6 +87,7 @@ class Conditions(_Strict):
     alone: bool | None = None
     healthy_peers: int = Field(0, ge=0)
     needs_impact: bool = False
+    changed: Changed | None = None
 
 
 class Step(_Strict):
@@ -191,6 +211,7 @@ class Playbook(_Strict):
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "conditions": Conditions,
+    "changed": Changed,
     "steps": Step,
     "risk": Risk,
     "prior": Prior,
@@ -281,7 +302,7 @@ def _tell(file: Path, place: str, first: Mapping) -> NoReturn:
     loc = first["loc"]
     where = ".".join([place, *map(str, loc)])
     if first["type"] == "extra_forbidden":
-        model = MODELS.get(loc[0], Playbook) if len(loc) > 1 else Playbook
+        model = next((MODELS[part] for part in reversed(loc[:-1]) if part in MODELS), Playbook)
         _fail(file, where, "a known key", repr(loc[-1]), nearest(str(loc[-1]), model.model_fields))
     if first["type"] == "missing":
         _fail(file, where, "the key", "nothing", f"add '{loc[-1]}: ...'")
