@@ -14,8 +14,11 @@ from stability.adaptation.drafts import withdraw
 from stability.adaptation.recorded import read_recorded
 from stability.backup.contents import contents
 from stability.detection import raise_alarms, read_accepted
+from stability.feedback.incidents import read_alarms
 from stability.records.privacy import erase, is_pseudonym
+from stability.rules import firings, literal_of, read_rules
 from stability.schema import empty, validate, write_table
+from stability.telemetry import read
 
 BEGIN = pd.Timestamp("2026-01-01T12:00", tz="UTC")
 
@@ -226,3 +229,28 @@ def test_a_step_that_is_none_is_a_sentence(step, tmp_path):
         '{"cells": [{"source": "x = open(1)", "metadata": {"tags": ["parameters"]}}]}'
     )
     assert stability("propose", folder).returncode == 2, "nothing is evaluated"
+
+
+def test_rules_are_proposed_from_labels_on_their_firings_and_written(workbench, tmp_path, monkeypatch):
+    monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
+    stamps = pd.date_range(BEGIN, periods=40 * 30, freq="min", unit="us")
+    depth = np.random.default_rng(0).uniform(0.5, 2, len(stamps))
+    for k in range(40):
+        depth[30 * k + 10 : 30 * k + 18] = 6.0 if k % 2 else 20.0
+    pd.DataFrame({"timestamp": stamps, "entity": "web", "queue_depth": depth}).to_csv(tmp_path / "own.csv", index=False)
+    told = "groups:\n- name: g\n  rules:\n  - {alert: Busy, expr: queue_depth > 5}\n"
+    (tmp_path / "rules.yaml").write_text(told)
+    command = ["propose-rules", tmp_path / "rules.yaml", tmp_path / "own.csv"]
+    nothing = stability(*command)
+    assert (nothing.returncode, "None of 1 rules has labels" in nothing.stdout) == (1, True), nothing.stderr
+    fired = firings(read_rules(tmp_path / "rules.yaml"), read(tmp_path / "own.csv"))
+    write_table(fired, tmp_path / "firings.parquet", "other")
+    names = read_alarms(tmp_path / "firings.parquet").sort_values("start")["alarm_id"].tolist()
+    assert stability("label", tmp_path / "firings.parquet", *names[::2], "--confirmed").returncode == 0
+    assert stability("label", tmp_path / "firings.parquet", *names[1::2], "--discarded").returncode == 0
+    done = stability(*command, "--output", tmp_path / "better.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "Busy: rule: false alarms 20 -> 0" in done.stdout
+    (busy,) = read_rules(tmp_path / "better.yaml")
+    assert 6 < literal_of(busy.expr) < 20
+    assert (tmp_path / "rules.yaml").read_text() == told

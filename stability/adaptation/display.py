@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["print_label", "print_labels", "print_proposals"]
+__all__ = ["print_label", "print_labels", "print_proposals", "print_rule_proposals"]
 
 import json
 from collections.abc import Mapping, Sequence
@@ -114,6 +114,32 @@ def print_proposals(step: Path | None, detector: str | None) -> bool:
     for name, told in policies().items():
         print(printable(f"{name} ({told.detector}): {'accepted' if told.rules else 'withdrawn'}"))
     return True
+
+
+def print_rule_proposals(path: Path, telemetry: Path, output: Path | None) -> bool:
+    """Propose changes of rules from labels of their firings, and write the rules so changed; whether there are any."""
+    from stability.adaptation.proposals import Proposal
+    from stability.adaptation.rule_proposals import changed, propose_rules
+    from stability.rules import read_rules
+    from stability.rules.exporting import rule_file_text
+    from stability.schema import written_whole
+    from stability.telemetry import read
+
+    rules = read_rules(path)
+    found = propose_rules(rules, read(telemetry), AlarmLabels().frame())
+    for name, one in found.items():
+        print(printable(f"{name}: {one}"))
+        if isinstance(one, Proposal) and one.change is not None:
+            print(printable(f"  {one.change['expr']} for {one.change['for']}"))
+    if not found:
+        how = "stability feedback label firings.parquet --detector rule:NAME ..."
+        print(f"None of {len(rules):,} rules has labels: {how}")
+    better = [one for one in found.values() if isinstance(one, Proposal) and one.change is not None]
+    if better and output is not None:
+        with written_whole(output) as file:
+            file.write(rule_file_text(changed(rules, better)).encode())
+        print(output)
+    return bool(better)
 
 
 def _evidence(told: Mapping[str, Any]) -> None:

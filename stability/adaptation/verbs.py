@@ -70,6 +70,23 @@ def propose(
 
 
 @app.command()
+def propose_rules(
+    rules: Annotated[Path, typer.Argument(help="The rule file, or the folder, of which firings were labelled.")],
+    telemetry: Annotated[Path, typer.Argument(help="What they fired on: a night's telemetry.parquet, or your file.")],
+    output: Annotated[Path | None, typer.Option(help="File for the rules as they would be, all of them.")] = None,
+) -> None:
+    """Propose another threshold or a longer wait of rules from labels on their firings, each backtested.
+
+    The rules stay as they are: what is written to --output is reviewed like any change of a rule file. Exit 1 when
+    there is nothing to propose, 2 when rules or data are wrong.
+    """
+    from stability.adaptation.display import print_rule_proposals
+
+    if not print_rule_proposals(rules, telemetry, output):
+        raise typer.Exit(1)
+
+
+@app.command()
 def accept(
     name: Annotated[str, typer.Argument(help="A proposal, as `stability feedback propose` names it.")],
     why: Annotated[str, typer.Option(help="The reason, for the record.")],

@@ -17,6 +17,7 @@ from stability.rules.exporting import rule_file_text
 from stability.rules.files import read_rules
 from stability.rules.mining import gain, mine
 from stability.rules.scoring import score
+from stability.schema import written_whole
 
 SHOWN = ["failure_mode", "episodes", "faults", "recall", "precision", "recall_any", "precision_any", "false_per_day"]
 
@@ -88,5 +89,6 @@ def print_mined(path: Path | None, dataset: str, budget: float, share: float, wi
     else:
         print("No rule keeps the budget on the first part.")
     if output is not None and mined:
-        output.write_text(rule_file_text(mined), encoding="utf-8")
+        with written_whole(output) as file:
+            file.write(rule_file_text(mined).encode())
         print(f"\n{output}")
