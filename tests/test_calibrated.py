@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from test_prediction import made, rows
 
-from stability.prediction.calibrated import Calibrated, _platt
+from stability.prediction.calibrated import Calibrated, platt
 from stability.prediction.registry import load
 from stability.schema import ContractError
 
@@ -54,7 +54,7 @@ def test_two_numbers_are_those_of_the_most_likely_line(seed):
     features, happened, _ = block(2000, seed)
     odds = np.log(features["p"] / (1 - features["p"])).clip(-13, 13).to_numpy()
     plain = LogisticRegression(C=1e9, max_iter=1000).fit(odds[:, None], happened)
-    assert _platt(odds, happened) == pytest.approx((plain.coef_[0, 0], plain.intercept_[0]), rel=0.05, abs=0.05)
+    assert platt(odds, happened) == pytest.approx((plain.coef_[0, 0], plain.intercept_[0]), rel=0.05, abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["logistic", "xgboost"])

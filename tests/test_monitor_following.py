@@ -21,7 +21,7 @@ from stability.monitor.exposition import Exposition
 from stability.monitor.files_source import FilesSource
 from stability.monitor.following import Follower
 from stability.monitor.screen import screen
-from stability.schema import ContractError, home
+from stability.schema import ContractError, home, write_table
 from stability.telemetry import rate, read_prometheus
 
 NOW = pd.Timestamp("2026-02-01", tz="UTC")
@@ -184,6 +184,31 @@ def test_a_row_far_ahead_of_the_clock_makes_no_other_one_late(tmp_path):
     assert told_of[-1]["rows"] == follower.source.ahead_rows
     assert "2027-01-01" in told_of[-1]["said"]
     follower.close()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_row_that_was_set_aside_is_taken_when_its_time_has_come(tmp_path, kind):
+    panel = fleet(entities=2, steps=60).loc[["web-0", "web-1"]]
+    last = panel.index[-1][1]
+    if kind == "csv":
+        told = declaration(tmp_path, panel)
+    else:
+        write_table(panel, tmp_path / "metrics.parquet", "telemetry")
+        told = declaration(tmp_path, source={"files": {"path": str(tmp_path / "metrics.parquet")}})
+    source, early = FilesSource(told), last - pd.Timedelta("7min")
+    until = source.due(early)
+    told_then = list(source.read(source.first() - 15_000_000, until))
+    assert source.ahead_rows > 0
+    assert max(rows.moment for rows in told_then) <= early.timestamp() * 1e6 + 5 * 60e6
+    assert source.due(last - pd.Timedelta("3min")) == until
+    assert source.due(last - pd.Timedelta("1min")) > until
+    later = source.due(last)
+    rest = list(source.read(until, later))
+    assert later == last.timestamp() * 1e6
+    values = np.concatenate([rows.values for rows in told_then + rest])
+    whole = panel.swaplevel().sort_index().to_numpy()
+    np.testing.assert_array_equal(values, whole[: len(values)])
+    assert len(values) == len(whole)
 
 
 def test_a_file_that_was_rotated_away_is_not_read_from_its_middle(tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stability.detection.learned import REACH, NetDetector, _scaled
+from stability.detection.learned import REACH, NetDetector, scaled
 from stability.detection.rows import Rows
 from stability.detection.settings import above_zero, whole
 from stability.schema import one_of
@@ -108,7 +108,7 @@ class Autoencoder(NetDetector):
         }
 
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
-        values = np.clip(_scaled(rows, learnt), -self.clip, self.clip)
+        values = np.clip(scaled(rows, learnt), -self.clip, self.clip)
         away = np.full(values.shape, np.nan)
         if self._net is None:
             return away

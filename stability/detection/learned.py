@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NetDetector"]
+__all__ = ["NetDetector", "scaled"]
 
 import itertools
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ class NetDetector(Detector):
             mean[e], scale[e] = standard(rows.values[a:b], FLOOR)
             scale[e, np.isnan(rows.values[a:b]).all(axis=0)] = np.nan  # never seen: not judged either
         sizes = np.diff(rows.starts)
-        values = np.clip(_scaled(rows, {"mean": mean, "scale": scale}), -REACH, REACH)
+        values = np.clip(scaled(rows, {"mean": mean, "scale": scale}), -REACH, REACH)
         self._complete = not np.isnan(values).any()
         windows = nets.Windows(values, rows.starts, self._length(int(sizes.max())), later=LATER)
         self.common_ = {}
@@ -97,7 +97,7 @@ class NetDetector(Detector):
         self._net = net
 
 
-def _scaled(rows: Rows, learnt: dict[str, np.ndarray]) -> np.ndarray:
-    """Values in deviations from the mean of their entity's history."""
+def scaled(rows: Rows, learnt: dict[str, np.ndarray]) -> np.ndarray:
+    """Give values in deviations from the mean of their entity's history."""
     sizes = np.diff(rows.starts)
     return (rows.values - np.repeat(learnt["mean"], sizes, axis=0)) / np.repeat(learnt["scale"], sizes, axis=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stability.detection.learned import LATER, REACH, NetDetector, _scaled
+from stability.detection.learned import LATER, REACH, NetDetector, scaled
 from stability.detection.rows import Rows
 from stability.detection.settings import whole
 from stability.schema import ContractError
@@ -114,7 +114,7 @@ class Lstm(NetDetector):
         }
 
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
-        values, parts = _scaled(rows, learnt), np.full(rows.values.shape, np.nan)
+        values, parts = scaled(rows, learnt), np.full(rows.values.shape, np.nan)
         if self._net is None:
             return parts
         sizes = np.diff(rows.starts)

@@ -19,6 +19,7 @@ from stability.schema import ContractError
 from stability.telemetry import read
 from stability.telemetry.grid import micros, stamps_of
 
+KEPT = 100_000  # rows that are set aside at most; what comes beyond is lost until a start
 LINES = {".csv", ".tsv", ".jsonl", ".ndjson"}  # of which new lines are read alone; others are read again as a whole
 
 
@@ -27,7 +28,7 @@ class FilesSource:
 
     A row stands at the first multiple of the step that is not before it: the newest value of the step, as a Prometheus
     tells it. A moment is complete when a row of `delay` later has come. A row that is farther ahead of the clock than
-    `files.ahead` completes nothing, since all others would be late then: it is set aside.
+    `files.ahead` completes nothing, since all others would be late then: it is set aside until the clock is there.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ class FilesSource:
         self._places: dict[Path, tuple[int, bytes, int]] = {}  # bytes that were read, the header, and whose they are
         self._stats: dict[Path, tuple[int, int, int]] = {}
         self._held: dict[int, dict[str, np.ndarray]] = {}
+        self._aside: dict[tuple[int, str], tuple[int, np.ndarray]] = {}  # moment, entity -> stamp, values
         self.newest: int | None = None
 
     def check(self, now: pd.Timestamp) -> None:
@@ -82,7 +84,7 @@ class FilesSource:
 
     def due(self, now: pd.Timestamp) -> int:
         """The newest moment that is complete, in microseconds since 1970."""
-        self._look(int(now.timestamp() * 1e6) + micros(self.part.ahead, "ahead"))
+        self._look(int(now.timestamp() * 1e6))
         if self.newest is None:
             return self._done
         return (self.newest - self.told.delay_us) // self.told.step_us * self.told.step_us
@@ -102,16 +104,23 @@ class FilesSource:
         self._held = {moment: rows for moment, rows in self._held.items() if moment > until}
 
     # ---- what is new -------------------------------------------------------------------------------------------------
-    def _look(self, latest: int) -> None:
+    def _look(self, now: int) -> None:
+        latest = now + micros(self.part.ahead, "ahead")
+        for (moment, name), (stamp, values) in list(self._aside.items()):
+            if stamp <= now:  # not sooner: it completes what others have not told yet
+                del self._aside[moment, name]
+                if moment > self._done:
+                    self._held.setdefault(moment, {})[name] = values
+                self._is_there(stamp)
         pattern = self.told.place(self.part.path)
         for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
             with contextlib.suppress(FileNotFoundError):  # it may be rotated away between the two
                 state = path.stat()
-                now = (state.st_size, state.st_mtime_ns, state.st_ino)
-                if self._stats.get(path) == now:
+                known = (state.st_size, state.st_mtime_ns, state.st_ino)
+                if self._stats.get(path) == known:
                     continue
                 panel = self._new_lines(path) if path.suffix in LINES else read(path, **self.part.reader)
-                self._stats[path] = now
+                self._stats[path] = known
                 if panel is not None:
                     self._hold(panel, latest, counts=path.suffix in LINES)
 
@@ -165,8 +174,14 @@ class FilesSource:
         if ahead.any():
             k = int(np.argmax(np.where(ahead, stamps, 0)))
             self.ahead = f"one of {names[k]} at {pd.Timestamp(int(stamps[k]), unit='us', tz='UTC')}"
+            for k in np.flatnonzero(ahead):
+                key = int(moments[k]), names[k]
+                if key in self._aside or len(self._aside) < KEPT:
+                    self._aside[key] = int(stamps[k]), values[k]
         for k in np.flatnonzero(~late & ~ahead):
             self._held.setdefault(int(moments[k]), {})[names[k]] = values[k]
         if not ahead.all():
-            newest = int(stamps[~ahead].max())
-            self.newest = newest if self.newest is None else max(self.newest, newest)
+            self._is_there(int(stamps[~ahead].max()))
+
+    def _is_there(self, stamp: int) -> None:
+        self.newest = stamp if self.newest is None else max(self.newest, stamp)

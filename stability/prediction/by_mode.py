@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stability.prediction.labels import RECOVERY, horizon_target, impact_labels
-from stability.prediction.manner import Predictor, _mask
+from stability.prediction.manner import Predictor, row_mask
 from stability.prediction.trees import GradientBoosting
 from stability.schema import ContractError
 
@@ -139,7 +139,7 @@ class ByMode(Predictor):
         self.modes_ = [str(mode) for mode in happened.columns]
         self._labels = happened.to_numpy()
         try:
-            return super().fit(features, self._labels.any(axis=1), rows=_mask(rows, len(features)))
+            return super().fit(features, self._labels.any(axis=1), rows=row_mask(rows, len(features)))
         finally:
             del self._labels
 
@@ -177,7 +177,7 @@ class ByMode(Predictor):
         DataFrame of float64 in [0, 1], rows x modes
         """
         self.predict(features.iloc[:0])  # its checks
-        taken = _mask(rows, len(features))
+        taken = row_mask(rows, len(features))
         values = self._values(features[self.features_])[taken]
         return pd.DataFrame(self._each(values), features.index[taken], self.modes_)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["METHODS", "Calibrated"]
+__all__ = ["METHODS", "Calibrated", "platt"]
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import optimize
 from sklearn.isotonic import IsotonicRegression
 
-from stability.prediction.manner import Predictor, _mask
+from stability.prediction.manner import Predictor, row_mask
 from stability.schema import ContractError, one_of
 
 METHODS = ("isotonic", "logistic", "none")
@@ -62,7 +62,7 @@ class Calibrated:
         ContractError
             When the block has no row, and as `Predictor.predict`.
         """
-        taken = _mask(rows, len(features))
+        taken = row_mask(rows, len(features))
         return self.learn(self.predictor.predict(features, rows=taken), np.asarray(happened)[taken])
 
     def learn(self, said: pd.Series, happened: np.ndarray | pd.Series) -> Calibrated:
@@ -90,7 +90,7 @@ class Calibrated:
         if self.method_ == "isotonic":
             self.x_, self.y_ = _centred(said, labels)
         elif self.method_ == "logistic" and not alike:
-            self.x_, self.y_ = np.array(_platt(np.log(said / (1 - said)), labels)), np.empty(0)
+            self.x_, self.y_ = np.array(platt(np.log(said / (1 - said)), labels)), np.empty(0)
         else:  # labels that are all alike say nothing
             self.method_, self.x_, self.y_ = "none", np.empty(0), np.empty(0)
         return self
@@ -133,8 +133,22 @@ def _centred(said: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.concatenate([[0.0], middle, [1.0]]), np.concatenate([[0.0], height, [1.0]])
 
 
-def _platt(odds: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and shift of the log odds by maximum likelihood, with Platt's targets, so that none runs to infinity."""
+def platt(odds: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Fit slope and shift of log odds by maximum likelihood, with Platt's targets, so that none runs to infinity.
+
+    Parameters
+    ----------
+    odds : ndarray of float
+        Log odds of what was predicted.
+    labels : ndarray of bool
+        What came.
+
+    Examples
+    --------
+    >>> slope, shift = platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([False, True, False, True]))
+    >>> slope > 0, round(shift, 6)
+    (True, 0.0)
+    """
     ahead, others = labels.sum(), (~labels).sum()
     target = np.where(labels, (ahead + 1) / (ahead + 2), 1 / (others + 2))
     if np.ptp(odds) < LEAST:

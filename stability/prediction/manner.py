@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Predictor", "Scaled"]
+__all__ = ["Predictor", "Scaled", "require_columns", "row_mask"]
 
 import json
 from pathlib import Path
@@ -80,7 +80,7 @@ class Predictor(BaseEstimator):
         if labels.shape != (len(features),) or labels.dtype != bool:
             expected = f"{len(features)} labels, True or False"
             raise ContractError(file="labels", expected=expected, got=f"{labels.shape} of {labels.dtype}")
-        taken = _mask(rows, len(features))
+        taken = row_mask(rows, len(features))
         own = labels[taken]
         if own.all() or not own.any():
             got = f"{int(own.sum())} of {len(own)} rows with a fault ahead"
@@ -114,8 +114,8 @@ class Predictor(BaseEstimator):
         """
         if not hasattr(self, "features_"):
             raise ContractError(f"{type(self).__name__} has learnt nothing yet", remedy="call fit(features, happened)")
-        _require_columns(features, self.features_)
-        taken = _mask(rows, len(features))
+        require_columns(features, self.features_)
+        taken = row_mask(rows, len(features))
         found = self._probability_of_rows(features[self.features_], taken) if taken.any() else np.empty(0)
         return pd.Series(np.clip(found, 0.0, 1.0), features.index[taken], name="probability", dtype="float64")
 
@@ -190,14 +190,33 @@ class Scaled(NamedTuple):
         return np.clip(np.nan_to_num((values - self.middle) / self.spread), -CUT, CUT)
 
 
-def _mask(rows: np.ndarray | None, count: int) -> np.ndarray:
+def row_mask(rows: np.ndarray | None, count: int) -> np.ndarray:
+    """Check which of so many rows are meant; without a choice all of them.
+
+    Raises
+    ------
+    ContractError
+        For another shape, and for anything but True and False.
+
+    Examples
+    --------
+    >>> row_mask(None, 2)
+    array([ True,  True])
+    """
     taken = np.ones(count, dtype=bool) if rows is None else np.asarray(rows)
     if taken.shape != (count,) or taken.dtype != bool:
         raise ContractError(file="rows", expected=f"{count} of True or False", got=f"{taken.shape} of {taken.dtype}")
     return taken
 
 
-def _require_columns(features: pd.DataFrame, names: list[str]) -> None:
+def require_columns(features: pd.DataFrame, names: list[str]) -> None:
+    """Look whether all features are there that a model was fitted on.
+
+    Raises
+    ------
+    ContractError
+        With the first that is missing, and the nearest name that is there.
+    """
     for name in names:
         if name not in features:
             remedy = nearest(name, list(map(str, features.columns)))

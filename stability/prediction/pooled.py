@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HOW", "MEMBERS", "Pooled"]
+__all__ = ["HOW", "MEMBERS", "Pooled", "log_odds"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import optimize
 from sklearn.isotonic import IsotonicRegression
 
-from stability.prediction.calibrated import FEW, LEAST, _platt
+from stability.prediction.calibrated import FEW, LEAST, platt
 from stability.prediction.floors import Logistic, RadiusNeighbours, TimeSince
 from stability.prediction.manner import Predictor
 from stability.prediction.sequences import Convolution, Lstm
@@ -109,7 +109,7 @@ class Pooled(Predictor):
         self._values(features)  # what is infinite is everybody's fault, and no member's
         early, later = _blocks(features.index, rows, self.held, self.between)
         first = [self._fitted(member, features, happened, early) for member in self.members]
-        odds = np.column_stack([_odds(model.predict(features, rows=later)) for model in first])
+        odds = np.column_stack([log_odds(model.predict(features, rows=later)) for model in first])
         self._join(odds, happened[later])
         self.models_ = [self._fitted(member, features, happened, rows) for member in self.members]
 
@@ -138,7 +138,7 @@ class Pooled(Predictor):
             self.weights_, self.shift_ = _stacked(odds, happened)
             return
         joined = odds @ self.weights_
-        slope, self.shift_ = _platt(joined, happened)
+        slope, self.shift_ = platt(joined, happened)
         self.weights_ = self.weights_ * slope
         if self.how == "ranks" and min(happened.sum(), (~happened).sum()) >= FEW:
             curve = IsotonicRegression(out_of_bounds="clip").fit(joined, happened)
@@ -157,7 +157,7 @@ class Pooled(Predictor):
         return np.log(ranks / (1 - ranks))
 
     def _probability_of_rows(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-        odds = np.column_stack([_odds(model.predict(features, rows=rows)) for model in self.models_])
+        odds = np.column_stack([log_odds(model.predict(features, rows=rows)) for model in self.models_])
         if self.how == "ranks":
             odds = self._ranks(odds)
         # Summed row by row: a product of matrices rounds by how many rows there are.
@@ -183,7 +183,14 @@ class Pooled(Predictor):
             self.x_, self.y_ = kept["x"], kept["y"]
 
 
-def _odds(said: pd.Series) -> np.ndarray:
+def log_odds(said: pd.Series) -> np.ndarray:
+    """Give the log odds of probabilities, which are kept off 0 and 1.
+
+    Examples
+    --------
+    >>> log_odds(pd.Series([0.5, 0.9])).round(2)
+    array([0. , 2.2])
+    """
     p = np.clip(said.to_numpy(), LEAST, 1 - LEAST)
     return np.log(p / (1 - p))
 

@@ -12,8 +12,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from stability.features.rolling import length_of
-from stability.prediction.manner import Predictor, _mask, _require_columns
-from stability.prediction.trees import _cores
+from stability.prediction.manner import Predictor, require_columns, row_mask
+from stability.prediction.trees import usable_cores
 from stability.schema import ContractError, folder_written_whole
 
 SAID, MODEL = "remaining.json", "model_{}.json"
@@ -98,7 +98,7 @@ class RemainingLife(BaseEstimator):
         """
         import xgboost
 
-        life, taken = np.asarray(remaining, dtype="float64"), _mask(rows, len(features)).copy()
+        life, taken = np.asarray(remaining, dtype="float64"), row_mask(rows, len(features)).copy()
         if life.shape != (len(features),):
             raise ContractError(file="remaining", expected=f"{len(features)} lives", got=f"shape {life.shape}")
         taken &= ~np.isnan(life)
@@ -108,10 +108,10 @@ class RemainingLife(BaseEstimator):
             raise ContractError(file="remaining", expected="seconds from 0 up", got=f"{life[taken].min():g}")
         self.features_, self.fitted_on_ = list(features.columns), features.attrs.get("fitted_on")
         share = np.minimum(life[taken] / self._cap, 1.0)
-        seen = xgboost.QuantileDMatrix(Predictor._values(features)[taken], share, nthread=_cores())
+        seen = xgboost.QuantileDMatrix(Predictor._values(features)[taken], share, nthread=usable_cores())
         settings = {"objective": "reg:squarederror", "tree_method": "hist", "max_depth": self.depth, "eta": self.rate}
         settings |= {"subsample": self.rows, "colsample_bynode": self.features, "min_child_weight": self.leaf}
-        settings |= {"lambda": self.ridge, "nthread": _cores()}
+        settings |= {"lambda": self.ridge, "nthread": usable_cores()}
         self.models_ = [
             xgboost.train(settings | {"seed": self.seed + k}, seen, self.trees) for k in range(self.members)
         ]
@@ -141,9 +141,9 @@ class RemainingLife(BaseEstimator):
 
         if not hasattr(self, "features_"):
             raise ContractError("RemainingLife has learnt nothing yet", remedy="call fit(features, remaining)")
-        _require_columns(features, self.features_)
-        own = features.loc[_mask(rows, len(features)), self.features_]
-        values = xgboost.DMatrix(Predictor._values(own), nthread=_cores())
+        require_columns(features, self.features_)
+        own = features.loc[row_mask(rows, len(features)), self.features_]
+        values = xgboost.DMatrix(Predictor._values(own), nthread=usable_cores())
         share = np.mean([model.predict(values).astype("float64") for model in self.models_], axis=0)
         return pd.Series(np.clip(share, 0.0, 1.0) * self._cap, own.index, name="remaining_life")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Convolution", "Lstm"]
+__all__ = ["Convolution", "Lstm", "SequencePredictor"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ LATER = 0.15  # share of the training rows, the last in time, that decides when 
 BETWEEN = 0.05  # share before those that is left out, so that what is ahead of both is not the same
 
 
-class _Sequence(Predictor):
+class SequencePredictor(Predictor):
     """A net over windows of the metrics themselves and the features of their last row.
 
     Rows before an entity's first count as unknown. Faults are rare, so they weigh more while the net learns, by the
@@ -152,13 +152,13 @@ class _Sequence(Predictor):
         self._build(nets.weights_of(nets.load_weights(self._net(), folder / "weights.safetensors")))
 
 
-class Lstm(_Sequence):
+class Lstm(SequencePredictor):
     """An LSTM reads the window; its last state, and the features of the last row, say the odds.
 
     Parameters
     ----------
     window, hidden, epochs, patience, batch, rate, seed, device
-        As of `_Sequence`.
+        As of `SequencePredictor`.
 
     References
     ----------
@@ -183,13 +183,13 @@ class Lstm(_Sequence):
         return Net(self.hidden)
 
 
-class Convolution(_Sequence):
+class Convolution(SequencePredictor):
     """Filters over time, their mean and their largest answer, and the features of the last row, say the odds.
 
     Parameters
     ----------
     window, hidden, epochs, patience, batch, rate, seed, device
-        As of `_Sequence`.
+        As of `SequencePredictor`.
 
     References
     ----------

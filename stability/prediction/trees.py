@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GradientBoosting", "RandomForest", "XGBoost"]
+__all__ = ["GradientBoosting", "RandomForest", "XGBoost", "usable_cores"]
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +27,8 @@ TRUSTED = [  # all that a forest or boosted trees of scikit-learn consist of; a 
 ]
 
 
-def _cores() -> int:
-    """As many as there are, or as the environment leaves to each of several notebooks; results do not depend on it."""
+def usable_cores() -> int:
+    """Count cores: as many as there are, or as `OMP_NUM_THREADS` leaves to each of several notebooks."""
     told = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(int(told) if told.isdigit() else 64, os.cpu_count() or 1))
 
@@ -80,7 +80,7 @@ class RandomForest(_Kept):
             self.trees,
             min_samples_leaf=self.leaf,
             max_features=self.features,
-            n_jobs=_cores(),
+            n_jobs=usable_cores(),
             random_state=self.seed,
         ).fit(values, happened)
         self.model_.n_jobs = 1  # from here on; see `_probability`
@@ -90,7 +90,7 @@ class RandomForest(_Kept):
 
         Which would change the last bits from call to call.
         """
-        cores = _cores()
+        cores = usable_cores()
         parts = np.array_split(values, min(cores, len(values) // ROWS + 1))
         with ThreadPoolExecutor(cores) as pool:
             return np.concatenate(list(pool.map(super()._probability, parts)))
@@ -188,7 +188,7 @@ class XGBoost(Predictor):
 
         settings = {"objective": "binary:logistic", "tree_method": "hist", "max_depth": self.depth, "eta": self.rate}
         settings |= {"subsample": self.rows, "colsample_bytree": self.features, "min_child_weight": self.leaf}
-        settings |= {"lambda": self.ridge, "seed": self.seed, "nthread": _cores()}
+        settings |= {"lambda": self.ridge, "seed": self.seed, "nthread": usable_cores()}
         self.model_ = xgboost.train(settings, xgboost.DMatrix(values, happened), self.trees)
 
     def _probability(self, values: np.ndarray) -> np.ndarray:

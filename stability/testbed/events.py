@@ -313,7 +313,7 @@ def _told(event: Event, age: float = 0.0) -> dict:
 
 
 def _idle() -> None:
-    from stability.testbed.processes import _end_with_parent
+    from stability.testbed.processes import end_with_parent
 
     os.nice(19)
-    _end_with_parent()
+    end_with_parent()

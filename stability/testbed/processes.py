@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Child", "clean_up", "free_ports", "read_state", "running", "write_state"]
+__all__ = ["Child", "clean_up", "end_with_parent", "free_ports", "read_state", "running", "write_state"]
 
 import contextlib
 import ctypes
@@ -55,7 +55,7 @@ class Child:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{self.name}.out").open("ab") as out:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=out, stderr=out, preexec_fn=_end_with_parent
+                self.command, stdin=subprocess.PIPE, stdout=out, stderr=out, preexec_fn=end_with_parent
             )
         self.wanted, self.starts = True, self.starts + 1
 
@@ -78,8 +78,8 @@ class Child:
         return {"port": self.port}
 
 
-def _end_with_parent() -> None:
-    """Between fork and exec: on Linux, be killed when the parent dies; programs that are not ours know no other way."""
+def end_with_parent() -> None:
+    """Be killed when the parent dies, on Linux: between fork and exec, for programs that know no other way."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 

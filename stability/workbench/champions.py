@@ -22,7 +22,7 @@ import pandas as pd
 
 from stability.schema import ContractError, home, one_of, write_table
 from stability.workbench import gate as gates
-from stability.workbench.publishing import _user
+from stability.workbench.publishing import account
 from stability.workbench.registry import (
     CHALLENGER,
     CHAMPION,
@@ -127,7 +127,7 @@ def promote(
         key, verdict = _judged(found, old, gate=gate, margin=margin, block=block)
         rule = gate if gate == "better" else f"{gate}, margin {margin:g}"
         said = {"kind": "promotion", "verdict": "promoted" if verdict.passed else "refused", "gate": rule}
-        said |= {"evidence": key or "none", "why": redact(why), "by": redact(by or _user())}
+        said |= {"evidence": key or "none", "why": redact(why), "by": redact(by or account())}
         promotion = Promotion(
             name,
             found.number,
@@ -178,7 +178,7 @@ def undo(name: str, *, why: str = "", by: str = "", dry_run: bool = False) -> Pr
         back = Promotion(name, before[-1], now_in_use.number, True, sentence, pd.DataFrame(), None, 0)
         if dry_run:
             return back
-        said = {"kind": "undo", "verdict": "undone", "why": redact(why), "by": redact(by or _user())}
+        said = {"kind": "undo", "verdict": "undone", "why": redact(why), "by": redact(by or account())}
         back = _record(client, back, said)
         client.set_registered_model_alias(name, CHAMPION, before[-1])  # decides
         _settle(client, name)

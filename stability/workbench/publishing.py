@@ -30,7 +30,7 @@ from stability.workbench.reporting.summary import write_text_atomic
 from stability.workbench.reuse import OUTPUT_SUFFIXES, RECORD
 from stability.workbench.tracking import FOLDER, experiment_id, open_store, store_file
 
-__all__ = ["DIFF", "LOCK", "OURS", "RECIPE", "Publisher", "StoreLostError", "brief", "shown"]
+__all__ = ["DIFF", "LOCK", "OURS", "RECIPE", "Publisher", "StoreLostError", "account", "brief", "shown"]
 
 LOG = logging.getLogger(__name__)
 OURS = "stability.run"  # the tag that tells a runner's runs from those of notebooks opened by hand
@@ -172,7 +172,7 @@ class Publisher:
         self.client.set_terminated(run_id, status)
 
     def _create(self, name: str, source: str, kind: str, tags: Mapping[str, str]) -> str:
-        mlflow_tags = {"mlflow.source.name": source, "mlflow.source.type": kind, "mlflow.user": _user()}
+        mlflow_tags = {"mlflow.source.name": source, "mlflow.source.type": kind, "mlflow.user": account()}
         run = self.client.create_run(self.experiment, tags={**self.tags, **mlflow_tags, **tags}, run_name=name)
         return run.info.run_id
 
@@ -336,7 +336,8 @@ def brief(error: BaseException) -> str:
     return redact(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))
 
 
-def _user() -> str:
+def account() -> str:
+    """Name the account that this process runs under, as the environment says."""
     return os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown"
 
 

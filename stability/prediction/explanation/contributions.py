@@ -16,9 +16,9 @@ from stability.prediction.explanation.names import read_name
 from stability.prediction.explanation.shapley import shapley_values, trees_of
 from stability.prediction.floors import BaseRate, Logistic, TimeSince
 from stability.prediction.hazard import Hazard
-from stability.prediction.manner import Predictor, _mask
-from stability.prediction.pooled import Pooled, _odds
-from stability.prediction.sequences import _Sequence
+from stability.prediction.manner import Predictor, row_mask
+from stability.prediction.pooled import Pooled, log_odds
+from stability.prediction.sequences import SequencePredictor
 from stability.prediction.trees import GradientBoosting, RandomForest, XGBoost
 from stability.schema import ContractError, one_of
 
@@ -86,7 +86,7 @@ def explain(predictor: Predictor | Calibrated, features: pd.DataFrame, rows: np.
     """
     model = predictor.predictor if isinstance(predictor, Calibrated) else predictor
     model.predict(features.iloc[:0])  # its checks
-    taken = _mask(rows, len(features))
+    taken = row_mask(rows, len(features))
     parts = _parts(model, features[model.features_], taken)
     found = pd.DataFrame(parts.values, features.index[taken], model.features_, dtype="float64")
     of = "score before calibration" if isinstance(predictor, Calibrated) else "probability"
@@ -233,14 +233,14 @@ def _(model: Pooled, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
     for weight, member in zip(model.weights_, model.models_, strict=True):
         own, start, scale = _parts(member, features[member.features_], rows)
         start = start if scale == SHARE else 1 / (1 + np.exp(-start))
-        end, start = (_odds(pd.Series(p)) for p in (member.predict(features, rows=rows), [start]))
+        end, start = (log_odds(pd.Series(p)) for p in (member.predict(features, rows=rows), [start]))
         joined += weight * own * _slope(end, start, own.sum(axis=1))[:, None]
         base += weight * float(start[0])
     return _Parts(joined, base, ODDS)
 
 
 @_parts.register
-def _(model: _Sequence, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
+def _(model: SequencePredictor, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
     import torch
 
     padded, place = model._padded(features)
@@ -255,7 +255,7 @@ def _(model: _Sequence, features: pd.DataFrame, rows: np.ndarray) -> _Parts:
     return _Parts(np.concatenate(found), base, ODDS)
 
 
-def _along(model: _Sequence, windows: torch.Tensor, base: float) -> np.ndarray:
+def _along(model: SequencePredictor, windows: torch.Tensor, base: float) -> np.ndarray:
     """Gradients on the straight way from the median to each window, by ever more points where something is missed."""
     import torch
 

@@ -281,7 +281,8 @@ def _test_part(part: dict[str, Any]) -> dict[str, Any]:
     said = f"{looks} distinct configuration{'s' * (looks != 1)}"
     if versions > 1:
         said += f", under {versions} versions of the package"
-    return {"part": part["part"], "data": part["data"][:12], "steps": ", ".join(part["steps"]), "said": said}
+    steps = dict.fromkeys(step.split("[")[0] for step in part["steps"])
+    return {"part": part["part"], "data": part["data"][:12], "steps": ", ".join(steps), "said": said}
 
 
 def _link(step: StepFacts, folder: str | Path | None) -> str | None:
