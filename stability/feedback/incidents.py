@@ -79,7 +79,7 @@ def alarms_of(table: pd.DataFrame, source: str | os.PathLike = "alarms") -> pd.D
     """
     frame = table.reset_index() if "alarm_id" in table.index.names else table
     if "rule" in frame and "alarm_id" not in frame:
-        begun = frame["start"].astype(str)
+        begun = frame["start"].astype(str).str.replace(" ", "T")  # a name that a terminal takes for one word
         named = "rule:" + frame["rule"].astype(str)
         frame = frame.assign(
             alarm_id=named + "/" + frame["entity"].fillna("") + "/" + begun, detector=named, metrics=frame["rule"]
