@@ -11,7 +11,6 @@ import logging
 import os
 import ssl
 import threading
-from pathlib import Path
 
 import httpx
 import pandas as pd
@@ -479,8 +478,8 @@ def test_the_verbs_from_a_mail_to_its_answer(mailbox, tmp_path, monkeypatch):
 
     monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
     monkeypatch.setenv("STABILITY_HOME", str(Workbench(tmp_path / "home").folder))
-    part = read_development(Path(__file__).resolve().parents[1] / "data" / "feedback").iloc[::12]
-    FeedbackClassifier(simulated=0).fit(part["text"], part["category"], part["urgency"]).save(model.model_folder())
+    part = read_development().iloc[::12]
+    FeedbackClassifier().fit(part["text"], part["category"], part["urgency"]).save(model.model_folder())
     server = mailbox()
     raw = (
         b"From: u@home.example\nMessage-ID: <7@home.example>\nDate: Thu, 01 Jan 2026 12:05:00 +0000\n\nweb-1 is down!\n"

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import sqlite3
-from pathlib import Path
 
 import naive
 import numpy as np
@@ -86,7 +85,7 @@ def test_what_is_overdue_is_escalated_once(store):
 
 def measured(texts):
     """Vectors of texts: letters in groups of two to four, weighed by how rare they are in the development set."""
-    said = read_development(Path(__file__).resolve().parents[1] / "data" / "feedback")["text"]
+    said = read_development()["text"]
     options = {"analyzer": "char_wb", "ngram_range": (2, 4), "n_features": 2**18, "norm": None, "alternate_sign": False}
     letters = HashingVectorizer(**options)
     weigh = TfidfTransformer(sublinear_tf=True).fit(letters.transform(said))
@@ -121,7 +120,7 @@ def test_groups_are_those_of_the_naive_twin_however_they_come():
 def test_no_message_of_the_development_set_joins_another_one():
     """Each with a copy that lacks a word and has one backwards: it is found, and nobody gets a stranger's answer."""
     rng = np.random.default_rng(0)
-    said = read_development(Path(__file__).resolve().parents[1] / "data" / "feedback")
+    said = read_development()
     rows = []
     for k, one in enumerate(said.itertuples()):
         words = list(one.text) if one.language == "zh" else one.text.split(" ")

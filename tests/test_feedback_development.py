@@ -16,6 +16,8 @@ def test_the_set_is_whole_and_its_marks_are_gone():
     frame = read_development()
     first = frame[frame["author"] == 1]
     assert first.groupby(["language", "category"]).size().unique().tolist() == [30]
+    assert set(frame["author"]) >= {1, 2, 3}
+    assert set(frame.groupby(["author", "language", "category"]).size()) <= {12, 20, 22, 30}
     assert not frame["text"].str.contains("[[", regex=False).any()
     assert frame["text"].is_unique
     for row in frame.itertuples():
@@ -27,7 +29,7 @@ def test_the_set_is_whole_and_its_marks_are_gone():
 
 def test_parallel_messages_share_a_group_and_a_label():
     frame = read_development()
-    for _, both in frame.groupby("group"):
+    for _, both in frame[frame["author"].isin(development.PARALLEL)].groupby("group"):
         assert both["language"].tolist() == ["en", "zh"]
         assert both["category"].nunique() == 1
 
@@ -61,7 +63,7 @@ def test_numbers_pass_their_checksums(seed):
     ],
 )
 def test_lines_that_cannot_be_understood(tmp_path, line, said):
-    (tmp_path / "english.txt").write_text(f"other|low|hello\n{line}\n")
+    (tmp_path / "01.en.txt").write_text(f"other|low|hello\n{line}\n")
     with pytest.raises(ContractError, match=said) as caught:
         read_development(tmp_path)
     assert "row 2" in str(caught.value)

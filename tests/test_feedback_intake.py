@@ -40,7 +40,7 @@ def intake(tmp_path, monkeypatch):
     monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
     if not MODEL:
         part = read_development().iloc[::8]
-        MODEL.append(FeedbackClassifier(simulated=0).fit(part["text"], part["category"], part["urgency"]))
+        MODEL.append(FeedbackClassifier().fit(part["text"], part["category"], part["urgency"]))
     keys = KeyStore(tmp_path / "keys.sqlite")
     contacts = Contacts(tmp_path / "contacts.sqlite", keys=keys)
     return Intake(FeedbackStore(tmp_path / "store"), keys=keys, contacts=contacts, model=MODEL[0])

@@ -48,7 +48,7 @@ def make(tmp_path, monkeypatch):
     monkeypatch.setenv("STABILITY_FEEDBACK_WEBHOOK", SECRET)
     if not MODEL:
         part = read_development().iloc[::8]
-        MODEL.append(FeedbackClassifier(simulated=0).fit(part["text"], part["category"], part["urgency"]))
+        MODEL.append(FeedbackClassifier().fit(part["text"], part["category"], part["urgency"]))
     made = []
 
     def served(**options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CATEGORIES", "LANGUAGES", "URGENCIES", "read_development"]
+__all__ = ["CATEGORIES", "LANGUAGES", "URGENCIES", "development_folder", "read_development"]
 
 import json
 import os
@@ -16,10 +16,8 @@ from stability.schema import ContractError, home, nearest
 
 CATEGORIES = ("availability", "latency", "wrong_answer", "usability", "billing", "praise", "other")
 URGENCIES = ("high", "normal", "low")
-#: Stem of the files -> the language's code.
-LANGUAGES = {"english": "en", "chinese": "zh"}
-#: Author -> what follows the stem in the name of the author's files.
-AUTHORS = {1: "", 2: "-second"}
+LANGUAGES = ("en", "zh")
+PARALLEL = (1, 2)  # authors who told much the same in both languages, line by line
 KINDS = ("name", "email", "phone", "address", "ip", "card", "iban", "id", "token")
 _MARK = re.compile(r"\[\[(?P<kind>[a-z]+)(?::(?P<value>[^\]]*))?\]\]")
 
@@ -30,7 +28,7 @@ def read_development(folder: str | os.PathLike | None = None, *, seed: int = 0) 
     Parameters
     ----------
     folder : path, optional
-        Where the files are; ``data/feedback`` of the workbench without it.
+        Where the files are, ``<author>.<language>.txt``; ``data/feedback/texts`` of the workbench without it.
     seed : int
         Of the numbers that are filled in.
 
@@ -39,7 +37,7 @@ def read_development(folder: str | os.PathLike | None = None, *, seed: int = 0) 
     DataFrame
         `text`, `language` (en, zh), `category`, `urgency`, `spans` (JSON list of [start, end, kind], character offsets
         from 0, `end` is the first after it), `group` (a message and its parallel in the other language share one),
-        `author` (1, 2).
+        `author` (number).
 
     Raises
     ------
@@ -52,19 +50,25 @@ def read_development(folder: str | os.PathLike | None = None, *, seed: int = 0) 
     >>> frame["language"].unique().tolist(), frame.query("author == 1").groupby("language").size().tolist()
     (['en', 'zh'], [210, 210])
     """
-    folder = home() / "data" / "feedback" if folder is None else Path(folder)
-    rng = np.random.default_rng(seed)
-    rows = []
-    for author, suffix in AUTHORS.items():
-        for stem, language in LANGUAGES.items():
-            path = folder / f"{stem}{suffix}.txt"
-            if author > 1 and not path.exists():
-                continue
-            for number, line in enumerate(_lines(path), start=1):
-                row = _row(line, rng, path, number)
-                rows.append({**row, "language": language, "group": f"{author}-{number:03d}", "author": author})
+    folder = development_folder() if folder is None else Path(folder)
+    rng, rows = np.random.default_rng(seed), []
+    files = sorted(path for language in LANGUAGES for path in folder.glob(f"[0-9]*.{language}.txt"))
+    if not files:
+        raise ContractError(file=folder, expected="<author>.<language>.txt, a message a line", got="no such file")
+    for path in files:
+        author, language = int(path.name.split(".")[0]), path.name.split(".")[1]
+        for number, line in enumerate(_lines(path), start=1):
+            group = f"{author}-{number:03d}" + ("" if author in PARALLEL else f"-{language}")
+            named = {"language": language, "group": group, "author": author}
+            rows.append(_row(line, rng, path, number) | named)
     columns = ["text", "language", "category", "urgency", "spans", "group", "author"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def development_folder() -> Path:
+    """Say where the messages are: in the workbench's folder, else beside the package."""
+    places = [base / "data" / "feedback" / "texts" for base in (home(), Path(__file__).resolve().parents[2])]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def _lines(path: Path) -> list[str]:
@@ -87,11 +91,12 @@ def _row(line: str, rng: np.random.Generator, path: Path, number: int) -> dict[s
     text, spans, end = "", [], 0
     for found in _MARK.finditer(parts[2]):
         kind = found["kind"]
-        if kind not in KINDS or (found["value"] is None) != (kind in FILLED):
+        given = found["value"] is not None
+        if kind not in KINDS or (kind in CHECKED if given else kind not in FILLED):
             raise ContractError(**where, expected="[[kind:value]], or [[kind]] of what is filled in", got=found[0],
                                 remedy=f"kinds: {', '.join(KINDS)}; filled in: {', '.join(FILLED)}")  # fmt: skip
         text += parts[2][end : found.start()]
-        value = FILLED[kind](rng) if kind in FILLED else found["value"]
+        value = found["value"] if given else FILLED[kind](rng)
         spans.append([len(text), len(text) + len(value), kind])
         text, end = text + value, found.end()
     text += parts[2][end:]
@@ -141,4 +146,5 @@ def token(rng: np.random.Generator) -> str:
     return prefix + "".join(letters[k] for k in rng.integers(0, len(letters), length))
 
 
+CHECKED = ("card", "iban")  # always filled in: what passes a checksum should not stand in a repository
 FILLED = {"card": card_number, "iban": iban, "id": identity, "token": token}

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["ALIKE", "WITHIN", "group_messages"]
 
 import functools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from stability.feedback.development import read_development
-from stability.feedback.lexicon import FILE
-from stability.schema import ContractError, home
+from stability.schema import ContractError
 
 ALIKE = 0.55  # cosine of letters' TF-IDF: a sentence with a word or two changed keeps more, two complaints have less
 WITHIN = "24h"  # of a group's first message: the same words next week are about something else
@@ -28,8 +26,7 @@ def _measure() -> Pipeline:
     letters = HashingVectorizer(
         analyzer="char_wb", ngram_range=(2, 4), n_features=FEATURES, norm=None, alternate_sign=False
     )
-    folder = None if (home() / FILE).is_file() else Path(__file__).resolve().parents[2] / FILE.parent
-    return make_pipeline(letters, TfidfTransformer(sublinear_tf=True)).fit(read_development(folder)["text"])
+    return make_pipeline(letters, TfidfTransformer(sublinear_tf=True)).fit(read_development()["text"])
 
 
 def group_messages(

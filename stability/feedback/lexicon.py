@@ -1,4 +1,4 @@
-"""Words that speak for a category: the baseline of keywords, and inputs of the linear model beside the letters."""
+"""Words that speak for a category: the baseline of keywords that a model has to beat."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _patterns() -> dict[str, dict[str, list[re.Pattern]]]:
     if path is None:
         raise ContractError(file=home() / FILE, expected="the words of the categories", got="no file")
     read = load_yaml(path)
-    if set(read) != set(LANGUAGES.values()) or any(set(groups) != set(GROUPS) for groups in read.values()):
-        expected = f"{', '.join(LANGUAGES.values())}, each with {', '.join(GROUPS)}"
+    if set(read) != set(LANGUAGES) or any(set(groups) != set(GROUPS) for groups in read.values()):
+        expected = f"{', '.join(LANGUAGES)}, each with {', '.join(GROUPS)}"
         raise ContractError(file=path, expected=expected, got="others")
     return {
         language: {name: [re.compile(p, re.I) for p in patterns] for name, patterns in groups.items()}

@@ -8,18 +8,14 @@ import hashlib
 from pathlib import Path
 
 from stability.feedback.classification import FeedbackClassifier
-from stability.feedback.development import read_development
-from stability.feedback.lexicon import FILE
+from stability.feedback.development import development_folder, read_development
 from stability.schema import home
 
 
 def model_folder() -> Path:
     """Say where the model lies: below ``runs/feedback``, named by what it was learnt from."""
     digest = hashlib.sha256()
-    for folder in (home(), Path(__file__).resolve().parents[2]):
-        if (folder / FILE).is_file():
-            break
-    for path in sorted([*(folder / FILE).parent.glob("*.txt"), folder / FILE, *Path(__file__).parent.glob("*.py")]):
+    for path in sorted([*development_folder().glob("*.txt"), *Path(__file__).parent.glob("*.py")]):
         digest.update(path.name.encode() + path.read_bytes())
     return home() / "runs" / "feedback" / f"model-{digest.hexdigest()[:16]}"
 
@@ -32,8 +28,8 @@ def train(folder: Path | None = None) -> Path:
     pathlib.Path
         The model's folder.
     """
-    frame = read_development(None if (home() / FILE).is_file() else Path(__file__).resolve().parents[2] / FILE.parent)
-    model = FeedbackClassifier().fit(frame["text"], frame["category"], frame["urgency"], frame["group"])
+    frame = read_development()
+    model = FeedbackClassifier().fit(frame["text"], frame["category"], frame["urgency"], frame["author"])
     return model.save(folder or model_folder())
 
 
