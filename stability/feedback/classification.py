@@ -202,6 +202,8 @@ def _views(texts: Sequence[str]) -> dict[str, TfidfVectorizer]:
 
 
 def _features(views: Mapping[str, TfidfVectorizer], texts: Sequence[str]) -> sparse.csr_matrix:
+    if not len(texts):  # which scikit-learn refuses
+        return sparse.csr_matrix((0, sum(len(view.vocabulary_) for view in views.values())))
     return sparse.hstack([view.transform(texts) for view in views.values()]).tocsr()
 
 
