@@ -34,7 +34,7 @@ _TAIL = rf"(?:(?:,? ?\n ?|, ?| )(?:{_UNIT}|{_CODE})(?![\w])|(?:,? ?\n ?|, ?){_PL
 _WORD = r"[A-Z][\w'’-]{1,40}+"  # bounded, since an address is looked for behind each apostrophe and hyphen, too
 _HEAD = rf"(?:{_UNIT},? )?(?:{_WORD}(?: {_WORD}){{0,3}}, )?(?:{_UNIT},? )?"
 _ENGLISH = re.compile(
-    rf"(?<![\w]){_HEAD}\d{{1,5}}[A-Za-z]?(?:[-/]\d{{1,5}}[A-Za-z]?)?,? (?:(?:[NSEW]|North|South|East"
+    rf"(?<![\w+])(?<!\d[ -]){_HEAD}\d{{1,5}}[A-Za-z]?(?:[-/]\d{{1,5}}[A-Za-z]?)?,? (?:(?:[NSEW]|North|South|East"
     rf"|West|Old|New|Upper|Lower|The)\.? )?"
     rf"(?:[A-Z\d][\w'’.-]*,? ){{0,4}}(?:{_ENGLISH_STREETS})\b\.?(?: (?:[NSEW]|NE|NW|SE|SW|North|South"
     rf"|East|West)\b)?{_TAIL}"
@@ -44,13 +44,31 @@ _LOWER = re.compile(
     r"|boulevard|mews|drive"
     r"|gardens)\b(?:,? [a-z]+){0,2}(?:,? (?:[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2}|[a-z]{2} \d{5}|\d{5}))"
 )
+#: Parts between commas up to a code that says where: of Japan, of India, of a British house without a number.
+_PART = r"[A-Z\d][\w.'’/-]{0,30}(?: [A-Z\d(][\w.'’/)-]{0,30}){0,4}"
+_CODED = re.compile(
+    rf"(?<![\w-])\d{{1,4}}-\d{{1,4}}(?:-\d{{1,4}})?,? [A-Z][\w'’-]{{1,30}}(?: [A-Z][\w'’-]{{1,30}}){{0,2}}"
+    rf"(?:,? (?:[A-Z][\w'’-]{{1,30}}|{_UNIT})){{1,5}}(?:,? \d{{3}}-\d{{4}})(?:, Japan)?"
+    rf"|(?<![\w-])\d{{1,3}}-\d{{1,3}}(?:-\d{{1,3}})? [A-Z][\w-]{{1,30}}, [A-Z][a-z]{{1,20}}"
+    rf"-(?:ku|shi|gun|machi|cho)(?:, [A-Z][a-z]{{1,20}})?"
+    rf"|(?<![\w-])(?:(?:Plot|Flat|House|Door|Shop|Survey|Unit|Villa|Gala|Quarter)(?: [Nn]o)?\.? ?#?[\w/-]{{1,10}}"
+    rf"|H\.? ?[Nn]o\.? ?[\w/-]{{1,10}}"
+    rf"|[Nn]o\.? ?\d[\w/-]{{0,9}}|\d{{1,4}}[A-Z]?(?:/\d{{1,4}})?)"
+    rf"(?:,? {_PART}){{0,1}}(?:, {_PART}){{1,6}}(?: ?[-–] ?| )\d{{3}} ?\d{{3}}(?!\d)"
+    rf"|(?<![\w-]){_WORD}(?: {_WORD}){{0,2}}, {_WORD}(?: {_WORD}){{0,2}} (?:{_ENGLISH_STREETS}),?"
+    rf" (?:{_PLACE}, ){{0,2}}{_PLACE},? {_UK}"
+    rf"|(?<![\w-]){_UNIT}, (?:{_PART}, ){{1,4}}{_PLACE},? {_UK}"
+)
 _POST_BOX = re.compile(rf"(?i:\bP\.? ?O\.? ?Box|\bPostfach|\bPostbus|\bApartado) \d[\d ]{{0,8}}\d{_TAIL}")
 _POSTCODE = re.compile(
     rf"(?<![\w-])(?:[A-Z][a-z]+,? )?(?:{_UK}"
     rf"|[A-Z][a-z]+(?: [A-Z][a-z]+)?, [A-Z]{{2}} \d{{5}}(?:-\d{{4}})?"
     rf"|[ACDEFHKNPRTVWXY]\d[\dW] [A-Z\d]{{4}})(?![\w-])"
 )
-_NUMBER = r"\d{1,4} ?[a-zA-Z]?(?: ?[-/] ?\d{1,4} ?[a-zA-Z]?)?(?![\w])"
+_NUMBER = (
+    r"\d{1,4} ?[a-zA-Z]?(?: ?[-/] ?\d{1,4} ?[a-zA-Z]?)?(?![\w])"
+    r"(?: (?:bus|bte|boîte|Top|Stiege|Tür|App?\.|Whg\.|lok\.|m\.) ?\d{1,4}(?![\w]))?"
+)
 _CITY = (
     r"(?:,? ?\n ?|, ?| - | )(?:(?:[A-Z]{1,3}-)?\d{4,5}(?: [A-Z]{2})?|\d{3} \d{2}|\d{2}-\d{3}"
     r"|\d{4}-\d{3}) [A-ZÀ-Þ](?:[\w'’-]|\.(?=\w))+(?:[ -][A-ZÀ-Þ](?:[\w'’-]|\.(?=\w))+){0,3}(?:, [A-ZÀ-Þ][\w-]+)?"
@@ -85,6 +103,7 @@ _ROMANCE = re.compile(
     rf"|e) )*[A-ZÀ-Þ][\w'’.-]{{1,40}}){{0,3}},? (?:n\.? ?|nº ?|no\.? ?)?{_NUMBER}(?:{_CITY})?)"
 )
 
+_CHINESE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uac00-\ud7af]")
 _PROVINCES = (
     "北京|天津|上海|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南|四川|贵州|云南|陕西|甘肃|青海"
     "|台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门"
@@ -118,8 +137,12 @@ _CORE = re.compile(
     rf"|(?:{_PROVINCES}|{_CITIES})(?:省|市|特别行政区)?{_HAN}{{0,6}}(?:市|区|县|州|旗){_HAN}{{1,10}}(?:路|街|街道|镇|乡|村"
     rf"|大道|大厦|广场|小区|花园|公寓|大学|中心)(?:{_COUNT}{{1,5}}号)?"
 )
+_PLAIN = r"(?:(?![的了在是到有就说请收给把被和与及我你他她它这那要也都寄送])[\u4e00-\u9fff])"
 _REST = re.compile(
-    rf"(?:{_HAN}{{0,10}}?[\d一二三四五六七八九十]{{1,5}}(?:-\d{{1,5}})?(?:号[楼院]?|弄|组)"
+    rf"(?:之[\d一二三四五六七八九十]{{1,6}}|(?<=[A-Za-z])[座栋幢区]\d{{0,5}}|{_PLAIN}{{0,9}}?(?:[A-Za-z]|[东西南北中])?[座栋幢楼馆塔][A-Za-z]?(?:-?\d{{1,5}}(?:单元|室|房|层|楼|号)?){{1,4}}"
+    rf"|[A-Za-z]座|{_PLAIN}{{0,9}}(?:\d{{1,3}}号仓|招待所|宿舍|后院|前院|之窗|苑|仓库)\d{{0,4}}"
+    rf"|(?<=[楼层室座栋幢号镇乡村路心学院厦场园寓校]){_PLAIN}{{1,6}}?(?:室|科|处|部|前台|传达室|门卫|服务台)(?=[,，。；;！!\s)）]|$)"
+    rf"|{_HAN}{{0,10}}?[\d一二三四五六七八九十]{{1,5}}(?:-\d{{1,5}})?(?:号[楼院]?|弄|组)"
     rf"|[,，、 ]?(?:{_HAN}{{1,10}}?(?:{_PLACES})|{_HAN}{{0,3}}(?:正门|东门|西门|南门|北门|商铺|底商))?(?:[A-Za-z]"
     rf"|[东西南北])?(?:\d{{1,5}}(?:-\d{{1,5}})*|{_COUNT}{{1,4}}){_BUILDING}[A-Za-z]?"
     rf"|[,，、 ]?{_HAN}{{2,9}}?{_PLACES}[A-Za-z]?(?={_HAN}{{0,2}}(?:\d|[A-Za-z]|[,，。；;！!\s)）]|$))"
@@ -155,10 +178,11 @@ def address_spans(text: str) -> list[Span]:
     >>> [(a, b) for a, b, _ in address_spans("寄到杭州市西湖区文三路478号华星时代广场A座9楼。")]
     [(2, 25)]
     """
+    latin = _CHINESE.sub("。", text)  # what stands beside a Chinese character begins or ends a word
     spans = [
         (found.start(), found.start() + len(found[0].rstrip(" ,.\n")), "address")
-        for pattern in (_ENGLISH, _ROMANCE, _GERMAN, _POST_BOX, _LOWER, _POSTCODE)
-        for found in pattern.finditer(text)
+        for pattern in (_ENGLISH, _CODED, _ROMANCE, _GERMAN, _POST_BOX, _LOWER, _POSTCODE)
+        for found in pattern.finditer(latin)
     ]
     return sorted(spans + _chinese(text), key=lambda span: (span[0] - span[1], span))
 

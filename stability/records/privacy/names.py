@@ -25,7 +25,9 @@ _STRONG = re.compile(
     r"|tenant:?|guest:?|dear|hi|hello|hey|regards,?|sincerely,?|cheers,?|thanks,?|thank you,?|best,?"
     r"|yours,?|wishes,?|faithfully,?|truly,?|rgds,?|br,?"
     r"|ask for|speak to|talk to|spoke to|spoke with|talked to|speaking with|thanks to|kudos to"
-    r"|shout-?out to|props to|belongs to|met with|on behalf of|registered to|issued to|addressed to"
+    r"|shout[- ]?outs? (?:also )?to|bravo to|hats off to|hat tip to|cheers to|hurrah for|praise for|credit to|hugs to"
+    r"|salute|grateful to|greetings from|greetings to|regards to|well done,?|props to|belongs to|met with"
+    r"|on behalf of|registered to|issued to|addressed to"
     r"|made out to|in the name of|colleague,?|manager,?|agent,?|engineer,?|boss,?|pharmacist,?"
     r"|counsel,?|lawyer,?|nurse,?|doctor,?|technician,?|rep,?|representative,?|assistant,?|secretary,?"
     r"|director,?|wife,?|husband,?|son,?|daughter,?|mother,?|father,?|sister,?|brother,?|friend,?"
@@ -43,6 +45,8 @@ _INTRODUCED = re.compile(
     r"|\bname:)\s+(?P<first>[a-zà-ÿ'’-]{3,20}(?: [a-zà-ÿ'’-]{3,20})?)(?=[,.;!]| and | from | here)"
 )
 _MY_NAME = re.compile(r"(?i:\bmy (?:full )?name(?: is|'s|’s|:)) (?P<value>[A-ZÀ-Þ][\w'’-]+(?: [A-ZÀ-Þ][\w'’-]+){0,3})")
+_TITLE = re.compile(r"(?<![\w.])(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor)\.? $")
+_TITLED = frozenset(("mr", "mrs", "ms", "miss", "mx", "dr", "prof"))
 #: What belongs to a name behind it: a number of the family, a clan.
 _MORE = re.compile(r",? (?:Jr|Sr)\b\.?| (?:II|III|IV)\b| (?:al|el|ul|ibn)-[A-Z][\w'’]+")
 #: What follows a name at the end of a text.
@@ -59,111 +63,6 @@ _STREETS = frozenset((
     "Street", "Road", "Avenue", "Lane", "Drive", "Square", "Bridge", "Station", "Hospital", "University",
     "School", "Airport", "Park", "Hall", "Tower",
 ))  # fmt: skip
-_PINYIN_FAMILY = frozenset(
-    [
-        "wang",
-        "li",
-        "zhang",
-        "liu",
-        "chen",
-        "yang",
-        "huang",
-        "zhao",
-        "wu",
-        "zhou",
-        "xu",
-        "sun",
-        "ma",
-        "zhu",
-        "hu",
-        "guo",
-        "he",
-        "lin",
-        "gao",
-        "luo",
-        "zheng",
-        "liang",
-        "xie",
-        "tang",
-        "song",
-        "han",
-        "deng",
-        "feng",
-        "cao",
-        "peng",
-        "zeng",
-        "xiao",
-        "tian",
-        "dong",
-        "pan",
-        "yuan",
-        "cai",
-        "jiang",
-        "yu",
-        "du",
-        "ye",
-        "cheng",
-        "wei",
-        "su",
-        "lu",
-        "ding",
-        "ren",
-        "shen",
-        "yao",
-        "zhong",
-        "cui",
-        "tan",
-        "fan",
-        "liao",
-        "shi",
-        "jin",
-        "jia",
-        "xia",
-        "fu",
-        "fang",
-        "zou",
-        "xiong",
-        "bai",
-        "meng",
-        "qin",
-        "qiu",
-        "hou",
-        "gu",
-        "xue",
-        "yin",
-        "lei",
-        "duan",
-        "long",
-        "hao",
-        "shao",
-        "wan",
-        "qian",
-        "kang",
-        "qiu",
-        "mo",
-        "ouyang",
-        "situ",
-        "shangguan",
-        "zhuge",
-        "murong",
-        "dai",
-        "yan",
-        "kong",
-        "qiao",
-        "lai",
-        "pang",
-        "mei",
-        "sheng",
-        "niu",
-        "ning",
-        "zhan",
-        "zhuang",
-        "qi",
-        "gong",
-        "chang",
-        "xing",
-    ]
-)
 
 
 def name_spans(text: str) -> list[Span]:
@@ -234,9 +133,29 @@ def _capital(word: str) -> bool:
     return word[0].isupper() or (len(word) > 3 and word[1] in "'’" and word[2].isupper())
 
 
+def _sorts(text: str, run: list[re.Match]) -> list[str]:
+    """Sorts of words that stand beside each other: a town's name before a family's is somebody's: Charlotte Ashdown."""
+    lists, sorts = name_lists(), [sort_of_word(found[0]) for found in run]
+    for k, found in enumerate(run):
+        word = folded(found[0])
+        after = sorts[k + 1] if k + 1 < len(run) else ""
+        if sorts[k] != "no" or not found[0][1:].islower():
+            continue
+        named = word in lists["given"] or any(folded(part) in lists["given"] for part in found[0].split("-")[1:])
+        if named and after in ("family", "form", "unknown", "both") and k + 2 >= len(run):
+            sorts[k] = "given"
+        elif any(folded(one[0]) in _TITLED for one in run[max(0, k - 2) : k]):
+            sorts[k] = "unknown"  # Mrs Winifred Oakes, Mr Field
+        elif k and sorts[k - 1] == "given" and not after and len(word) > 3:
+            ends = re.match(r" ?[,.!?;:)\n]|\s*$", text[found.end() :]) is not None
+            if ends and (word in lists["family"] or word not in lists["not-names"]):
+                sorts[k] = "unknown"  # Anna Hatcher hatches nothing
+    return sorts
+
+
 def _in_run(text: str, run: list[re.Match], shouted: bool) -> list[Span]:
     """Names within a run of capitalised words."""
-    sorts = [sort_of_word(found[0]) for found in run]
+    sorts = _sorts(text, run)
     spans, k = [], 0
     while k < len(run):
         if sorts[k] in ("no", "particle"):
@@ -247,9 +166,27 @@ def _in_run(text: str, run: list[re.Match], shouted: bool) -> list[Span]:
             end += 1
         while end > k and sorts[end] == "particle":
             end -= 1
-        spans += _decide(text, run[k : end + 1], sorts[k : end + 1], shouted)
+        if not _of_a_firm(text, run, k, end, sorts):
+            spans += _decide(text, run[k : end + 1], sorts[k : end + 1], shouted)
         k = end + 1
     return spans
+
+
+def _of_a_firm(text: str, run: list[re.Match], first: int, last: int, sorts: list[str]) -> bool:
+    """Whether a name is a firm's, a ship's, a paper's: Halvorsen Shipping, the Hexham Courant, Abernathy & Roe."""
+    start, end = run[first].start(), run[last].end()
+    before, words = text[max(0, start - 12) : start], [folded(found[0]) for found in run[first : last + 2]]
+    if "given" in sorts[first : last + 1] and last > first:
+        return False
+    if any(word in name_lists()["firms"] for word in words[1:]) and not re.search(
+        r"(?i)\b(?:is|i'm|i am|by|from|to)\s$", before
+    ):
+        return True
+    if last > first:
+        return False
+    near = before.endswith(("St ", "St. ", "Saint ", "& ")) or (before.endswith("the ") and sorts[first] != "given")
+    near = near or text.startswith((" & ", " v. ", " v "), end)
+    return near and not re.match(r"['’]s? (?:wife|husband|mother|father|son|daughter)", text[end : end + 12])
 
 
 def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) -> list[Span]:
@@ -259,6 +196,8 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
     if more := _MORE.match(text, end):
         end = more.end()
     before = text[max(0, start - 40) : start]
+    titled = _TITLE.search(before)
+    start -= len(titled[0]) if titled else 0
     opening = not before.strip() or before.rstrip()[-1:] in '.!?:;。！？：\n"“(-–—•*'
     cue = _STRONG.search(before + "")
     weak = cue is not None and cue[0].split()[-1].strip(",:").casefold() in _WEAK
@@ -266,25 +205,30 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
     signed = opening and _SIGNED.fullmatch(after) is not None and bool(before.strip())
     listed = [s in ("given", "family", "both") for s in sorts]
     full = [s for s in sorts if s not in ("initial", "particle")]
+    word = part[0][0].rstrip(".")
+    alone = len(full) == 1 and len(part) == 1 and word.isupper() and not shouted
+    if alone and (len(word) < 5 or sorts[0] in ("form", "unknown")):  # DAW, SE, CUDA
+        return []
     if not full or (len(full) == 2 and part[-1][0].rstrip(".") in _STREETS and not cue):
         return []
     if shouted and not (cue or signed):
         listed = [s in ("given", "both") for s in sorts]
         if sum(listed) < 2:
             return []
+    lists = name_lists()
     if len(full) >= 2:
-        pinyin = [folded(f[0]) in _PINYIN_FAMILY for f in part]
+        pinyin = [folded(f[0]) in lists["pinyin-family"] for f in part]
         if any(listed) or "form" in sorts or cue or any(pinyin):
             if opening and sorts[0] in ("common", "unknown") and len(full) == 2 and not cue and sorts[0] == "common":
                 return _decide(text, part[1:], sorts[1:], shouted) or [(start, end, "name")]
             return [(start, end, "name")]
         if sorts.count("common") == len(full):  # Mark Grant, but also Grant Page
-            lists = name_lists()
             likely = folded(part[0][0]) in lists["given"] and folded(part[-1][0]) in lists["family"]
             return [(start, end, "name")] if likely and (cue or signed or not opening) else []
         return [(start, end, "name")] if signed or not opening else []
     kind = full[0]
-    if "initial" in sorts and kind != "common" and len(sorts) > 1:
+    dotted = sorts[0] == "initial" and part[0][0].endswith(".")
+    if "initial" in sorts and (kind != "common" or dotted) and len(sorts) > 1:
         return [(start, end, "name")]
     if kind in ("given", "both"):
         return [(start, end, "name")]
@@ -293,6 +237,8 @@ def _decide(text: str, part: list[re.Match], sorts: list[str], shouted: bool) ->
     if kind == "common":
         hit = folded(part[0][0]) in name_lists()["given"] and (signed or (cue and not weak))
         return [(start, end, "name")] if hit else []
+    if kind == "unknown" and word.endswith(("ing", "ed")) and not (cue and not weak):
+        return []
     if kind in ("form", "unknown") and _DOES.match(after):
         return [(start, end, "name")]
     if kind in ("form", "unknown"):

@@ -38,6 +38,8 @@ _PHONES = [
     # China: mobile numbers in any grouping, land lines with the area's code, service numbers.
     r"(?:\(?(?:\+|00)?86\)?[ -]?)?1[3-9]\d(?:[ -]?\d){8}",
     r"(?:\(?(?:\+|00)?86\)?[ -]?)?\(?0(?:10|2\d|[3-9]\d{2})\)?[ -]?[2-9]\d{2,3}[ -]?\d{4}(?: ?(?:-|x) ?\d{1,6})?",
+    r"1[3-9]\d\*{3,8}\d{2,4}",
+    r"(?:\*{2,4}[ -]?){1,3}\d{3,4}",
     r"[48]00[ -]?\d{3,4}[ -]?\d{3,4}",
     # With a country's code, however it is grouped, the trunk's zero in brackets too.
     r"(?:\+|00)[1-9]\d{0,2}(?:[ ./-]{0,3}\(?\d{1,6}\)?){1,7}",
@@ -48,7 +50,9 @@ _PHONES = [
     r"0[1-9]\d{8,9}",
     r"\(0\d{1,5}\)[ /-]?\d{2,4}(?:[ -]?\d{1,5}){1,3}",
 ]
-_PHONE = re.compile("|".join(rf"(?<![\w+.:/=#-])(?:{pattern})(?![\w]|[.:-]\d|/\d| ?[%°€£$])" for pattern in _PHONES))
+_PHONE = re.compile(
+    "|".join(rf"(?<![\w+./=#-])(?<!\w:)(?:{pattern})(?![\w]|[.:-]\d|/\d| ?[%°€£$])" for pattern in _PHONES)
+)
 #: After such words any number of six digits or more is one to be called at.
 _CALLED = re.compile(
     r"(?i)(?:\b(?:phone|telephone|tel|mobile|cell|call(?: me| us| back| him| her)?|ring|reach|dial|text me|fax|whatsapp"
@@ -58,6 +62,7 @@ _CALLED = re.compile(
     r"|ms\b|times|people|元|块|次|秒|分|点|个|年|月|天))"
 )
 _LOCAL = re.compile(r"(?<![\w.:/-])[2-9]\d{2}[- ]\d{4}(?![\w-]|[.:]\d)")
+_MASKED = re.compile(r"(?<![\w*])\d{4,6}[ -]?(?:\*{2,6}[ -]?){1,4}\d{3,4}(?![\w*])")  # a card as banks print it
 _DATE = re.compile(r"(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d{2}|\d{2}:\d{2}")
 #: Numbers in Chinese characters, and what somebody is called in a chat service.
 _SPELT = re.compile(
@@ -67,14 +72,38 @@ _CHAT = re.compile(
     r"(?i)(?:\bqq号?|微信(?:号|同号)?|\bwechat(?: id)?|\bskype|\btelegram|\bwhatsapp)(?: ?(?:is|是|为))?\s?[:：]?\s?"
     r"(?P<value>(?=[\w.-]{0,200}\d)[A-Za-z0-9][\w.-]{4,24})"
 )
+#: What somebody or something of his is called in a computer or on a paper, behind a word that says so.
+_PLATE = re.compile(
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·• -]?"
+    r"[A-HJ-NP-Z0-9]{5,6}(?![A-Za-z0-9])"
+    r"|(?i:plate|reg|registration|vehicle)[^\n\d]{0,16}?\b(?P<value>[A-Z]{2}\d{2} ?[A-Z]{3})(?!\w)"
+)
+_CALLED_THERE = re.compile(
+    r"(?i)(?:\b(?:log-?in(?: name)?|user ?name|user(?: ?id)?|screen ?name|account(?: name| id)?"
+    r"|handle|nickname|gamertag"
+    r"|member(?:ship)?(?: id| number| no\.?)?|serial(?: number| no\.?)?|s/n|invit(?:e|ation) code|gift ?card"
+    r"|student id|staff id|employee id|customer(?: id| number| no\.?)?|policy(?: number| no\.?)?|patient(?: id| number)"
+    r"|plate|registration|\bvin|chassis(?: number)?)\b"
+    r"|车架号|车牌号?|保单号|病历号|用户名|登[录陆]名|[账帐]号|账户名|昵称|我号是|号是|用户 ?ID|会员号|会员编号"
+    r"|序列号|邀请码|礼品卡|回单号|回执号|学号|工号|员工号|编号是我的)"
+    r"(?P<between>[^\n.。,，;；0-9A-Za-z]{0,8}(?:(?:is|was|are|and|id|won't redeem|number|code|no)\b"
+    r"[^\n.。,，;；0-9A-Za-z]{0,4}){0,3})"
+    r"(?P<value>(?=[\w@.-]{0,40}\d)(?:[A-Za-z0-9]{1,24}[_.-]){0,4}[A-Za-z0-9]{2,24})(?![A-Za-z0-9_@-])"
+)
 #: After such words whatever is written in one piece opens a door.
 _SECRET = re.compile(
-    r"(?i)(?:\b(?:password|passwd|passcode|pass phrase|pin(?: code)?|otp|verification code"
+    r"(?i)(?:\b(?P<cue>password|passwd|passcode|pass phrase|pin(?: code)?|otp|verification code"
     r"|security code|cvv|cvc|api key"
     r"|secret key|access key|access token|token|secret|credential)s?\b(?: is| was|:|=|,| of)?|(?:密码|口令"
     r"|验证码|密钥|令牌)(?:是|为|:|：|，)?)"
     r"[\s\"'“”「『(（]{0,3}(?P<value>(?=[!-~]*\d)[!-~]{4,}|(?=[!-~]*[a-z])(?=[!-~]*[A-Z])[!-~]{12,})"
 )
+_TOLD = re.compile(
+    r"(?i:password|passcode|passphrase|\bpin)\b[^\n]{0,60}?\b(?i:it's|it is|it was|is|was)[ :]"
+    r"(?P<value>(?=[!-~]{0,40}\d)(?=[!-~]{0,40}[A-Z])(?=[!-~]{0,40}[a-z])[!-~]{8,40})(?![!-~])"
+    r"|(?:密码|口令|验证码)[^。\n]{0,12}?[,，:：是]\s?(?P<other>(?=[^\s,，。；;]{0,30}[#@!$%&*])(?=[^\s,，。；;]{0,30}\d)[^\s,，。；;]{6,30})"
+)
+_PASSPORT = re.compile(r"(?:(?i:passport)|护照|通行证)[^\n]{0,80}?(?<!\w)(?P<value>[A-Z]{1,2}\d{6,9})(?!\w)")
 _HEX = re.compile(
     r"(?i)(?:key|token|secret|密钥|令牌)[^\n]{0,24}?(?<![\w-])(?P<value>[0-9a-f]{20,}"
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"
@@ -108,25 +137,31 @@ def personal_spans(text: str) -> list[Span]:
     plain = "".join(_narrow(c) for c in text)
     latin = _HAN.sub(_NO_LETTER, plain)
     spans: list[Span] = []
+    taken = bytearray(len(text))
 
     def add(new: list[Span]) -> None:
         nonlocal plain, latin
+        count = len(spans)
         for start, end, kind in new:
-            if start < end and not any(start < b and a < end for a, b, _ in spans):
+            if start < end and taken.find(1, start, end) < 0:
                 spans.append((start, end, kind))
-                blank = "\x00" * (end - start)
-                plain, latin = (t[:start] + blank + t[end:] for t in (plain, latin))
+                taken[start:end] = b"\x01" * (end - start)
+        if len(spans) > count:  # each text is written once for all of them: thousands would take its square
+            plain, latin = (_without(t, spans[count:]) for t in (plain, latin))
 
     add([(*found.span(), "email") for found in _EMAIL.finditer(latin)])
     add([(*found.span(), "email") for found in _EMAIL_AT.finditer(latin)])
     add(_groups(_HEX, plain, "token"))
-    add([span for span in secret_spans(latin) if span[2] not in ("phone", "card")])
+    add([_with_bearer(plain, span) for span in secret_spans(latin) if span[2] not in ("phone", "card")])
     add([span for found in _LOWER_IBAN.finditer(latin) if (span := _lower_iban(found))])
     add([(*found.span(), "id") for found in _IDENTITY.finditer(latin) if _is_identity(found[0])])
     add(_groups(_PAPERS, plain, "id"))
     add([span for span in secret_spans(latin) if span[2] == "card"])
+    add([(*found.span(), "card") for found in _MASKED.finditer(latin)])
     add([(*found.span(), "token") for found in _LONG.finditer(latin)])
-    add(_groups(_SECRET, plain, "token"))
+    add([(*found.span("value"), "token") for found in _SECRET.finditer(plain) if _opens(found)])
+    add([(*found.span("value" if found["value"] else "other"), "token") for found in _TOLD.finditer(plain)])
+    add(_groups(_PASSPORT, plain, "id"))
     add([(*found.span(), "id") for pattern in (_SSN, _NINO) for found in pattern.finditer(latin)])
     add(address_spans(plain))
     add([(*found.span(), "phone") for found in _PHONE.finditer(latin) if _is_phone(found[0])])
@@ -134,10 +169,21 @@ def personal_spans(text: str) -> list[Span]:
     add([span for span in _groups(_CALLED, plain, "phone") if not _DATE.fullmatch(plain[span[0] : span[1]])])
     add([(*found.span(), "phone") for found in _SPELT.finditer(plain)])
     add(_groups(_CHAT, plain, "phone"))
+    add([(*found.span("value" if found["value"] else 0), "id") for found in _PLATE.finditer(plain)])
+    add([span for span in _groups(_CALLED_THERE, plain, "id") if _is_called(plain[span[0] : span[1]])])
     if any(kind == "phone" for _, _, kind in spans):  # one beside another, without its area's code
         add([(*found.span(), "phone") for found in _LOCAL.finditer(latin)])
     add(name_spans(plain))
     return sorted(spans)
+
+
+def _without(text: str, spans: list[Span]) -> str:
+    """A text of the same length that has nothing where the spans are."""
+    parts, end = [], 0
+    for start, stop, _ in sorted(spans):
+        parts += [text[end:start], "\x00" * (stop - start)]
+        end = stop
+    return "".join([*parts, text[end:]])
 
 
 def scrub_message(text: str) -> str:
@@ -169,8 +215,31 @@ def _groups(pattern: re.Pattern, text: str, kind: str) -> list[Span]:
     return [(*found.span("value"), kind) for found in pattern.finditer(text)]
 
 
+def _opens(found: re.Match) -> bool:
+    """Whether what follows may open a door: a token, 1,000 of them does not."""
+    cue, told = (found["cue"] or "").casefold(), re.search(r"[:=：]|\bis\b|\bwas\b", found[0][: -len(found["value"])])
+    if told or not cue.startswith(("pin", "token", "secret", "credential")):
+        return True
+    return (
+        re.fullmatch(r"\d{4,8}[.,;!?]?" if cue.startswith("pin") else r"(?=.*[A-Za-z])(?=.*\d).{8,}", found["value"])
+        is not None
+    )
+
+
+def _is_called(found: str) -> bool:
+    """Five characters or more, and letters with digits, or digits of a number that is no quantity."""
+    return len(found) >= 5 and not re.fullmatch(r"\d{1,6}|\d+[a-z]{1,3}|\d+\.\d+", found)
+
+
+def _with_bearer(text: str, span: Span) -> Span:
+    """A bearer's token with the word before it: together they are what is sent."""
+    start, end, kind = span
+    word = re.search(r"(?i)\bbearer\s{1,3}$", text[max(0, start - 10) : start]) if kind == "token" else None
+    return (start - len(word[0]), end, kind) if word else span
+
+
 def _is_phone(found: str) -> bool:
-    return 7 <= sum(map(str.isdigit, found)) <= 17 and not _DATE.match(found)
+    return ("*" in found) or (7 <= sum(map(str.isdigit, found)) <= 17 and not _DATE.match(found))
 
 
 def _is_identity(found: str) -> bool:

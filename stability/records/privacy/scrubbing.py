@@ -26,11 +26,11 @@ _TOKENS = re.compile(
     r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bsk-[A-Za-z0-9_-]{16,}|\bsk_(?:live|test)_\w{10,}|\bAIza[\w-]{30,}"
     r"|\bhf_[A-Za-z0-9]{20,}|\bpypi-[\w-]{20,}|\bnpm_[A-Za-z0-9]{20,}"
     # A long word that mixes cases and digits as no language does; a digest or trace id in one case is none.
-    r"|(?<![\w/+-])(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])(?=[\w+-]*\d)[A-Za-z0-9_+-]{32,}={0,2}(?![\w/+.-])"
+    r"|(?<![\w/+-])(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])(?=[\w+-]*\d)[A-Za-z0-9_+-]{32,}={0,2}(?![\w/+-]|\.\w)"
 )
 _EMAIL = re.compile(r"(?i)(?<![\w.+-])[\w.!#$%&'*+=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{0,62}(?<!-)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
-_CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-]|\.\d)")
+_CARD = re.compile(r"(?<![\w.+-])(?:\d[ -]?){12,18}\d(?![\w-]|\.\d)")
 _PRINTED = re.compile(
     r"[3-6]\d{3}(?:([ -])\d{4}(?:\1\d{4}\1\d{1,4}(?:\1\d{3})?|)|[ -]\d{6}[ -]\d{5})|[3-6]\d{12,18}"
     r"|[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?"

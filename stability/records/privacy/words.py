@@ -52,7 +52,9 @@ def names_in(stem: str) -> tuple[str, ...]:
 @functools.cache
 def name_lists() -> dict[str, frozenset[str]]:
     """Give the lists of words in Latin letters, by their stems."""
-    return {stem: frozenset(names_in(stem)) for stem in ("given", "family", "words", "not-names")}
+    return {
+        stem: frozenset(names_in(stem)) for stem in ("given", "family", "pinyin-family", "words", "not-names", "firms")
+    }
 
 
 def folded(word: str) -> str:
@@ -74,6 +76,8 @@ def sort_of_word(word: str) -> str:
     whole = folded(bare.removesuffix("'s").removesuffix("’s"))
     if len(bare) == 1:
         return "initial"
+    if bare[:2] in ("I'", "I’"):  # I've, I'm, I'd
+        return "no"
     if bare.casefold() in PARTICLES:
         return "particle"
     if whole in lists["not-names"]:
