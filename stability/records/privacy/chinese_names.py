@@ -57,7 +57,7 @@ _FIRMS = [
 _COUNTED = tuple("这那几每某一两")  # 这张卡 is no Zhang's
 #: Characters that write sounds of other languages.
 _SOUNDS = frozenset(
-    "阿艾巴贝比别卜布才次措达丹德迪登丁顿多尔尼格古嘎哈汗合呼吉加江金卡凯克库拉乐勒里丽力林洛罗玛买麦曼米木姆娜南努诺帕培平普恰强曲热仁日茹萨赛桑色沙木斯苏索塔泰坦特提图吐瓦旺乌吾西夏希雅亚央依伊玉扎珍孜卓宗祖"
+    "阿艾巴贝比别卜布才次措达丹德迪登丁顿多尔尼格古嘎哈汗合呼吉加江金卡凯克库拉乐勒里丽力林洛罗玛买麦曼米木姆娜南努诺帕培平普恰强曲热仁日茹萨赛桑色沙木斯苏索塔泰坦特提图吐瓦旺乌吾西夏希雅亚央依伊玉扎珍孜卓宗祖花夫娃波"
 )
 _DOTTED = re.compile(rf"{_PLAIN}{{1,5}}?(?:[·•・‧]{_PLAIN}{{1,4}}){{1,3}}")
 _NICK = re.compile(
@@ -73,7 +73,7 @@ _PET = re.compile(rf"[小阿](?P<given>[{_HAN}])")
 def _known(read: Callable[[str], tuple[str, ...]]) -> dict[str, object]:
     families, given = read("chinese-family"), read("chinese-given")
     single = [name for name in families if len(name) == 1]
-    (doubtful, wordlike), (likely, unlikely) = read("chinese-doubtful"), read("chinese-characters")
+    (doubtful, wordlike, sure), (likely, unlikely) = read("chinese-doubtful"), read("chinese-characters")
     return {
         "compound": sorted((name for name in families if len(name) > 1), key=len, reverse=True),
         "long": frozenset(name[:2] for name in (*families, *read("japanese-family")) if len(name) > 1),
@@ -89,6 +89,7 @@ def _known(read: Callable[[str], tuple[str, ...]]) -> dict[str, object]:
         "unlikely": frozenset(unlikely),
         "doubtful": frozenset(doubtful),
         "wordlike": frozenset(wordlike),
+        "sure": frozenset(sure),
     }
 
 
@@ -295,7 +296,8 @@ def _followed(text: str, end: int, known: dict) -> float:
 def _weight(text: str, k: int, end: int, said: float, known: dict) -> float:
     """Weigh a name without what stands before it: its characters, words that it would cut, what follows it."""
     given, usual = text[k + 1 : end], known["usual"]
-    weight = -1.0 if text[k] in known["doubtful"] else 0.5 if text[k] in known["wordlike"] else 1.0
+    weight = -0.5 if text[k] in known["doubtful"] else 0.5 if text[k] in known["wordlike"] else 1.0
+    weight += 0.5 * (text[k] in known["sure"])
     pair = given in known["pairs"]
     weight += _characters(given, known)
     follows = _followed(text, end, known)
@@ -309,6 +311,8 @@ def _weight(text: str, k: int, end: int, said: float, known: dict) -> float:
         weight -= 2.5
     if not said and not pair and (follows < 1.5 or len(given) == 1):
         weight -= 1.0
+    if text[k] in "和由让给跟向被从" and text[k + 1 : k + 2] in known["single"]:
+        weight -= 1.0  # 和金恩熙: with a Jin
     if text[k - 1 : k] in _COUNTED or (len(given) == 1 and said <= 1.5 and text[k] in known["wordlike"]):
         weight -= 1.0  # 这张卡, 安逸
     return weight + follows

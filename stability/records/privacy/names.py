@@ -53,7 +53,8 @@ _MORE = re.compile(r",? (?:Jr|Sr)\b\.?| (?:II|III|IV)\b| (?:al|el|ul|ibn)-[A-Z][
 _SIGNED = re.compile(r"[.!\s]*+(?:,[^.!?]{0,60})?[.!\s]*")
 #: What people do, and things do not: after it a word in no list is somebody.
 _DOES = re.compile(
-    r" (?:in|from|at) (?:your |the |our )?(?:support|sales|service|accounts?|billing|helpdesk|team|office|phone)"
+    r" (?:in|from|at) (?:your |the |our )?(?:support|sales|service|accounts?|billing|helpdesk"
+    r"|HR|IT|finance|marketing|reception|purchasing|legal|logistics|team|office|phone)"
     r"\b"
     r"| (?:was|is|were) (?:so |very |super |really |extremely )?(?:friendly|kind|patient|helpful|rude|nice|polite)\b"
     r"| (?:stayed|helped|told|said|explained|answered|called|asked|phoned|promised|wrote|replied)\b"

@@ -86,9 +86,9 @@ _CALLED_THERE = re.compile(
     r"|plate|registration|\bvin|chassis(?: number)?)\b"
     r"|车架号|车牌号?|保单号|病历号|用户名|登[录陆]名|[账帐]号|账户名|昵称|我号是|号是|用户 ?ID|会员号|会员编号"
     r"|序列号|邀请码|礼品卡|回单号|回执号|学号|工号|员工号|编号是我的)"
-    r"(?P<between>[^\n.。,，;；0-9A-Za-z]{0,8}(?:(?:is|was|are|and|id|won't redeem|number|code|no)\b"
+    r"\.?(?P<between>[^\n.。,，;；0-9A-Za-z]{0,8}(?:(?:is|was|are|and|id|won't redeem|number|code|no)\b"
     r"[^\n.。,，;；0-9A-Za-z]{0,4}){0,3})"
-    r"(?P<value>(?=[\w@.-]{0,40}\d)(?:[A-Za-z0-9]{1,24}[_.-]){0,4}[A-Za-z0-9]{2,24})(?![A-Za-z0-9_@-])"
+    r"(?P<value>(?=[\w@.-]{0,40}\d)(?:[A-Za-z0-9]{1,24}[_.-]){0,4}[A-Za-z0-9]{1,24})(?![A-Za-z0-9_@-])"
 )
 #: After such words whatever is written in one piece opens a door.
 _SECRET = re.compile(
