@@ -92,7 +92,7 @@ def trial(folder, supervisor, kills, seed, latest):
 
 
 def test_killed_at_random_moments_no_action_is_done_twice(tmp_path, supervisor):
-    assert trial(tmp_path, supervisor, 4, seed=0, latest=2.5) > 0
+    assert trial(tmp_path, supervisor, 2, seed=0, latest=2.5) > 0
 
 
 @pytest.mark.soak

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CATEGORIES", "LANGUAGES", "URGENCIES", "development_folder", "read_development"]
+__all__ = ["CATEGORIES", "LANGUAGES", "SIMULATED", "URGENCIES", "development_folder", "read_development"]
 
 import json
 import os
@@ -17,6 +17,11 @@ from stability.schema import ContractError, home, nearest
 CATEGORIES = ("availability", "latency", "wrong_answer", "usability", "billing", "praise", "other")
 URGENCIES = ("high", "normal", "low")
 LANGUAGES = ("en", "zh")
+#: What records of the simulation and the testbed call their messages -> the categories here.
+SIMULATED = {
+    "failed": "availability", "slow": "latency", "wrong_answer": "wrong_answer", "praise": "praise",
+    "question": "usability", "feature_request": "usability", "billing": "billing", "off_topic": "other",
+}  # fmt: skip
 PARALLEL = (1, 2)  # authors who told much the same in both languages, line by line
 KINDS = ("name", "email", "phone", "address", "ip", "card", "iban", "id", "token")
 _MARK = re.compile(r"\[\[(?P<kind>[a-z]+)(?::(?P<value>[^\]]*))?\]\]")

@@ -180,7 +180,7 @@ def print_links(alarms: Path, topology: Path | None) -> None:
 def print_export(file: Path, *, as_recorded: bool) -> None:
     """Write the store's complaints as a table that localizers and the watch read."""
     from stability.feedback.burst import evidence
-    from stability.feedback.classification import SIMULATED
+    from stability.feedback.development import SIMULATED
     from stability.feedback.store import FeedbackStore
     from stability.schema import write_table
 
