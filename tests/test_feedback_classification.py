@@ -10,7 +10,8 @@ from sklearn.metrics import f1_score
 from stability.feedback import read_development
 from stability.feedback.classification import STRENGTHS, FeedbackClassifier, group_folds
 from stability.feedback.development import CATEGORIES
-from stability.feedback.lexicon import GROUPS, by_keywords, language_of, lexicon_counts
+from stability.feedback.lexicon import GROUPS, by_keywords, language_of, lexicon_counts, lexicon_file
+from stability.feedback.model import model_folder
 from stability.schema import ContractError
 
 
@@ -90,3 +91,13 @@ def test_keywords_count_their_own_language_alone():
     assert counts[0, GROUPS.index("billing")] == 2
     assert counts[1, GROUPS.index("billing")] == 1
     assert by_keywords(["", "thank you, great"])[0].tolist() == ["other", "praise"]
+
+
+def test_what_the_model_learns_from_names_its_folder(tmp_path, monkeypatch):
+    words = lexicon_file().read_bytes()
+    before = model_folder().name
+    monkeypatch.setenv("STABILITY_HOME", str(tmp_path))
+    assert model_folder().name == before, "texts and words from beside the package"
+    (tmp_path / "data" / "feedback").mkdir(parents=True)
+    (tmp_path / "data" / "feedback" / "lexicon.yaml").write_bytes(words + b"# other\n")
+    assert model_folder().name != before

@@ -1,4 +1,4 @@
-"""What a message is about and how urgent it is: letters, words and characters, weighed by a linear model."""
+"""What a message is about and how urgent it is: letters, words and a little lexicon, weighed by a linear model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FeedbackClassifier:
     are scrubbed before anything is learnt from them: a placeholder such as ``[card]`` is a word like others, a name is
     none. Margins become probabilities by a softmax with one temperature a head, under which held-out labels are
     likeliest (Guo et al. 2017, arXiv 1706.04599). Words that somebody chose for a category weigh little: ten times as
-    much made it worse on messages of authors who had not chosen them, and without them it misses the plainest ones.
+    much made it worse on messages of authors who had not chosen them.
     """
 
     def __init__(self, *, strengths: Sequence[float] = STRENGTHS):

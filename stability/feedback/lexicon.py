@@ -1,8 +1,8 @@
-"""Words that speak for a category: the baseline of keywords that a model has to beat."""
+"""Words that speak for a category: the baseline of keywords, and inputs of the linear model, of little weight."""
 
 from __future__ import annotations
 
-__all__ = ["GROUPS", "by_keywords", "language_of", "lexicon_counts"]
+__all__ = ["GROUPS", "by_keywords", "language_of", "lexicon_counts", "lexicon_file"]
 
 import functools
 import re
@@ -33,12 +33,24 @@ def language_of(text: str) -> str:
     return "zh" if HAN_WEIGHT * len(_HAN.findall(text)) > len(_LATIN.findall(text)) else "en"
 
 
-@functools.cache
-def _patterns() -> dict[str, dict[str, list[re.Pattern]]]:
-    """Language -> group -> patterns, from the workbench's folder, else from beside the package."""
+def lexicon_file() -> Path:
+    """Say where the words are: in the workbench's folder, else beside the package.
+
+    Raises
+    ------
+    ContractError
+        When they are in neither.
+    """
     path = next((p for p in (home() / FILE, Path(__file__).resolve().parents[2] / FILE) if p.is_file()), None)
     if path is None:
         raise ContractError(file=home() / FILE, expected="the words of the categories", got="no file")
+    return path
+
+
+@functools.cache
+def _patterns() -> dict[str, dict[str, list[re.Pattern]]]:
+    """Language -> group -> patterns, from the workbench's folder, else from beside the package."""
+    path = lexicon_file()
     read = load_yaml(path)
     if set(read) != set(LANGUAGES) or any(set(groups) != set(GROUPS) for groups in read.values()):
         expected = f"{', '.join(LANGUAGES)}, each with {', '.join(GROUPS)}"

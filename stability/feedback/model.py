@@ -9,13 +9,14 @@ from pathlib import Path
 
 from stability.feedback.classification import FeedbackClassifier
 from stability.feedback.development import development_folder, read_development
+from stability.feedback.lexicon import lexicon_file
 from stability.schema import home
 
 
 def model_folder() -> Path:
     """Say where the model lies: below ``runs/feedback``, named by what it was learnt from."""
     digest = hashlib.sha256()
-    for path in sorted([*development_folder().glob("*.txt"), *Path(__file__).parent.glob("*.py")]):
+    for path in sorted([*development_folder().glob("*.txt"), lexicon_file(), *Path(__file__).parent.glob("*.py")]):
         digest.update(path.name.encode() + path.read_bytes())
     return home() / "runs" / "feedback" / f"model-{digest.hexdigest()[:16]}"
 
