@@ -96,8 +96,9 @@ def test_keywords_count_their_own_language_alone():
 def test_what_the_model_learns_from_names_its_folder(tmp_path, monkeypatch):
     words = lexicon_file().read_bytes()
     before = model_folder().name
+    (tmp_path / "data" / "feedback").mkdir(parents=True)
+    (tmp_path / "data" / "metrics.yaml").touch()
     monkeypatch.setenv("STABILITY_HOME", str(tmp_path))
     assert model_folder().name == before, "texts and words from beside the package"
-    (tmp_path / "data" / "feedback").mkdir(parents=True)
     (tmp_path / "data" / "feedback" / "lexicon.yaml").write_bytes(words + b"# other\n")
     assert model_folder().name != before
