@@ -253,6 +253,81 @@ def test_a_neighbour_that_is_loud_no_longer_than_it_used_to_be_is_not_hurt():
     assert judge(with_rows(known, "scores", lambda _: scores)).verdict == "not_recovered"
 
 
+def young(known, seconds=120):
+    """The same aftermath of a service that was first seen so long before the action."""
+    cut = {name: getattr(known, name) for name in ("telemetry", "service", "scores")}
+    return dataclasses.replace(
+        known, **{name: f[f.index.get_level_values(1) > after(-seconds)] for name, f in cut.items()}
+    )
+
+
+def changed(known, name, column, change, entity, begin, end=1e9):
+    """The same aftermath with another course of one column from one second after the action to another one."""
+    frame = getattr(known, name).copy()
+    rows = since(frame, entity, begin) & ~since(frame, entity, end)
+    frame.loc[rows, column] = change(frame.loc[rows, column])
+    return with_rows(known, name, lambda _: frame)
+
+
+def asked(known, entity, good=1.0):
+    """The same aftermath with an entity's own requests, of which a share is good after the action, and all before."""
+    rows = known.service.loc["gateway"].assign(total=30.0, good=30.0)
+    rows.loc[rows.index > ACTED, "good"] *= good
+    return with_rows(
+        known, "service", lambda frame: pd.concat([frame, pd.concat({entity: rows}, names=frame.index.names)])
+    )
+
+
+P99 = "http_server_request_duration_seconds_p99"
+
+
+@pytest.mark.parametrize(
+    ("factor", "end", "own", "expected"),
+    [
+        (1.6, 1e9, False, "verified"),  # slower, as under more load
+        (8, 1e9, False, "not_recovered"),
+        (8, 1e9, True, "not_recovered"),
+        (8, 66, True, "verified"),  # for a moment, and what it was asked it answered as promised
+        (8, 66, False, "not_recovered"),
+        (8, 120, True, "not_recovered"),
+    ],
+)
+def test_answers_may_take_longer_after_a_repair_if_little_or_for_a_moment(factor, end, own, expected):
+    known = young(changed(RECOVERED, "telemetry", P99, lambda p99: p99 * factor, "model-a", 50, end))
+    assert judge(asked(known, "model-a") if own else known).verdict == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(16, "verified"), (60, "not_recovered")])
+def test_a_short_history_does_not_say_how_long_a_neighbour_may_be_loud(seconds, expected):
+    known = changed(RECOVERED, "scores", "shift", lambda score: score + 12, "model-b", 60, 60 + seconds)
+    assert judge(young(known)).verdict == expected
+    assert judge(known).verdict == "not_recovered"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "good", "expected"),
+    [
+        (60, 90, 1.0, "verified"),
+        (60, 1e9, 1.0, "inconclusive"),  # nobody is hurt, and something is the matter
+        (88, 1e9, 1.0, "inconclusive"),  # the watch would have been over at 98
+        (60, 90, 0.9, "not_recovered"),
+        (60, 1e9, 0.9, "not_recovered"),
+    ],
+)
+def test_detectors_of_a_neighbour_that_serves_as_promised_are_a_doubt_and_no_harm(begin, end, good, expected):
+    known = changed(RECOVERED, "scores", "shift", lambda score: score + 12, "model-b", begin, end)
+    verdict = judge(asked(known, "model-b", good))
+    assert (verdict.verdict, verdict.final) == (expected, True)
+    if expected == "verified":
+        assert verdict.at <= judge(RECOVERED).at + pd.Timedelta("3s")
+
+
+def test_a_neighbour_that_goes_down_is_hurt_though_all_that_was_asked_was_answered():
+    known = changed(asked(RECOVERED, "model-b"), "telemetry", "up", lambda up: up * 0, "model-b", 60, 80)
+    known = changed(known, "service", ["good", "total"], lambda counts: counts * 0, "model-b", 60, 80)
+    assert judge(known).verdict == "not_recovered"
+
+
 @pytest.mark.parametrize(("seconds", "expected"), [(20, "verified"), (60, "not_recovered")])
 def test_a_neighbour_may_use_more_for_a_while_and_not_for_ever(seconds, expected):
     frame = RECOVERED.telemetry.copy()

@@ -45,7 +45,7 @@ USUAL = 60  # samples from which on history says what is usual
 TAIL = 0.005  # share of the history that may lie beyond what is usual, on each side
 SLACK = 0.05  # of the median: a metric that never moved has no range of its own
 AMPLE = 0.5  # share of what there is, below which there is enough of it
-DOUBLE = 1.0  # of the median: what is only used up (memory, descriptors, queues) may stay higher than it was
+DOUBLE = 1.0  # of the median: what is only used up (memory, descriptors, queues) may stay higher, and times longer
 
 
 Moves = tuple[np.ndarray, np.ndarray]  # as `moving` gives it
@@ -288,9 +288,10 @@ def condition(
 ) -> tuple[np.ndarray, list[str]]:
     """Find metrics that stay where they hurt, beyond all that was usual before the fault.
 
-    Times, errors, and what is bad when it is low (`up`, qualities) hurt by themselves. What is used up, such as memory,
-    descriptors or processors, need not come back after a fault, and hurts a neighbour only when it stays twice as high;
-    a share of what there is, only when half of it is used.
+    Times, errors, and what is bad when it is low (`up`, qualities) hurt by themselves; times only when they are twice
+    as long, since they follow the load, and a minute or two of history has not seen every load. What is used up, such
+    as memory, descriptors or processors, need not come back after a fault, and hurts a neighbour only when it stays
+    twice as high; a share of what there is, only when half of it is used.
 
     Parameters
     ----------
@@ -331,7 +332,7 @@ def condition(
         if len(past) < USUAL:
             continue
         middle, edge = np.median(past), np.quantile(past, 1 - TAIL)
-        limit = edge + max(edge - middle, (SLACK if felt else DOUBLE) * abs(middle))
+        limit = edge + max(edge - middle, (SLACK if felt and about.unit != "s" else DOUBLE) * abs(middle))
         limit = max(limit, AMPLE) if not felt and about.unit == "1" else limit
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)

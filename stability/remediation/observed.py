@@ -15,10 +15,11 @@ from scipy import stats
 from stability.remediation import courses
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.courses import BAD, GOOD, UNKNOWN, Steps
-from stability.remediation.verification import Verification
+from stability.remediation.verification import Verification, Widths
 from stability.schema import Metric, metric
 
 HALF = 0.5  # of the last hold before the action, or before the fault: what was bad for so much of it was bad before
+KNOWN = 4  # holds of history from which on it says for how long a neighbour is loud of its own
 QUIET = 0.01  # smallest rate that a detector's crossings in quiet time are taken for
 REGULAR = 0.5  # share of the usual steps from which on an entity's requests are known regularly, and are missed
 SURE = 0.999  # of the crossings that so many quiet steps have at most
@@ -53,6 +54,10 @@ class Observed:
         How many of the thing's detectors are above their thresholds.
     crossed : ndarray of bool, shape (steps,)
         Whether more crossings than in quiet time are among the last hold's.
+    served : ndarray of bool, shape (steps,)
+        Whether the thing's own requests of the last hold are known and were served as promised.
+    doubt : ndarray of bool, shape (steps,)
+        Whether a neighbour is worse than before the action, though not for long enough yet to say that it was hurt.
     names : dict of str to list of (str, ndarray of bool)
         What is bad: for `detectors`, `condition` and `neighbours` by name, shape (steps,).
     seen_before : bool
@@ -66,6 +71,8 @@ class Observed:
     counts: dict[str, np.ndarray]
     crossings: np.ndarray
     crossed: np.ndarray
+    served: np.ndarray
+    doubt: np.ndarray
     names: dict[str, list[tuple[str, np.ndarray]]]
     seen_before: bool
 
@@ -88,7 +95,7 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     beyond, hurt = _condition(own, usual, width.lasting, 0)
     before = _fresh(own, usual, 0)
     fresh[: steps.zero] = before[: steps.zero]
-    neighbours, hurting = _neighbours(aftermath, steps, settings, usual, about)
+    neighbours, doubt, hurting = _neighbours(aftermath, steps, settings, usual, about, counts)
     states = {
         "samples": courses.carried(fresh, width.gap),
         "service": service,
@@ -99,7 +106,8 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     latest = np.vstack([_latest([fresh], steps.count), asked, scored]).min(axis=0)
     names = {"detectors": loud, "condition": hurt, "neighbours": hurting}
     seen = bool((before[usual] == GOOD).any())
-    return Observed(steps, states, fresh == GOOD, latest, counts, above, crossed, names, seen)
+    served = _served(counts.get(aftermath.entity), settings, width, steps.count)
+    return Observed(steps, states, fresh == GOOD, latest, counts, above, crossed, served, doubt, names, seen)
 
 
 def _own(aftermath: Aftermath, steps: Steps, entity: str, usual: slice, about: Mapping[str, Metric]) -> Own:
@@ -206,10 +214,23 @@ def _condition(own: Own, usual: slice, lasting: int, used: int):
     return state, [(name, column) for name, column in zip(judged, beyond.T, strict=True)]
 
 
-def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usual: slice, about: Mapping[str, Metric]):
-    """Tell where a neighbour is worse than before the action for longer than a moment, or can't be seen any more."""
+def _neighbours(
+    aftermath: Aftermath,
+    steps: Steps,
+    settings: Verification,
+    usual: slice,
+    about: Mapping[str, Metric],
+    counts: Mapping[str, np.ndarray],
+):
+    """Tell where a neighbour is worse than before the action for longer than a moment, or can't be seen any more.
+
+    While its own requests are served as promised, its detectors alone raise a doubt, and do not say that it is hurt; a
+    metric does when it stays out of bounds for a whole hold.
+    """
     width = settings.widths(aftermath.step)
-    total, hurting = np.full(steps.count, GOOD), []
+    known = steps.fault >= KNOWN * width.hold  # a shorter history does not say how long one may be loud
+    most = max(width.hold, width.lasting)
+    total, doubt, hurting = np.full(steps.count, GOOD), np.zeros(steps.count, dtype=bool), []
     for entity in aftermath.neighbours:
         detectors, *_ = _detectors(aftermath, steps, settings, entity, usual)
         own = _own(aftermath, steps, entity, usual, about)
@@ -220,19 +241,30 @@ def _neighbours(aftermath: Aftermath, steps: Steps, settings: Verification, usua
         seen = np.where((fresh == GOOD) | scored, GOOD, UNKNOWN)
         just, long = (slice(max(end - width.hold, 0), end) for end in (steps.zero, steps.fault))
         worse = np.zeros(steps.count, dtype=bool)
-        for state in (detectors, condition):
+        served = _served(counts.get(entity), settings, width, steps.count)
+        for state, alone in ((detectors, np.inf), (condition, most)):
             bad = state == BAD
             ill = [bad[part].mean() >= HALF for part in (just, long) if part.stop]  # just as ill before
             if not any(ill):
-                longest = courses.runs(bad)[usual].max(initial=0)  # its own history says how long it may be loud
-                worse |= courses.runs(bad) >= np.clip(longest + 1, width.lasting, max(width.hold, width.lasting))
+                longest = courses.runs(bad)[usual].max(initial=0)
+                least = np.clip(longest + 1, width.lasting, most) if known else most
+                worse |= courses.runs(bad) >= np.where(served, alone, least)
+                doubt |= bad
         state = courses.carried(seen, width.gap)
         gone = steps.zero and (seen[just] == UNKNOWN).mean() > 0.5 and (seen[: just.start] == GOOD).any()
         if gone:  # it was not to be seen before the action either
             state = np.full(steps.count, GOOD)
         hurting.append((entity, worse))
         total = np.minimum(total, np.where(worse, BAD, state))
-    return total, hurting
+    return total, doubt, hurting
+
+
+def _served(counts: np.ndarray | None, settings: Verification, width: Widths, count: int) -> np.ndarray:
+    """Tell where the requests of the last hold as a whole were served as promised, the last ones just now."""
+    if counts is None:
+        return np.zeros(count, dtype=bool)
+    good, total = courses.rolled(counts, width.hold).T
+    return (courses.rolled(counts[:, 1], width.recent) > 0) & (good >= settings.objective * total)
 
 
 def share(counts: np.ndarray, first: int, last: int) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from stability.remediation import placebo
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.courses import BAD, GOOD, UNKNOWN, runs
 from stability.remediation.observed import Observed, observe, share
-from stability.remediation.verification import Verification
+from stability.remediation.verification import Verification, Widths
 
 VERIFIED, NOT_RECOVERED, INCONCLUSIVE = "verified", "not_recovered", "inconclusive"
 LIKELY = 1 / 3  # chance of healing by itself above which a recovery is not credited: not to is twice as likely
@@ -114,9 +114,11 @@ def judge(aftermath: Aftermath, settings: Verification | None = None, repaired: 
     A step is bad where the requests of the last steps fall short of the objective, most of the thing's last scores are
     above a threshold, a metric of it stays beyond all that was usual, or a neighbour is worse than before the action.
     It is unknown where one of these cannot be told, or where the thing's own samples do not move (frozen, deleted,
-    another's). A hold is a run without either. Bad after the hold is a relapse: not recovered, at that step; unknown
-    begins the hold anew. What cannot have held by the end of the window is not recovered where it was bad at the last,
-    else inconclusive; so is what has held, but not long enough for the watch to end within the window.
+    another's). A hold is a run without either. After it, requests that fall short, a neighbour that is worse, and
+    detectors or metrics that stay out of bounds are a relapse: not recovered, at that step. Unknown begins the hold
+    anew, and while anything is out of bounds, for however short, nothing is verified. What cannot have held by the end
+    of the window is not recovered where it was bad at the last, else inconclusive; so is what has held, but not long
+    enough for the watch to end within the window.
     """
     settings = settings or Verification()
     seen = observe(aftermath, settings)
@@ -146,8 +148,8 @@ def _time(aftermath: Aftermath, seen: Observed, step: int) -> pd.Timestamp:
 def _walk(seen: Observed, settings: Verification, step: float) -> _End:
     """Go over the steps after the action until one decides."""
     width, zero = settings.widths(step), seen.steps.zero
-    worst, hurt = seen.worst(), seen.worst("service", "condition", "neighbours") == BAD
-    lasting = _lasting(seen, width.lasting)
+    worst, hurt = seen.worst(), seen.worst("service", "neighbours") == BAD
+    lasting = _lasting(seen, width)
     deadline, start, held, broken = zero + width.window - 1, None, None, UNKNOWN
     for i in range(zero + width.skew, seen.steps.count):
         if held is not None and (hurt[i] or lasting[i]):
@@ -160,7 +162,7 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
             held = i
         watched = held is not None and seen.latest[i] >= held + width.watch and worst[i] == GOOD
         due = held is not None and seen.latest[i] < i < held + width.watch + width.gap  # a late sample is waited for
-        watched = watched and not due
+        watched = watched and not due and not seen.doubt[i]
         if watched and _calm(seen, settings, i, width.hold) and _enough(seen, settings, start, i):
             return _End(VERIFIED, i, True, start, held, f"in bounds for {(i - start + 1) * step:g} s")
         if held is None and max((i + 1 if start is None else start) + width.hold - 1, i) > deadline:
@@ -172,8 +174,10 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
     return _End(INCONCLUSIVE, seen.steps.count - 1, False, start, held, "not decided yet")
 
 
-def _lasting(seen: Observed, lasting: int) -> np.ndarray:
-    return runs(seen.states["detectors"] == BAD) >= lasting
+def _lasting(seen: Observed, width: Widths) -> np.ndarray:
+    """Tell where detectors, or a metric, stay out of bounds; a metric for a hold while its thing serves as promised."""
+    loud, beyond = (runs(seen.states[name] == BAD) for name in ("detectors", "condition"))
+    return (loud >= width.lasting) | (beyond >= np.where(seen.served, max(width.hold, width.lasting), width.lasting))
 
 
 def _said_bad(seen: Observed, i: int) -> str:

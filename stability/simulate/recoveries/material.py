@@ -33,8 +33,8 @@ CLEARLY = 0.05  # share of bad answers in a second of a neighbour that has falle
 LEAST = 10  # s of them
 LONGEST = 300  # s of the true past that may stand before a recorded fault
 NEIGHBOURS = {
-    "model-a": ("model-b",), "model-b": ("model-a",), "gateway": ("model-a", "model-b"),
-    "feature-store": ("model-a", "model-b"),
+    "model-a": ("model-b", "gateway"), "model-b": ("model-a", "gateway"), "gateway": ("model-a", "model-b"),
+    "feature-store": ("model-a", "model-b", "gateway"),
 }  # fmt: skip
 REPLICA = ("model-a", "model-b")
 

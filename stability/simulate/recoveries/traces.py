@@ -31,6 +31,8 @@ REPLICAS_ONLY = {
 WEIGHT = {"recover": 2}  # the plain case is the most frequent one
 RECORDED = 0.55  # share of a family that is cut from recordings
 LIVED = 0.4  # share of the recorded traces before which the true past stands, with earlier faults
+YOUNG = 0.4  # share of a family that was seen for no longer than a minute or two when users began to feel the fault
+SEEN_FOR = (65, 120)  # s of history of such a trace
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Trace:
         What the repair may hurt.
     past : str
         `drawn`, `health` (spliced) or `lived` (the true past, with earlier faults).
+    begun : int
+        Second after :data:`BEGIN` from which on anything was measured: above 0 where the service, or who watches it, is
+        young.
     impact_start, acted_at : Timestamp
         Begin of the impact, end of the action.
     earlier : tuple of Timestamp
@@ -82,6 +87,7 @@ class Trace:
     entity: str
     neighbours: tuple[str, ...]
     past: str
+    begun: int
     impact_start: pd.Timestamp
     acted_at: pd.Timestamp
     earlier: tuple[pd.Timestamp, ...]
@@ -172,10 +178,12 @@ def recoveries(
                 world, source = cut(material, rng, draw.steps, impact, replica=alone, lived=lived), "recorded"
             else:
                 world, source = drawn(rng, draw.steps, replica=alone), "drawn"
-            yield _trace(f"{family}-{turn:02d}", family, source, draw, story, world)
+            age = stream(seed, "recovery age", family, str(turn))
+            begun = impact - int(age.integers(*SEEN_FOR)) if age.random() < YOUNG else 0
+            yield _trace(f"{family}-{turn:02d}", family, source, draw, story, world, begun)
 
 
-def _trace(name: str, family: str, source: str, draw: Draw, story: Story, world: World) -> Trace:
+def _trace(name: str, family: str, source: str, draw: Draw, story: Story, world: World, begun: int) -> Trace:
     scope = list(dict.fromkeys(["gateway", world.entity, *world.neighbours]))
     course = dict.fromkeys(scope, story.course if story.users is None else story.users)
     course[world.entity] = story.course if story.entity is None else story.entity
@@ -194,12 +202,13 @@ def _trace(name: str, family: str, source: str, draw: Draw, story: Story, world:
     _detect(told, scope, draw, world, story)
     if story.withhold is not None:
         story.withhold(told, world.entity, world.neighbours)
-    frames = {table: _frame(told, table) for table in ("telemetry", "service", "scores")}
+    frames = {table: _frame(told, table, begun) for table in ("telemetry", "service", "scores")}
     truth = _truth(draw, story, [*course.values()])
     return Trace(
         name=name, family=family, variant=story.variant, source=source, mode=world.mode, entity=world.entity,
         neighbours=world.neighbours, impact_start=BEGIN + draw.impact * SECOND, acted_at=BEGIN + draw.acted * SECOND,
-        past=world.past, earlier=tuple(BEGIN + step * SECOND for step in world.ended), seen=story.seen,
+        past=world.past, begun=begun, seen=story.seen,
+        earlier=tuple(BEGIN + step * SECOND for step in world.ended if step >= begun),
         effect=story.effect, hold=draw.hold, watch=draw.watch, window=draw.window,
         **truth, **{table: frame for table, (frame, _) in frames.items()},
         arrivals={table: at for table, (_, at) in frames.items()}, thresholds=told.thresholds,
@@ -272,13 +281,14 @@ def _detect(told: Told, scope: list[str], draw: Draw, world: World, story: Story
     told.thresholds |= dict(zip(DETECTORS, highest.tolist(), strict=True))
 
 
-def _frame(told: Told, table: str) -> tuple[pd.DataFrame, np.ndarray]:
+def _frame(told: Told, table: str, begun: int) -> tuple[pd.DataFrame, np.ndarray]:
     data = getattr(told, table)
     columns = {"telemetry": told.columns, "service": ["good", "total"], "scores": list(DETECTORS)}[table]
     frames, arrivals = {}, []
     for entity in sorted(data):
         at = told.arrival(table, entity)
         kept = at < NEVER
+        kept[:begun] = False
         skew = 0 if table == "service" else told.skew.get(entity, 0)
         stamps = BEGIN + pd.to_timedelta(np.flatnonzero(kept) + skew, unit="s")
         frames[entity] = pd.DataFrame(data[entity][kept], index=stamps.as_unit("us"), columns=columns)
