@@ -92,10 +92,10 @@ def test_a_metric_beyond_what_was_usual(name, usual, later, beyond):
     values = np.r_[np.full((100, 1), usual), np.full((20, 1), later)] * noise
     found, names = courses.condition(values, [name], slice(0, 100), 10, 10)
     assert (names == [name]) == (name != "something_of_mine")
-    assert not found[:104].any()
-    assert bool(found[114:].all() and found.size) == beyond
+    assert not (found[:104] == courses.BAD).any()
+    assert bool((found[114:] == courses.BAD).all() and found.size) == beyond
     if name == "process_resident_memory_bytes":
-        assert not found[:110].any()  # ten steps longer: it has to stay there
+        assert not (found[:110] == courses.BAD).any()  # ten steps longer: it has to stay there
         assert courses.condition(values, [name], slice(0, 100), 10, 0)[1] == []
 
 
@@ -103,7 +103,8 @@ def test_a_metric_beyond_what_was_usual(name, usual, later, beyond):
 def test_a_share_of_what_there_is_hurts_when_little_is_left(later, beyond):
     values = np.r_[np.full((100, 1), 0.004), np.full((40, 1), later)]
     found, _ = courses.condition(values, ["system_filesystem_utilization_ratio"], slice(0, 100), 10, 10)
-    assert bool(found[120:].all()) == bool(found.any()) == beyond
+    bad = found == courses.BAD
+    assert bool(bad[120:].all()) == bool(bad.any()) == beyond
 
 
 def test_a_counter_is_judged_by_its_increments_and_a_restart_is_none():
@@ -113,5 +114,30 @@ def test_a_counter_is_judged_by_its_increments_and_a_restart_is_none():
     worse[120:] += 30.0 * np.arange(40)
     for values, beyond in ((errors, False), (worse, True)):
         found, _ = courses.condition(values.reshape(-1, 1), ["http_server_errors_total"], slice(0, 100), 10, 0)
-        assert bool(found[130:].all()) == beyond
-        assert bool(found.any()) == beyond
+        bad = found == courses.BAD
+        assert bool(bad[130:].all()) == bool(bad.any()) == beyond
+
+
+@pytest.mark.parametrize(("samples", "beyond"), [(10, False), (30, False), (110, False), (130, True)])
+def test_times_follow_the_load_which_a_short_history_has_not_seen(samples, beyond):
+    usual = 0.02 * (1 + 0.05 * np.random.default_rng(0).normal(size=samples))
+    values = np.r_[usual, 0.035 * (1 + 0.01 * np.random.default_rng(1).normal(size=30))].reshape(-1, 1)
+    name = "http_server_request_duration_seconds_p99"
+    found, names = courses.condition(values, [name], slice(0, samples), 10, 0)
+    assert bool(found.size and (found[samples + 10 :] == courses.BAD).all()) == beyond
+    assert names == ([name] if samples >= 20 else [])
+    values[samples:] *= 2
+    found, names = courses.condition(values, [name], slice(0, samples), 10, 0)
+    assert not names or (found[samples + 10 :] == courses.BAD).all()
+
+
+def test_what_is_missing_or_old_is_not_known():
+    name = "http_server_request_duration_seconds_p99"
+    values = np.random.default_rng(0).gamma(20, 0.001, (200, 1))
+    values[150:] = np.nan
+    states, _ = courses.condition(values, [name], slice(0, 140), 10, 0)
+    assert (states[10:150] == courses.GOOD).all()
+    assert (states[160:] == courses.UNKNOWN).all()
+    values[150:] = values[149]
+    states, _ = courses.condition(values, [name], slice(0, 140), 10, 0)
+    assert (states[170:] == courses.UNKNOWN).all()

@@ -15,6 +15,7 @@ __all__ = [
     "carried",
     "condition",
     "detected",
+    "hurts",
     "laid",
     "moving",
     "rolled",
@@ -41,11 +42,14 @@ LIVELY = 0.5  # of how often the liveliest metric moves: what moves less often s
 ASLEEP = 0.02  # share of the steps in which the liveliest has to move: a sample a minute, at a step of 1 s
 PATIENT = 3.0  # times the usual patience is the most that one long standstill of the history may make of it
 PAIRS = 20  # pairs of samples from which on history says how often a metric moves
-USUAL = 60  # samples from which on history says what is usual
+LEAST = 20  # samples from which on history says what is usual, roughly
+USUAL = 120  # samples from which on it has seen how times follow the load
 TAIL = 0.005  # share of the history that may lie beyond what is usual, on each side
 SLACK = 0.05  # of the median: a metric that never moved has no range of its own
+LONGER = 0.5  # of the median: times that are a little longer hurt nobody
 AMPLE = 0.5  # share of what there is, below which there is enough of it
-DOUBLE = 1.0  # of the median: what is only used up (memory, descriptors, queues) may stay higher, and times longer
+DOUBLE = 1.0  # of the median: what is only used up (memory, descriptors, queues) may stay higher than it was
+DOWN = -0.5  # of `up`, seen from its bad side: this and more is down, whatever was usual
 
 
 Moves = tuple[np.ndarray, np.ndarray]  # as `moving` gives it
@@ -276,6 +280,11 @@ def moving(values: np.ndarray, usual: slice, since: int) -> tuple[np.ndarray, np
     return place - at < patience, lively
 
 
+def hurts(about: Metric) -> bool:
+    """Whether a metric hurts by itself where it is out of bounds; else it says how much of something is used up."""
+    return (about.bad == "low" and about.unit == "1") or about.unit == "s" or about.instrument != "gauge"
+
+
 def condition(
     values: np.ndarray,
     names: list[str],
@@ -288,10 +297,11 @@ def condition(
 ) -> tuple[np.ndarray, list[str]]:
     """Find metrics that stay where they hurt, beyond all that was usual before the fault.
 
-    Times, errors, and what is bad when it is low (`up`, qualities) hurt by themselves; times only when they are twice
-    as long, since they follow the load, and a minute or two of history has not seen every load. What is used up, such
-    as memory, descriptors or processors, need not come back after a fault, and hurts a neighbour only when it stays
-    twice as high; a share of what there is, only when half of it is used.
+    Times, errors, and what is bad when it is low (`up`, qualities) hurt by themselves; `up` needs no history. Times
+    count when they are longer by half of what is usual, and by all of it where history is short: they follow the load,
+    and it has not seen every load. What is used up, such as memory, descriptors or processors, need not come back after
+    a fault, and hurts a neighbour only when it stays twice as high; a share of what there is, only when half of it is
+    used.
 
     Parameters
     ----------
@@ -311,8 +321,9 @@ def condition(
 
     Returns
     -------
-    beyond : ndarray of bool, shape (steps, m)
-        Whether the median of the last steps lies beyond what was usual by more than once the usual distance.
+    states : ndarray of int, shape (steps, m)
+        BAD where the median of the last steps lies beyond what was usual by more than once the usual distance; UNKNOWN
+        where there are no samples, or old ones.
     names : list of str
         Of the m metrics that could be judged.
     """
@@ -321,7 +332,7 @@ def condition(
     told = alive | ~lively  # a value that stands still while it usually moves is an old one
     for name, column, says in zip(names, values.T, told.T, strict=True):
         about = metric(name) if known is None else known[name]
-        felt = (about.bad == "low" and about.unit == "1") or about.unit == "s" or about.instrument != "gauge"
+        felt = hurts(about)
         if about.bad not in ("high", "low") or not (felt or used):
             continue
         if about.instrument != "gauge":
@@ -329,15 +340,22 @@ def condition(
             column = np.where(column >= before, column - before, column)  # after a restart it counts from 0
         sign = 1.0 if about.bad == "high" else -1.0
         past = sign * column[usual][~np.isnan(column[usual])]
-        if len(past) < USUAL:
+        if name == "up" and not (len(past) and np.median(past) > DOWN):
+            limit = DOWN
+        elif len(past) < LEAST:
             continue
-        middle, edge = np.median(past), np.quantile(past, 1 - TAIL)
-        limit = edge + max(edge - middle, (SLACK if felt and about.unit != "s" else DOUBLE) * abs(middle))
-        limit = max(limit, AMPLE) if not felt and about.unit == "1" else limit
+        else:
+            middle, edge = np.median(past), np.quantile(past, 1 - TAIL)
+            slack = (LONGER if about.unit == "s" else SLACK) if felt else DOUBLE
+            slack = DOUBLE if about.unit == "s" and len(past) < USUAL else slack
+            limit = edge + max(edge - middle, slack * abs(middle))
+            limit = max(limit, AMPLE) if not felt and about.unit == "1" else limit
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             median = pd.Series(sign * column).rolling(lasting, min_periods=(lasting + 1) // 2).median().to_numpy()
-        beyond = says & (np.nan_to_num(median, nan=-math.inf) > limit)
-        kept.append(beyond if felt else runs(beyond) >= used)
+        seen = says & ~np.isnan(median)
+        beyond = seen & (np.nan_to_num(median, nan=-math.inf) > limit)
+        bad = beyond if felt else runs(beyond) >= used
+        kept.append(np.where(bad, BAD, np.where(seen, GOOD, UNKNOWN)))
         found.append(name)
-    return (np.column_stack(kept) if kept else np.zeros((len(values), 0), dtype=bool)), found
+    return (np.column_stack(kept) if kept else np.zeros((len(values), 0), dtype=int)), found

@@ -55,9 +55,10 @@ class Observed:
     crossed : ndarray of bool, shape (steps,)
         Whether more crossings than in quiet time are among the last hold's.
     served : ndarray of bool, shape (steps,)
-        Whether the thing's own requests of the last hold are known and were served as promised.
-    doubt : ndarray of bool, shape (steps,)
-        Whether a neighbour is worse than before the action, though not for long enough yet to say that it was hurt.
+        Whether the thing's own requests of the last hold prove that it serves as promised.
+    ailing, doubt : ndarray of bool, shape (steps,)
+        Whether a metric of the thing itself, or anything of a neighbour, was out of bounds when it was last known after
+        the action: it need not count as bad yet, and proves that not all is well.
     names : dict of str to list of (str, ndarray of bool)
         What is bad: for `detectors`, `condition` and `neighbours` by name, shape (steps,).
     seen_before : bool
@@ -72,6 +73,7 @@ class Observed:
     crossings: np.ndarray
     crossed: np.ndarray
     served: np.ndarray
+    ailing: np.ndarray
     doubt: np.ndarray
     names: dict[str, list[tuple[str, np.ndarray]]]
     seen_before: bool
@@ -92,7 +94,7 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     fresh = _fresh(own, usual, steps.zero + width.skew)
     service, asked, counts = _service(aftermath, steps, settings, usual)
     detectors, scored, above, crossed, loud = _detectors(aftermath, steps, settings, aftermath.entity, usual)
-    beyond, hurt = _condition(own, usual, width.lasting, 0)
+    (beyond, ailing), _, hurt = _condition(own, steps, usual, width.lasting, 0)
     before = _fresh(own, usual, 0)
     fresh[: steps.zero] = before[: steps.zero]
     neighbours, doubt, hurting = _neighbours(aftermath, steps, settings, usual, about, counts)
@@ -106,8 +108,8 @@ def observe(aftermath: Aftermath, settings: Verification) -> Observed:
     latest = np.vstack([_latest([fresh], steps.count), asked, scored]).min(axis=0)
     names = {"detectors": loud, "condition": hurt, "neighbours": hurting}
     seen = bool((before[usual] == GOOD).any())
-    served = _served(counts.get(aftermath.entity), settings, width, steps.count)
-    return Observed(steps, states, fresh == GOOD, latest, counts, above, crossed, served, doubt, names, seen)
+    served = _served(counts.get(aftermath.entity), settings, width, usual, steps.count)
+    return Observed(steps, states, fresh == GOOD, latest, counts, above, crossed, served, ailing, doubt, names, seen)
 
 
 def _own(aftermath: Aftermath, steps: Steps, entity: str, usual: slice, about: Mapping[str, Metric]) -> Own:
@@ -207,11 +209,22 @@ def _detectors(aftermath: Aftermath, steps: Steps, settings: Verification, entit
     return combined, _latest(states, steps.count), crossings, crossed, loud
 
 
-def _condition(own: Own, usual: slice, lasting: int, used: int):
+def _condition(own: Own, steps: Steps, usual: slice, lasting: int, used: int):
+    """Tell where a metric that hurts is bad, and was when it was last known; the same of all; and each by name."""
     told = {"moves": own.moves, "known": own.about}
-    beyond, judged = courses.condition(own.values, own.names, usual, lasting, used, **told)
-    state = np.where(beyond.any(axis=1), BAD, GOOD)
-    return state, [(name, column) for name, column in zip(judged, beyond.T, strict=True)]
+    states, judged = courses.condition(own.values, own.names, usual, lasting, used, **told)
+    bad, last = states == BAD, np.zeros(states.shape, dtype=bool)
+    for k, column in enumerate(states.T):
+        last[:, k] = bad[:, k] | _last_bad(column, steps.zero)
+    felt = [k for k, name in enumerate(judged) if courses.hurts(own.about[name])]
+    parts = [(np.where(bad[:, k].any(axis=1), BAD, GOOD), last[:, k].any(axis=1)) for k in (felt, slice(None))]
+    return *parts, list(zip(judged, bad.T, strict=True))
+
+
+def _last_bad(state: np.ndarray, zero: int) -> np.ndarray:
+    """Tell where a state was bad when it was last known, of what came after the action; shape (steps,)."""
+    late = np.where(np.arange(len(state)) >= zero, state, UNKNOWN)
+    return courses.carried(late, len(late)) == BAD
 
 
 def _neighbours(
@@ -224,8 +237,8 @@ def _neighbours(
 ):
     """Tell where a neighbour is worse than before the action for longer than a moment, or can't be seen any more.
 
-    While its own requests are served as promised, its detectors alone raise a doubt, and do not say that it is hurt; a
-    metric does when it stays out of bounds for a whole hold.
+    While its own requests are served as promised it may use more than before, its detectors alone raise a doubt and do
+    not say that it is hurt, and a metric that hurts does when it stays out of bounds for a whole hold.
     """
     width = settings.widths(aftermath.step)
     known = steps.fault >= KNOWN * width.hold  # a shorter history does not say how long one may be loud
@@ -234,24 +247,27 @@ def _neighbours(
     for entity in aftermath.neighbours:
         detectors, *_ = _detectors(aftermath, steps, settings, entity, usual)
         own = _own(aftermath, steps, entity, usual, about)
-        condition, _ = _condition(own, usual, width.lasting, width.hold)
+        felt, used, _ = _condition(own, steps, usual, width.lasting, width.hold)
         fresh = _fresh(own, usual, 0)
         lively = own.names and own.moves[1].any()
         scored = (detectors != UNKNOWN) & (not lively)
         seen = np.where((fresh == GOOD) | scored, GOOD, UNKNOWN)
-        just, long = (slice(max(end - width.hold, 0), end) for end in (steps.zero, steps.fault))
+        begun = max(steps.zero - width.early, 0)  # what the action does to others, it may do while it is carried out
+        just, long = (slice(max(end - width.hold, 0), end) for end in (begun, steps.fault))
         worse = np.zeros(steps.count, dtype=bool)
-        served = _served(counts.get(entity), settings, width, steps.count)
-        for state, alone in ((detectors, np.inf), (condition, most)):
+        served = _served(counts.get(entity), settings, width, usual, steps.count)
+        condition, ailing = (np.where(served, one, other) for one, other in zip(felt, used, strict=True))
+        loud = _last_bad(detectors, steps.zero)
+        for state, last, alone in ((detectors, loud, np.inf), (condition, ailing, most)):
             bad = state == BAD
             ill = [bad[part].mean() >= HALF for part in (just, long) if part.stop]  # just as ill before
             if not any(ill):
                 longest = courses.runs(bad)[usual].max(initial=0)
                 least = np.clip(longest + 1, width.lasting, most) if known else most
                 worse |= courses.runs(bad) >= np.where(served, alone, least)
-                doubt |= bad
+                doubt |= last
         state = courses.carried(seen, width.gap)
-        gone = steps.zero and (seen[just] == UNKNOWN).mean() > 0.5 and (seen[: just.start] == GOOD).any()
+        gone = just.stop and (seen[just] == UNKNOWN).mean() > 0.5 and (seen[: just.start] == GOOD).any()
         if gone:  # it was not to be seen before the action either
             state = np.full(steps.count, GOOD)
         hurting.append((entity, worse))
@@ -259,12 +275,17 @@ def _neighbours(
     return total, doubt, hurting
 
 
-def _served(counts: np.ndarray | None, settings: Verification, width: Widths, count: int) -> np.ndarray:
-    """Tell where the requests of the last hold as a whole were served as promised, the last ones just now."""
+def _served(counts: np.ndarray | None, settings: Verification, width: Widths, usual: slice, count: int) -> np.ndarray:
+    """Tell where the requests of the last hold, some of them just now, prove that all is served as promised."""
     if counts is None:
         return np.zeros(count, dtype=bool)
     good, total = courses.rolled(counts, width.hold).T
-    return (courses.rolled(counts[:, 1], width.recent) > 0) & (good >= settings.objective * total)
+    square = stats.norm.ppf((1 + settings.confidence) / 2) ** 2
+    enough = square * settings.least / (1 - settings.least)  # so many, all good, prove it by Wilson's interval
+    served = (total >= enough) & (good >= settings.objective * total)
+    served &= courses.rolled(counts[:, 1], min(width.recent, width.hold)) > 0
+    alive, lively = courses.moving(counts, usual, 0)
+    return served & alive[:, lively].any(axis=1)  # the same counts again and again are old ones
 
 
 def share(counts: np.ndarray, first: int, last: int) -> tuple[float, float]:

@@ -62,7 +62,7 @@ class Verdict:
         Whether it stays; ask again later while it does not. What is not final is inconclusive.
     checks : tuple of Check
     recovered_at : Timestamp or NaT
-        Since when everything has been inside its bounds; NaT where it is not, or not yet for a hold.
+        Since when everything has been inside its bounds, but for moments; NaT where it is not, or not yet for a hold.
     credited : bool
         Whether the recovery counts as a success of the action: verified, still going on when the action ended, and
         unlikely to have come as soon by itself.
@@ -106,8 +106,9 @@ def judge(aftermath: Aftermath, settings: Verification | None = None, repaired: 
     Returns
     -------
     Verdict
-        Once final, it is the same at every later moment. A service that recovered, but not better than its placebo
-        windows, is inconclusive with `recovered_at` set: it needs no further repair, and proves nothing.
+        Once final, verdict, moment and credit are the same at every later moment. A service that recovered, but not
+        better than its placebo windows, is inconclusive with `recovered_at` set: it needs no further repair, and proves
+        nothing.
 
     Notes
     -----
@@ -116,9 +117,10 @@ def judge(aftermath: Aftermath, settings: Verification | None = None, repaired: 
     It is unknown where one of these cannot be told, or where the thing's own samples do not move (frozen, deleted,
     another's). A hold is a run without either. After it, requests that fall short, a neighbour that is worse, and
     detectors or metrics that stay out of bounds are a relapse: not recovered, at that step. Unknown begins the hold
-    anew, and while anything is out of bounds, for however short, nothing is verified. What cannot have held by the end
-    of the window is not recovered where it was bad at the last, else inconclusive; so is what has held, but not long
-    enough for the watch to end within the window.
+    anew. What is out of bounds for a moment is no relapse, and puts off the word: its own metrics have to be within
+    theirs for a hold and a watch on end, its neighbours for a hold. What cannot have held by the end of the window is
+    not recovered where it was bad at the last, else inconclusive; so is what has held, but not long enough for the
+    watch to end within the window.
     """
     settings = settings or Verification()
     seen = observe(aftermath, settings)
@@ -162,9 +164,9 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
             held = i
         watched = held is not None and seen.latest[i] >= held + width.watch and worst[i] == GOOD
         due = held is not None and seen.latest[i] < i < held + width.watch + width.gap  # a late sample is waited for
-        watched = watched and not due and not seen.doubt[i]
+        watched = watched and not due and _clean(seen, held, i, width)
         if watched and _calm(seen, settings, i, width.hold) and _enough(seen, settings, start, i):
-            return _End(VERIFIED, i, True, start, held, f"in bounds for {(i - start + 1) * step:g} s")
+            return _End(VERIFIED, i, True, start, held, f"well for {(i - start + 1) * step:g} s")
         if held is None and max((i + 1 if start is None else start) + width.hold - 1, i) > deadline:
             if broken == BAD and start is None:
                 return _End(NOT_RECOVERED, i, True, None, None, _said_bad(seen, i))
@@ -172,6 +174,12 @@ def _walk(seen: Observed, settings: Verification, step: float) -> _End:
         if held is not None and i >= deadline:
             return _End(INCONCLUSIVE, i, True, start, held, "the window ends before the watch, or too little is known")
     return _End(INCONCLUSIVE, seen.steps.count - 1, False, start, held, "not decided yet")
+
+
+def _clean(seen: Observed, held: int, i: int, width: Widths) -> bool:
+    """Whether its own metrics were in bounds for a whole hold and watch, and its neighbours for the last hold."""
+    own = seen.ailing[max(i - width.hold - width.watch + 1, held) : i + 1]
+    return not own.any() and not seen.doubt[max(i - width.hold + 1, 0) : i + 1].any()
 
 
 def _lasting(seen: Observed, width: Widths) -> np.ndarray:
@@ -322,6 +330,8 @@ def _level(seen: Observed, settings: Verification, first: int, i: int) -> str:
     said = []
     for entity, counts in seen.counts.items():
         good, total = share(counts, first, i)
+        if np.isnan(counts[: i + 1, 1]).all():
+            continue
         if not total > 0:
             said.append(f"{entity}: no request")
             continue

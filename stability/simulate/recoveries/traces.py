@@ -32,7 +32,7 @@ WEIGHT = {"recover": 2}  # the plain case is the most frequent one
 RECORDED = 0.55  # share of a family that is cut from recordings
 LIVED = 0.4  # share of the recorded traces before which the true past stands, with earlier faults
 YOUNG = 0.4  # share of a family that was seen for no longer than a minute or two when users began to feel the fault
-SEEN_FOR = (65, 120)  # s of history of such a trace
+SEEN_FOR = (30, 120)  # s of history of such a trace
 
 
 @dataclass(frozen=True)
