@@ -11,6 +11,7 @@ from stability import datasets
 from stability.remediation.aftermath import Aftermath
 from stability.schema import ContractError
 from stability.simulate.recoveries import FAMILIES, PEERS, play, rates, recoveries
+from stability.simulate.recoveries.traces import BEGIN
 
 SECOND = pd.Timedelta(seconds=1)
 FEW = 4  # traces a family: every variant of most of them
@@ -197,3 +198,17 @@ def test_peers_do_what_they_are_known_for():
     assert all(row["false_verified"] and row["seconds"] == 30 for row in played["always, after the hold"])
     assert played["health endpoint answers"][0]["verdict"] in {"verified", "not_recovered"}
     assert play(one("masked", 1), PEERS["alarm cleared"])["verdict"] == "not_recovered"
+
+
+def test_of_a_young_service_nothing_is_known_from_before(traces):
+    young = [trace for trace in traces if trace.begun]
+    assert 0.2 < len(young) / len(traces) < 0.6
+    for trace in traces:
+        begun = BEGIN + pd.Timedelta(seconds=trace.begun)
+        for name in ("telemetry", "service", "scores"):
+            assert getattr(trace, name).index.get_level_values(1).min() >= begun - pd.Timedelta(
+                seconds=30
+            )  # clock skew
+        assert all(end >= begun for end in trace.earlier)
+        assert not trace.begun or 30 <= (trace.impact_start - begun).total_seconds() <= 120
+        assert play(trace, PEERS["always, after the hold"], every=90)["young"] == (trace.begun > 0)

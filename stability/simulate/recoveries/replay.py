@@ -50,6 +50,7 @@ def play(trace: Trace, judge: Callable[[dict[str, object]], object], *, every: i
         {"trace": trace.name}
         | {name: getattr(trace, name) for name in truth}
         | {
+            "young": trace.begun > 0,
             "verdict": verdict,
             "final": final,
             "seconds": (now - trace.acted_at).total_seconds(),
