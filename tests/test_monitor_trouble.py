@@ -18,7 +18,7 @@ from stability.monitor import incidents, repairs
 from stability.monitor.alerts import Alerts
 from stability.monitor.arm import DECLARED, watch_of
 from stability.monitor.chain import Watch
-from stability.monitor.declaration import DetectorPart, read_watch
+from stability.monitor.declaration import DetectorPart, FeltPart, ServicePart, read_watch
 from stability.monitor.following import Follower
 from stability.monitor.incident import Incident
 from stability.monitor.messages import Messenger
@@ -262,6 +262,11 @@ def test_a_verdict_looks_at_the_nearest_of_many_neighbours(supervisor, telling, 
     assert len(near) == len(set(near)) == 20
     few = Case("a", "web-0", "p", 0, "x", NOW, NOW, "done", names[-5:])
     assert watch.incidents.repair._nearest(few) == names[-5:]
+    felt = FeltPart(entity="web-1", above={"latency": 0.25})  # whether users are hurt is what their requests say
+    part = ServicePart(entity=["web-0", "web-1"], total="requests", errors="errors", felt=felt)
+    watch.told = watch.told.model_copy(update={"service": part})
+    assert watch.incidents.repair._nearest(few) == (*names[-5:-2], "web-2")
+    assert "web-1" not in watch.incidents.repair._nearest(case)
     watch.close()
 
 

@@ -334,15 +334,20 @@ class Repairs:
         )  # fmt: skip
 
     def _nearest(self, case: Case) -> Sequence[str]:
-        """Whom a repair may hurt: all, where they are few; else its group, whom it is linked to, who is asked first."""
-        if len(case.neighbours) <= NEAR:
-            return case.neighbours
+        """Whom a repair may hurt: all, where they are few; else its group, whom it is linked to, who is asked first.
+
+        Not the users: whether they are hurt is what the counted requests say.
+        """
         told = self.watch.told
+        users = told.service.felt.entity if told.service and told.service.felt else None
+        beside = tuple(one for one in case.neighbours if one != users)
+        if len(beside) <= NEAR:
+            return beside
         group = next((members for members in told.groups.values() if case.entity in members), ())
         asked = told.service.entities if told.service else ()
         near = dict.fromkeys([*group, *sorted(self.watch.incidents.links.get(case.entity, ())), *asked])
-        known = set(case.neighbours)
-        return tuple(dict.fromkeys([*(one for one in near if one in known), *case.neighbours]))[:NEAR]
+        known = set(beside)
+        return tuple(dict.fromkeys([*(one for one in near if one in known), *beside]))[:NEAR]
 
     def resume(self) -> None:
         """After a start: what was begun and never ended was perhaps done, and is judged, never repeated."""
