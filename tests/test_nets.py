@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader
 
-from stability.nets import Windows, _pace, _seed_of, load_weights, save_weights, train, weights_of
+from stability.nets import Windows, load_weights, save_weights, train, weights_of
+from stability.nets.training import _pace, _seed_of
 from stability.schema import ContractError
 
 
@@ -33,9 +34,10 @@ def loss(net, batch):
 
 
 QUICK = {"epochs": 6, "batch": 64, "device": "cpu"}
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     sizes=st.lists(st.integers(0, 30), min_size=1, max_size=5),
     length=st.integers(1, 12),
@@ -103,12 +105,15 @@ def test_its_steps_are_those_of_the_usual_loop():
         assert weights_of(ours)[name] == pytest.approx(kept, rel=1e-3, abs=1e-5)
 
 
-def test_equal_seeds_give_equal_weights_and_leave_the_callers_numbers_alone():
+@pytest.mark.parametrize("device", DEVICES)
+def test_equal_seeds_give_equal_weights_and_leave_the_callers_numbers_alone(device):
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
     threads = torch.get_num_threads()
-    one, two, other = (weights_of(train(net, loss, windows(), seed=seed, **QUICK)[0]) for seed in (1, 1, 2))
+    one, two, other = (
+        weights_of(train(net, loss, windows(), seed=seed, **QUICK | {"device": device})[0]) for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.rand(3), wanted)
     assert torch.get_num_threads() == threads
     for name, kept in one.items():
@@ -116,9 +121,11 @@ def test_equal_seeds_give_equal_weights_and_leave_the_callers_numbers_alone():
     assert any(not np.array_equal(kept, other[name]) for name, kept in one.items())
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("killed_after", [0, 2, 4])
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path, killed_after):
-    whole, curves = train(net, loss, windows(), **QUICK)
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path, killed_after, device):
+    quick = QUICK | {"device": device}
+    whole, curves = train(net, loss, windows(), **quick)
 
     def killed(epoch, losses):
         if epoch == killed_after + 1:
@@ -126,12 +133,25 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path, killed
 
     path = tmp_path / "training.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train(net, loss, windows(), checkpoint=path, on_epoch=killed, **QUICK)
-    again, told = train(net, loss, windows(), checkpoint=path, **QUICK)
+        train(net, loss, windows(), checkpoint=path, on_epoch=killed, **quick)
+    again, told = train(net, loss, windows(), checkpoint=path, **quick)
     assert told.resumed == killed_after + 1
     assert told.curves == curves.curves
     for name, kept in weights_of(whole).items():
         assert np.array_equal(kept, weights_of(again)[name])
+
+
+@pytest.mark.skipif("cuda" not in DEVICES, reason="no GPU")
+def test_on_a_gpu_a_loss_that_asks_for_a_value_is_learnt_as_one_that_does_not():
+    def asking(net, batch):
+        found = loss(net, batch)
+        assert float(found.detach()) >= 0  # Python waits for the GPU: this cannot be recorded
+        return found
+
+    plain, asked = (train(net, one, windows(later=0.25), **QUICK | {"device": "cuda"})[1] for one in (loss, asking))
+    assert plain.curves["held"] == pytest.approx(asked.curves["held"], rel=1e-3)
+    on_cpu = train(net, loss, windows(later=0.25), **QUICK)[1]
+    assert plain.curves["held"][-1] == pytest.approx(on_cpu.curves["held"][-1], rel=0.3)  # dropout draws other numbers
 
 
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path):

@@ -105,7 +105,10 @@ class SequencePredictor(Predictor):
 
     def _said(self, net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
         """Log odds, as learnt under the weight."""
-        return net(windows[:, :, self.raw_], windows[:, -1, : len(self.features_)])
+        import torch
+
+        raw = torch.stack([windows[:, :, k] for k in self.raw_], dim=2)
+        return net(raw, windows[:, -1, : len(self.features_)])
 
     def _loss(self, net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
         import torch

@@ -1,12 +1,11 @@
-"""One training loop for nets that look at windows of a panel: views, early stopping, checkpoints, curves."""
+"""The training loop: early stopping, checkpoints, curves."""
 
 from __future__ import annotations
 
-__all__ = ["Training", "Windows", "device_of", "load_weights", "save_weights", "train", "weights_of"]
+__all__ = ["Training", "device_of", "train"]
 
 import contextlib
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -22,66 +21,12 @@ from safetensors.torch import save
 from torch import nn
 from tqdm.auto import tqdm
 
+from stability.nets.step import Step
+from stability.nets.windows import Windows
 from stability.schema import ContractError, written_whole
 
 THREADS = 4  # at most: small nets gain nothing from more, and take the machine from everybody else
 BEST, NET, MOMENTS = "best.", "net.", "moments."  # what a tensor of a checkpoint is of
-
-
-class Windows:
-    """All windows of one length that lie within an entity's rows: views of one array, copied a batch at a time.
-
-    Parameters
-    ----------
-    values : array of float, shape (n, metrics)
-        Rows of entities one after the other, each in time's order; kept once, as float32.
-    starts : array of int, shape (entities + 1,)
-        Position of each entity's first row; the last number is n.
-    length : int
-        Rows of a window; an entity with fewer has none.
-    later : float in [0, 1)
-        Share of each entity's rows, the last ones, that is held back from training. No window that is trained on
-        shares a row with one that is held back.
-
-    Attributes
-    ----------
-    training, held : LongTensors
-        Positions of the windows' first rows.
-
-    Examples
-    --------
-    >>> windows = Windows(np.arange(10.0)[:, None], np.array([0, 6, 10]), 3)
-    >>> windows.training.tolist(), windows.batch(torch.tensor([0, 7]))[:, :, 0].tolist()
-    ([0, 1, 2, 3, 6, 7], [[0.0, 1.0, 2.0], [7.0, 8.0, 9.0]])
-    """
-
-    def __init__(self, values: np.ndarray, starts: np.ndarray, length: int, *, later: float = 0.0) -> None:
-        if not length >= 1:
-            raise ContractError(column="length", expected="a number of rows from 1 up", got=length)
-        self.length = length
-        self.values = torch.from_numpy(np.ascontiguousarray(values, dtype="float32"))
-        first, held = [], []
-        for a, b in itertools.pairwise(starts):
-            border = b - int(later * (b - a))
-            first.append(np.arange(a, max(border - length + 1, a)))
-            held.append(np.arange(border, max(b - length + 1, border)))
-        self.training, self.held = (torch.from_numpy(np.concatenate(part).astype("int64")) for part in (first, held))
-        self._view()
-
-    def _view(self) -> None:
-        rows, metrics = self.values.shape
-        count = max(rows - self.length + 1, 0)
-        self.views = self.values.as_strided((count, self.length, metrics), (metrics, metrics, 1))
-
-    def to(self, device: torch.device) -> Windows:
-        """Move the rows to a device, in place."""
-        self.values = self.values.to(device)
-        self._view()
-        return self
-
-    def batch(self, first: torch.Tensor) -> torch.Tensor:
-        """Copy the windows that begin at these rows: float32, shape (windows, length, metrics)."""
-        return self.views[first.to(self.values.device)]
 
 
 class Training(NamedTuple):
@@ -162,7 +107,7 @@ def train(
         Largest norm of a step's gradient.
     seed : int
     device : str
-        As in `device_of`. On a GPU, forward passes are in bfloat16.
+        As in `device_of`. On a GPU, forward passes are in bfloat16, and the work on a batch is recorded once.
     checkpoint : Path, optional
         Written after each epoch, whole or not at all; read when it is there and of the same training: the same windows,
         settings, first weights and `key`. It is for the caller to remove.
@@ -192,7 +137,9 @@ def train(
         taken = math.ceil(len(windows.training) / every)
         steps, held = math.ceil(taken / batch), windows.held[::every]
         weights = _at_once(net) if place.type == "cpu" else list(net.parameters())
-        optimizer = torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
+        gpu = place.type == "cuda"
+        pace = torch.tensor(rate, device=place) if gpu else rate
+        optimizer = torch.optim.AdamW(weights, pace, weight_decay=decay, fused=True, capturable=gpu)
         run = _Run(net, optimizer)
         if checkpoint is not None:
             settings = (epochs, patience, batch, every, rate, decay, clip, seed, str(place), key)
@@ -201,14 +148,16 @@ def train(
                 run.resume(Path(checkpoint), print_of)
         resumed, begun = run.epoch, time.perf_counter()
         windows.to(place)
+        learning = Step(net, loss, windows, place, optimizer, clip).record(min(batch, taken))
+        judging = Step(net, loss, windows, place).record(min(batch, max(len(held), 1)))
         with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not progress, leave=False) as bar:
             while run.epoch < epochs and run.epoch - run.best_at <= patience and run.sound:
                 torch.manual_seed(_seed_of(seed, run.epoch))
                 shuffled = windows.training[torch.randperm(len(windows.training))[:taken]]
                 rates = [rate * _pace((run.epoch * steps + step) / (epochs * steps)) for step in range(steps)]
-                losses = {"training": _epoch(net, loss, windows, shuffled, batch, place, (optimizer, rates, clip))}
+                losses = {"training": _epoch(learning, shuffled, batch, rates)}
                 if len(held):
-                    losses["held"] = _epoch(net, loss, windows, held, batch, place)
+                    losses["held"] = _epoch(judging, held, batch)
                 if run.epoch == 0 and not all(map(math.isfinite, losses.values())):
                     raise ContractError(file="loss", expected="finite numbers", got=losses)
                 run.note(losses)
@@ -267,23 +216,15 @@ class _Run:
         self.optimizer.load_state_dict({"state": moments, "param_groups": known["param_groups"]})
 
 
-def _epoch(net, loss, windows, first, batch, place, learning=None) -> float:
-    """Mean loss over windows; with an optimizer, after a step for each batch."""
-    net.train(learning is not None)
-    total = torch.zeros((), device=place)
-    mixed = torch.autocast("cuda", dtype=torch.bfloat16) if place.type == "cuda" else contextlib.nullcontext()
-    for step, part in enumerate(first.split(batch)):
-        with torch.set_grad_enabled(learning is not None), mixed:
-            found = loss(net, windows.batch(part))
-        if learning is not None:
-            optimizer, rates, clip = learning
-            group = optimizer.param_groups[0]
-            group["lr"] = rates[step]
-            optimizer.zero_grad(set_to_none=False)
-            found.backward()
-            nn.utils.clip_grad_norm_(group["params"], clip)
-            optimizer.step()
-        total += found.detach().float() * len(part)
+def _epoch(step: Step, first: torch.Tensor, batch: int, rates: list[float] | None = None) -> float:
+    """Mean loss over windows; with rates, after a step for each batch."""
+    step.net.train(rates is not None)
+    first = first.to(step.place)
+    total = torch.zeros((), device=step.place)
+    for k, part in enumerate(first.split(batch)):
+        if rates is not None:
+            step.pace(rates[k])
+        total += step(part) * len(part)
     return float(total) / len(first)
 
 
@@ -348,31 +289,3 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         remedy = "remove the file; the training begins anew"
         raise ContractError(file=path, expected="a checkpoint", got=type(error).__name__, remedy=remedy) from None
-
-
-def weights_of(net: nn.Module) -> dict[str, np.ndarray]:
-    """A net's weights as arrays, by name."""
-    return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
-
-
-def save_weights(net: nn.Module, path: str | Path) -> Path:
-    """Write a net's weights as safetensors, whole or not at all."""
-    with written_whole(Path(path)) as file:
-        file.write(save({name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}))
-    return Path(path)
-
-
-def load_weights(net: nn.Module, path: str | Path) -> nn.Module:
-    """Read weights that `save_weights` wrote into a net of the same shape.
-
-    Raises
-    ------
-    ContractError
-        When the file is missing, is no safetensors file, or is of another net.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ContractError(file=path, expected="weights of this net", got=str(error).splitlines()[0]) from None
-    return net
