@@ -20,7 +20,14 @@ if (
     os.environ["OMP_NUM_THREADS"] = "1"
 
 import httpx
+import hypothesis
 import pytest
+
+# A machine that is busy is slow, and a test that is slow is not wrong: no example has a time limit.
+hypothesis.settings.register_profile(
+    "workbench", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("workbench")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 STEP = 15  # s, between the samples of the server's made-up history

@@ -54,7 +54,7 @@ def test_alarms_at_given_moments_are_of_the_contract():
     assert made.loc["e", "start"] == seconds(1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     spans=st.lists(st.tuples(st.integers(0, 900), st.integers(1, 120)), max_size=6),
     before=st.integers(1, 60),

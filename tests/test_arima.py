@@ -23,7 +23,7 @@ def process(ar, ma, rows, seed=0):
     return w
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), differenced=st.booleans())
 def test_misses_equal_a_plain_recursion(seed, differenced):
     rng = np.random.default_rng(seed)

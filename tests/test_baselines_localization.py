@@ -164,7 +164,7 @@ def slow_deviation(early, late, robust):
 NUMBERS = st.one_of(st.floats(-1e3, 1e3), st.just(math.nan))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=12), st.data(), st.booleans())
 def test_deviations_as_a_slow_twin_computes_them(rows, data, robust):
     cut = data.draw(st.integers(1, len(rows) - 1))
@@ -273,7 +273,7 @@ def slow_walk(edges, weights, start, back=0.1, restart=0.15):
     return place
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.sets(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")).filter(lambda e: e[0] != e[1]), min_size=2),
     st.data(),

@@ -48,7 +48,7 @@ def test_auto_takes_two_numbers_where_faults_are_few():
     pd.testing.assert_series_equal(alike.predict(features), features["p"], check_names=False)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 99))
 def test_two_numbers_are_those_of_the_most_likely_line(seed):
     features, happened, _ = block(2000, seed)

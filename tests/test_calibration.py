@@ -23,7 +23,7 @@ from stability.evaluation import (
 from stability.schema import ContractError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 cases = st.lists(
     st.tuples(st.one_of(st.integers(0, 4).map(lambda i: i / 4), st.floats(0, 1)), st.booleans()),
     min_size=1,

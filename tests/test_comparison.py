@@ -25,7 +25,7 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=50)
 
 
 def mean(sums):

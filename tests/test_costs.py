@@ -38,7 +38,7 @@ def fleet(entities=20, days=120, seed=0, noise=0.3):
     return pd.Series(said, index), faults
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(0, 6), st.integers(0, 3))
 def test_curve_counts_what_each_threshold_does(seed, horizon, cooldown, least):
     rng = np.random.default_rng(seed)

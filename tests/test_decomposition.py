@@ -131,7 +131,7 @@ def test_no_evidence_is_no_period(values):
     sign=st.sampled_from([-1, 1]),
     later=st.integers(0, 10**9),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_periods_do_not_depend_on_unit_origin_or_date(shift, scale, sign, later):
     seconds = clock(900, 14)
     values = daily(seconds) + noise(len(seconds))
@@ -417,7 +417,7 @@ def test_strength_equals_its_twin_and_says_where_there_is_no_evidence():
 
 
 @given(st.lists(st.tuples(*[st.floats(-1e3, 1e3)] * 3), min_size=3, max_size=30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_strength_lies_between_nothing_and_all(rows):
     parts = pd.DataFrame(rows, columns=["trend", "seasonal", "resid"])
     parts["observed"] = parts.sum(axis=1)

@@ -27,7 +27,7 @@ JOINT = {
     "autoencoder_convolutional",
 }  # a metric's part depends on the row's other metrics
 every_detector = pytest.mark.parametrize("name", DETECTORS)
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=8)
 
 
 def values(kind, seed, rows=ROWS):

@@ -32,8 +32,8 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=50, deadline=None)
-fewer = settings(max_examples=15, deadline=None)
+few = settings(max_examples=50)
+fewer = settings(max_examples=15)
 entities = st.sampled_from(["api-1", "api-2", "db-1"])
 intervals = st.lists(
     st.tuples(entities, st.integers(0, 120), st.integers(0, 25)).map(lambda x: (x[0], x[1], x[1] + x[2])), max_size=8

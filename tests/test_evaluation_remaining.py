@@ -33,7 +33,7 @@ def naive(predicted, actual, cap=125.0):
     return root["capped"], root["full"], sum(each["score"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_measures_are_those_of_the_definition(seed, rows):
     rng = np.random.default_rng(seed)

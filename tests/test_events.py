@@ -43,7 +43,7 @@ def plainly(events, index, kinds, windows, since):
     return np.array(rows, dtype=float)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 999))
 def test_counts_and_times_since_are_those_of_plain_counting(seed):
     events, index = happened(seed), panel(seed, sizes=(30, 3, 20)).index

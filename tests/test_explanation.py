@@ -143,7 +143,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000))
 def test_trees_get_the_shapley_values_of_the_formula(name, seed):
     values, happened = some_rows(seed)

@@ -299,7 +299,7 @@ SEEDS += [content.encode() for content, *_ in EXAMPLES.values()]
         },
     ),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damaged_exports_give_a_panel_or_a_clear_error(seed, edits, options):
     damaged = seed
     for place, cut, piece in edits:

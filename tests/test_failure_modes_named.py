@@ -18,7 +18,7 @@ def pictures(seed, each=8, spread=0.4):
     return [pd.Series(rng.normal(CENTRES[mode], spread), index=COLUMNS) for mode in modes], modes
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 500))
 def test_most_new_cases_of_known_modes_are_named_and_rightly(seed):
     namer = ModeNamer().fit(*pictures(seed))

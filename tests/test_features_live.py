@@ -136,7 +136,7 @@ def equal(found, wanted):
     pd.testing.assert_frame_equal(found, wanted, rtol=1e-9, atol=1e-9, check_freq=False)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 999))
 def test_live_is_what_was_evaluated(seed):
     every = tables(seed)
@@ -152,7 +152,7 @@ def test_live_is_what_was_evaluated(seed):
         made.happened({"logs": every["logs"].iloc[:3]})  # who asks of whole tables meanwhile disturbs nothing
 
 
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=2)
 @given(seed=st.integers(0, 999))
 def test_entities_that_come_late_get_what_is_known_by_then(seed):
     check_late(TOGETHER, seed, count=3)

@@ -143,7 +143,7 @@ def test_mail_in_other_shapes():
     assert from_mail(b"").text == ""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.binary(max_size=400),
     st.sampled_from([b"", b"From: a\nSubject: =?x?q?", b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"]),

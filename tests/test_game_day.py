@@ -40,7 +40,7 @@ NOW = pd.Timestamp("2026-03-01 12:00", tz="UTC").as_unit("us")
 
 
 # ---- rounds --------------------------------------------------------------------------------------------------------
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_a_round_has_every_headline_mode_and_its_slots_differ_in_their_arm_alone(seed, number):
     slots = round_slots(GameDay(seed=seed), number)
@@ -186,7 +186,7 @@ def test_a_restart_that_fails_is_said():
 
 
 # ---- measures ------------------------------------------------------------------------------------------------------
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.lists(st.booleans(), max_size=60), st.floats(0, 70))
 def test_episodes_are_those_of_the_plain_loop(bad, begin):
     assert episodes(np.array(bad, dtype=bool), begin) == naive.impact_episodes(bad, begin)
@@ -311,7 +311,7 @@ def many(rng, rounds=3, share=0.3):
     return pd.DataFrame(rows).sample(frac=1, random_state=1)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.integers(0, 1000))
 def test_ratios_are_those_of_the_plain_loop(seed):
     slots = many(np.random.default_rng(seed))

@@ -21,7 +21,7 @@ def panel(rows=1500, entities=2, seed=0, gaps=0.0):
     return pd.DataFrame(values, index, columns=["load", "phase", "noise", "constant"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 99), kind=st.sampled_from(KINDS), share=st.floats(0.1, 1), gaps=st.sampled_from([0.0, 0.1]))
 def test_only_what_is_named_is_changed_and_gaps_stay(seed, kind, share, gaps):
     before = panel(seed=seed, gaps=gaps)

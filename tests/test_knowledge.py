@@ -174,7 +174,7 @@ def slow_steps(edges, start):
     return steps
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sets(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")).filter(lambda e: e[0] != e[1]), min_size=1)
 )

@@ -76,7 +76,7 @@ FAULTS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     rows=ROWS,
     faults=FAULTS,
@@ -191,7 +191,7 @@ def test_bad_input_is_named():
         survival_target(labels.iloc[:0], index)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, faults=FAULTS, seed=st.integers(0, 99), end=st.none() | st.integers(0, 45))
 def test_targets_stand_where_their_rows_stand(rows, faults, seed, end):
     index = index_of(rows)

@@ -22,7 +22,7 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=80, deadline=None)
+few = settings(max_examples=80)
 names = st.sampled_from(["api", "db"])
 spans = st.lists(
     st.tuples(names, st.integers(0, 100), st.integers(0, 25)).map(lambda x: (x[0], x[1], x[1] + x[2])), max_size=8

@@ -26,7 +26,7 @@ def everything(moment):
     return {"telemetry": PANEL, "topology": topology(), "predictions": predictions, **known}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 38), st.integers(1, 60))
 def test_nothing_of_a_case_is_later_than_its_moment(row, minutes):
     moment = START + row * pd.Timedelta("5min")

@@ -43,7 +43,7 @@ numbers = st.one_of(
 
 
 @every_variant
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     history=st.lists(st.sampled_from([0.0, 1.0, 5.0, np.nan]) | st.floats(-1e3, 1e3), min_size=5, max_size=30),
     later=st.lists(numbers, min_size=1, max_size=30),
@@ -109,7 +109,7 @@ def test_a_huge_value_leaves_the_window_without_a_trace():
 
 
 @every_variant
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000), k=st.floats(0.1, 6))
 def test_d_is_positive_exactly_where_the_score_exceeds_k(variant, seed, k):
     data = frame(*np.random.default_rng(seed).normal(5, 2, size=(2, 200)).round(1))
@@ -172,7 +172,7 @@ def autocorrelated(rows, seed=0):
     return frame(series / series.std(), freq="1min")["metric_0"].abs().rename("z")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     scores=st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, np.nan]) | st.floats(0, 5), min_size=2, max_size=40),
     thresholds=st.lists(st.floats(-1, 5) | st.sampled_from([0.0, 1.0, 2.0]), min_size=1, max_size=5),
@@ -224,7 +224,7 @@ def test_dependent_rows_are_counted_as_alarms_and_not_one_by_one():
     assert k < np.quantile(rows, 1 - 1 / 1440)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), wanted=st.floats(12, 60), merge=st.sampled_from([0.0, 600.0]))
 def test_quantile_is_the_lowest_threshold_above_which_the_history_keeps_the_budget(seed, wanted, merge):
     scores = autocorrelated(1_440, seed).round(1)

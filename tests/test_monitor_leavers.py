@@ -32,7 +32,7 @@ KINDS = ("alarm", "alarm_over", "firing", "firing_over", "incident")
 # ---- a ring ----------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data(), st.integers(1, 7))
 def test_a_ring_without_some_is_one_that_never_had_them(data, length):
     names = st.lists(st.sampled_from("abcdef"), unique=True)

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_monitor_kill import fork
 from watching import declaration, fleet, journal, record, repairing, told_once
@@ -67,7 +67,6 @@ def test_looks_follow_news_and_what_begins_together_is_one_moment():
     assert (one.news, one.due) == (105 * SECOND, [105 * SECOND, 107 * SECOND, 115 * SECOND])
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([("a", "x"), ("a", "y"), (None, None)]), max_size=8), st.integers(1, 4))
 def test_looks_agree_when_the_last_ones_say_the_same(said, agree):
     one = incident()

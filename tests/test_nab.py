@@ -21,7 +21,7 @@ from stability.evaluation import (
 from stability.schema import ContractError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 every_profile = pytest.mark.parametrize("profile", NAB_PROFILES)
 
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_scored_is_refused():
         nab_interval(scores, windows)  # one file
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(corpus=corpora(files=(5, 6)), profile=st.sampled_from(sorted(NAB_PROFILES)), seed=st.integers(0, 9))
 def test_each_resample_is_a_corpus_of_its_own(corpus, profile, seed):
     """The interval's ends are percentiles of full scores of corpora made by drawing files again."""

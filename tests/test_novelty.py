@@ -13,7 +13,7 @@ from stability.detection.novelty import CHANNELS, Novelty
 from stability.schema import ContractError
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     channel=st.lists(st.sampled_from([0.0, 0.1, 1.0, 1.5, 2.0, 7.0, 1e3]), min_size=1, max_size=60),
     known=st.integers(1, 4),

@@ -23,7 +23,7 @@ def plainly(table, span):
     return np.array(rows)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 999), span=st.sampled_from(["1min", "30min", "10h"]), gaps=st.sampled_from([0.0, 0.5]))
 def test_a_baseline_is_what_is_known_of_the_first_rows(seed, span, gaps):
     table = panel(seed, gaps=gaps)
@@ -34,7 +34,7 @@ def test_a_baseline_is_what_is_known_of_the_first_rows(seed, span, gaps):
     pd.testing.assert_frame_equal(Baseline(span).transform(cut), found.loc[cut.index])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 999), known=st.integers(0, 60))
 def test_a_baseline_goes_on_live(seed, known):
     table = panel(seed, sizes=(70, 60))

@@ -217,7 +217,7 @@ def test_whole_files_of_two_predictors_are_no_predictor(tmp_path):
         packaging.read(wide)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_single_altered_byte_is_told(tmp_path_factory, data):
     folder = fitted_once(tmp_path_factory)

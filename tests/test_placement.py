@@ -21,7 +21,7 @@ def machines(*cpu, zones=None):
     return made if zones is None else made.assign(zone=zones)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from([0.5, 1.0, 2.0])), min_size=1, max_size=3),
     st.lists(st.sampled_from([1.0, 2.0, 4.0]), min_size=1, max_size=3),

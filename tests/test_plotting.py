@@ -114,7 +114,7 @@ def test_every_picture_has_report_width():
     st.integers(1, 40),
     st.integers(0, 3),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_envelope_keeps_every_extreme(values, bins, jitter):
     rng = np.random.default_rng(jitter)
     seconds = np.cumsum(rng.integers(1, 2 + jitter, len(values)))

@@ -20,7 +20,7 @@ def table(seed=0, rows=2000):
     return noise, y
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     cells=st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, np.nan, np.inf]), st.booleans()), min_size=2, max_size=40)
 )

@@ -21,8 +21,8 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=60, deadline=None)
-fewer = settings(max_examples=25, deadline=None)
+few = settings(max_examples=60)
+fewer = settings(max_examples=25)
 flags = st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=12).map(
     lambda runs: [flag for length, flag in runs for _ in range(length)]
 )

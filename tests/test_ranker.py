@@ -32,7 +32,7 @@ def surprise(w, tables, chosen, penalty, scale):
     return total
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.sampled_from([0.1, 1.0, 10.0]))
 def test_no_weights_nearby_surprise_less(seed, penalty):
     tables, chosen = world(seed, 12)

@@ -56,7 +56,7 @@ def learnt():
 
 
 # ---- what is left --------------------------------------------------------------------------------------------------
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_life_is_the_time_to_the_next_impact(data):
     moments = st.lists(st.integers(0, 40), max_size=4)

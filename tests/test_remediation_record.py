@@ -75,7 +75,7 @@ def test_a_moment_without_zone_is_refused(tmp_path):
         Record(tmp_path / "record.jsonl").append("line", NOW.tz_localize(None))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(piece=st.binary(min_size=1, max_size=60), twice=st.booleans())
 def test_a_piece_that_a_crash_left_is_passed_over_kept_and_told_of(tmp_path_factory, piece, twice):
     record = filled(tmp_path_factory.mktemp("torn") / "record.jsonl", 2)
@@ -145,7 +145,7 @@ def test_any_line_that_is_removed_changed_doubled_or_moved_is_seen(tmp_path):
     assert len(Record(record.path).entries()) == 5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cut=st.integers(0, 2000))
 def test_the_end_cannot_be_cut_off_unseen(tmp_path_factory, cut):
     record = filled(tmp_path_factory.mktemp("cut") / "record.jsonl", 4)

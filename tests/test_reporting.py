@@ -755,7 +755,7 @@ def test_hostile_outputs_do_nothing(tmp_path, attack):
         parsed(fragment)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.sampled_from("<>&\"'`=/ \n\t!-")
@@ -971,7 +971,7 @@ def test_an_end_that_misses_by_rounding_is_moved_onto_the_value(tmp_path):
     assert summary(run)["metrics"]["a.b"] == {"value": 0.3, "lo": 0.3, "hi": 0.5}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e3), st.floats(0, 1e3))
 def test_every_honest_estimate_passes_and_its_strings_agree_with_it(middle, below, above):
     lo, hi = middle - below, middle + above

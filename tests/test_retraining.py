@@ -30,7 +30,7 @@ def grid(entities, steps):
 
 
 # ---- what a repair may have averted ----------------------------------------------------------------------------------
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     data=st.lists(st.tuples(st.sampled_from("ab"), st.integers(-3, 40), st.integers(0, 6)), max_size=8),
     horizon=st.integers(1, 12),

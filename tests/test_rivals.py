@@ -46,7 +46,7 @@ def forecasts(entities=20, noise=(1.0, 1.0, 3.0), seed=0, days=60):
 # --- the difference --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 10_000))
 def test_exact_exchange_equals_its_twin(seed):
     rng = np.random.default_rng(seed)

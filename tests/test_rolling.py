@@ -59,7 +59,7 @@ def line(values, window):
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 999), gaps=st.sampled_from([0.0, 0.1, 0.7]))
 def test_numbers_are_those_of_pandas(seed, gaps):
     table = panel(seed, gaps=gaps)
@@ -83,7 +83,7 @@ def test_what_comes_later_changes_nothing(statistic):
         assert np.array_equal(found, whole.loc[cut.index], equal_nan=True)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 999), known=st.integers(0, 60))
 def test_live_gives_the_numbers_of_the_panel(seed, known):
     table = panel(seed, sizes=(70, 60))

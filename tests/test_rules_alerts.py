@@ -129,7 +129,7 @@ def naive_episodes(present, times, hold, keep):
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     present=st.lists(st.booleans(), min_size=1, max_size=40),
     gaps=st.lists(st.sampled_from([1, 1, 1, 2, 5]), min_size=40, max_size=40),

@@ -14,7 +14,7 @@ from stability.schema import ContractError
 PANEL, FAULTS = ruled.telemetry(), ruled.faults()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.sampled_from(["memory_bytes", "cpu_ratio"]), st.integers(0, 95)), min_size=1, max_size=4),
        st.sampled_from(["0s", "10s", "200s"]))  # fmt: skip
 def test_counts_are_those_of_the_scores(pairs, late):

@@ -121,7 +121,7 @@ def test_faults_without_a_time_are_refused():
         score(RULES[:1], PANEL, nowhere)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 100))
 def test_every_share_lies_within_its_interval(threshold):
     rules = [ruled.rule("One", f"memory_bytes > {threshold}"), ruled.rule("Other", f"cpu_ratio > {threshold / 100}")]

@@ -494,7 +494,7 @@ def test_identifiers_are_text_however_they_were_read():
     assert pd.isna(gaps.iloc[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cells=st.dictionaries(
         st.tuples(st.sampled_from("abc"), st.integers(0, 20)),

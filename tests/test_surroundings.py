@@ -32,7 +32,7 @@ def plainly(table, fresh):
     return np.array(rows, dtype=float)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 999), fresh=st.sampled_from(["2min", "1h"]))
 def test_neighbours_are_taken_as_they_were_last_known(seed, fresh):
     table = panel(seed, sizes=(30, 20, 25))

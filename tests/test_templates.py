@@ -30,7 +30,6 @@ LINES = st.lists(
 
 
 @given(LINES, st.integers(1, 40))
-@settings(deadline=None)
 def test_the_future_changes_no_template_of_a_line(lines, cut):
     whole = LogTemplates().fit_assign(table(lines))
     part = LogTemplates().fit_assign(table(lines[:cut]))
@@ -38,7 +37,6 @@ def test_the_future_changes_no_template_of_a_line(lines, cut):
 
 
 @given(LINES)
-@settings(deadline=None)
 def test_equal_to_the_naive_twin(lines):
     templates = LogTemplates(children=1000)
     found = templates.fit_assign(table(lines)).tolist()
@@ -65,7 +63,7 @@ def test_only_frequent_templates_have_a_count_of_their_own():
 
 
 @given(LINES, st.integers(1, 7))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_counts_are_those_of_a_loop_and_know_no_future(lines, step):
     logs = table(lines, entities=[f"e{n % 2}" for n in range(len(lines))], step="37s")
     templates = LogTemplates().fit(logs)
@@ -114,7 +112,7 @@ def test_what_cannot_be_done_is_told():
 
 
 @given(LINES, LINES, st.integers(0, 40))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_learning_goes_on_where_it_stopped_and_again_after_a_night_on_disk(lines, later, cut):
     whole = LogTemplates(children=2).fit_assign(table(lines + later))
     first = LogTemplates(children=2).fit(table(lines))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import naive
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.testbed import arrivals
@@ -94,7 +94,6 @@ events = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(events)
 def test_counts_are_those_of_the_plain_loop(drawn):
     now, happened, lines = 1000.0, [], []

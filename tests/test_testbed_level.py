@@ -47,7 +47,7 @@ levels = st.builds(
 gone = st.none()  # a replica that had nothing in a second has no line in it
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(seconds_of_counts(), st.one_of(gone, seconds_of_counts())), min_size=1, max_size=25), levels)
 def test_bad_seconds_are_those_of_the_plain_loop(drawn, level):
     rows = [row(START + k, "all", counts) for k, (counts, _) in enumerate(drawn)]
@@ -67,7 +67,7 @@ def test_bad_seconds_are_those_of_the_plain_loop(drawn, level):
         assert found.index.tolist() == [at(k) for k in range(len(drawn))]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(seconds_of_counts(), min_size=2, max_size=25), levels, st.data())
 def test_a_second_is_judged_by_nothing_that_comes_after_it(drawn, level, data):
     rows = pd.DataFrame([row(START + k, "all", counts) for k, counts in enumerate(drawn)])
@@ -79,7 +79,6 @@ def test_a_second_is_judged_by_nothing_that_comes_after_it(drawn, level, data):
 moments = st.floats(-3, 40, allow_nan=False).map(lambda seconds: round(seconds, 3))
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.lists(st.integers(1, 8), min_size=1), moments, moments)
 def test_impact_and_recovery_are_those_of_the_plain_loop(flags, lengths, one, other):
     bad = [flag for flag, length in zip(flags, lengths * len(flags), strict=False) for _ in range(length)]

@@ -488,7 +488,7 @@ COURSE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(COURSE, st.lists(st.integers(-3, 300), min_size=3, max_size=3), st.sampled_from(["", "hole", "frozen"]))
 def test_a_verdict_knows_no_future_and_stays(course, moments, trouble):
     known = aftermath(**course)
@@ -505,7 +505,7 @@ def test_a_verdict_knows_no_future_and_stays(course, moments, trouble):
             assert verdict.verdict == "inconclusive"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(COURSE)
 def test_verified_is_never_said_of_what_is_ill(course):
     verdict = judge(aftermath(**course))

@@ -19,7 +19,7 @@ from stability.evaluation import (
 )
 from stability.schema import ContractError
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 # Runs of labels: many short ones, so that widened segments overlap, touch, and reach over both ends.

@@ -13,7 +13,7 @@ from stability.schema import ContractError, validate
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_the_highest_is_that_of_a_loop(seed):
     rng = np.random.default_rng(seed)

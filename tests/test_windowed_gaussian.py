@@ -15,7 +15,7 @@ from stability.detection.windowed_gaussian import WindowedGaussian, gaussian_tai
 from stability.evaluation import nab_score
 from stability.schema import ContractError, validate
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 series = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda x: round(x, 3)), min_size=1, max_size=60)
 
 
