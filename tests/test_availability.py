@@ -111,23 +111,26 @@ def lognormal(mean, sigma):
     return lambda rng: rng.lognormal(math.log(mean) - sigma**2 / 2, sigma)
 
 
+MANY = 300  # so many tell a coverage of 0.9 from one of 0.95 nineteen times in twenty
+
+
 @pytest.mark.parametrize(
     ("law", "lasts", "mttr", "length", "least"),
     [
-        ("exponential", exponential(60.0), 60.0, 20_000.0, 930),
-        ("exponential", exponential(500.0), 500.0, 1_000.0, 930),  # 0, 1 or 2 failures, often cut at either end
-        ("lognormal", lognormal(500.0, 1.0), 500.0, 20_000.0, 925),
-        ("either", exponential(60.0), 60.0, 20_000.0, 930),
-        ("either", exponential(60.0), 60.0, 1_000.0, 930),
-        ("either", lognormal(60.0, 0.4), 60.0, 20_000.0, 930),
-        ("either", lognormal(60.0, 1.5), 60.0, 20_000.0, 900),
+        ("exponential", exponential(60.0), 60.0, 20_000.0, 0.93),
+        ("exponential", exponential(500.0), 500.0, 1_000.0, 0.93),  # 0, 1 or 2 failures, often cut at either end
+        ("lognormal", lognormal(500.0, 1.0), 500.0, 20_000.0, 0.9),
+        ("either", exponential(60.0), 60.0, 20_000.0, 0.93),
+        ("either", exponential(60.0), 60.0, 1_000.0, 0.93),
+        ("either", lognormal(60.0, 0.4), 60.0, 20_000.0, 0.93),
+        ("either", lognormal(60.0, 1.5), 60.0, 20_000.0, 0.9),
     ],
 )
-def test_intervals_cover_over_a_thousand_histories(law, lasts, mttr, length, least):
+def test_intervals_cover_over_many_histories(law, lasts, mttr, length, least):
     rng = np.random.default_rng(7)
     true = {"mtbf": 1000.0, "mttr": mttr, "availability": 1000.0 / (1000.0 + mttr)}
     inside, widths = dict.fromkeys(true, 0), []
-    for seed in range(1000):
+    for seed in range(MANY):
         found = availability.reliability(history(rng, 1000.0, lasts, length), at(0), at(length), law=law, seed=seed)
         for name, value in true.items():
             estimate = getattr(found, name)
@@ -135,9 +138,9 @@ def test_intervals_cover_over_a_thousand_histories(law, lasts, mttr, length, lea
             inside[name] += math.isnan(estimate.value) or estimate.lo <= value <= estimate.hi
         widths.append(found.mttr.hi / found.mttr.lo)
     for name, many in inside.items():
-        assert least <= many, (name, many)
+        assert least <= many / MANY, (name, many)
     if length == 20_000.0:
-        assert all(many <= 985 for many in inside.values()), inside
+        assert all(many <= 0.985 * MANY for many in inside.values()), inside
         assert np.nanmedian(widths) < 12
 
 
