@@ -6,6 +6,7 @@ __all__ = ["APART", "CLEAR", "learnt", "moments_of"]
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from stability.localization.alarms import alarms_at, quiet_alarms
@@ -24,6 +25,7 @@ AFTERMATH = 10.0  # s after a fault's end in which what alarms is still its own
 QUIET = "30s"  # without anything, before a quiet moment and between two of them
 CALM = "5s"  # between two moments that say what is usual
 HISTORY = "25min"
+STALE = 2.0  # s without a row, after which nothing is recorded
 NEIGHBOURS = 1320.0  # s: cases of one piece of a recording are left out together
 SERVICE = "users"  # whose alarms they are
 
@@ -58,7 +60,7 @@ def learnt(tables: Mapping[str, pd.DataFrame], rules: Sequence[Rule]) -> tuple[D
     Parameters
     ----------
     tables : mapping
-        A recording to learn from, and nothing else: telemetry, faults, benign, topology, and states, logs, feedback.
+        Recordings to learn from, and nothing else: telemetry, faults, benign, topology, and states, logs, feedback.
     rules : sequence of Rule
         Those of severity `page` alarm; the hits of all are evidence.
 
@@ -85,10 +87,11 @@ def learnt(tables: Mapping[str, pd.DataFrame], rules: Sequence[Rule]) -> tuple[D
     looks += [(at, s) for at in tables["benign"]["start"] for s in HARMLESS]
     looks += [(at, 0.0) for at in quiet_alarms(*span, busy, SERVICE, before=QUIET, every=QUIET)["start"]]
     truth = _truth(looks, tables, span)
+    truth = truth[_recorded(truth["start"], stamps)]
     if truth["failure_mode"].dropna().nunique() < 2:
         raise ContractError(column="rules", expected="rules that fire in faults of two modes", got="fewer")
-    calm = quiet_alarms(*span, busy, SERVICE, before="15s", every=CALM)
-    usual = usual_moves(panel, calm["start"])
+    calm = quiet_alarms(*span, busy, SERVICE, before="15s", every=CALM)["start"]
+    usual = usual_moves(panel, calm[_recorded(calm, stamps)])
     who = pd.MultiIndex.from_product([usual.level.index, [""]], names=["entity", "metric"])
     alarms = alarms_at(truth["alarmed"], SERVICE, "rules")
     known = {**tables, "telemetry": panel, "firings": fired}
@@ -97,6 +100,18 @@ def learnt(tables: Mapping[str, pd.DataFrame], rules: Sequence[Rule]) -> tuple[D
     pictures = {case.alarm_id: picture(case, usual, alarms.loc[case.alarm_id, "start"]) for case in cut}
     modes = {rule.alert: rule.labels.get("failure_mode", "") for rule in rules}
     return Diagnoser(modes).fit(pictures, truth, usual), truth
+
+
+def _recorded(moments: pd.Series, stamps: pd.DatetimeIndex) -> np.ndarray:
+    """Whether something was recorded just then: there may be hours between two recordings.
+
+    >>> t = pd.date_range("2026-01-01", periods=3, freq="s", tz="UTC")
+    >>> _recorded(pd.Series([t[0], t[2] + pd.Timedelta("1h")]), t).tolist()
+    [True, False]
+    """
+    known = stamps.unique().sort_values()
+    last = known[np.maximum(known.searchsorted(pd.DatetimeIndex(moments), side="right") - 1, 0)]
+    return np.abs((last - pd.DatetimeIndex(moments)).total_seconds()) < STALE
 
 
 def _busy(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
