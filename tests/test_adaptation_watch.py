@@ -126,7 +126,7 @@ def test_a_policy_of_another_detector_is_refused_at_the_start(tmp_path):
 
 def test_lower_thresholds_see_their_metrics():
     sentry = Sentry(None, "x", 2.0, {"times": {"a": 0.5, "b": 3.0}})
-    assert sentry.policy.limit("a"), sentry.policy.limit("b") == (1.0, 6.0)
+    assert (sentry.policy.limit("a"), sentry.policy.limit("b")) == (1.0, 6.0)
     assert sentry.policy.limit("c") == 2.0
 
 
