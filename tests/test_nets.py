@@ -141,17 +141,15 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path, killed
         assert np.array_equal(kept, weights_of(again)[name])
 
 
-@pytest.mark.skipif("cuda" not in DEVICES, reason="no GPU")
-def test_on_a_gpu_a_loss_that_asks_for_a_value_is_learnt_as_one_that_does_not():
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_loss_that_asks_for_a_value_is_learnt_as_one_that_does_not(device):
     def asking(net, batch):
         found = loss(net, batch)
-        assert float(found.detach()) >= 0  # Python waits for the GPU: this cannot be recorded
+        assert float(found.detach()) >= 0  # on a GPU Python waits for it: this cannot be recorded
         return found
 
-    plain, asked = (train(net, one, windows(later=0.25), **QUICK | {"device": "cuda"})[1] for one in (loss, asking))
+    plain, asked = (train(net, one, windows(), **QUICK | {"device": device})[1] for one in (loss, asking))
     assert plain.curves["held"] == pytest.approx(asked.curves["held"], rel=1e-3)
-    on_cpu = train(net, loss, windows(later=0.25), **QUICK)[1]
-    assert plain.curves["held"][-1] == pytest.approx(on_cpu.curves["held"][-1], rel=0.3)  # dropout draws other numbers
 
 
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path):
