@@ -172,6 +172,12 @@ def test_weights_are_written_and_read(tmp_path):
         load_weights(net(), tmp_path / "none.safetensors")
 
 
+@pytest.mark.parametrize("name", ["gpu", "cpu and more", *([] if torch.cuda.is_available() else ["cuda", "cuda:1"])])
+def test_a_device_that_is_not_there_is_told(name):
+    with pytest.raises(ContractError, match="'device'"):
+        train(net, loss, windows(), **QUICK | {"device": name})
+
+
 def test_a_history_without_a_window_and_a_loss_that_is_no_number_are_told():
     with pytest.raises(ContractError, match="longer history"):
         train(net, loss, Windows(np.zeros((5, 2)), np.array([0, 5]), 8), **QUICK)

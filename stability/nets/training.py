@@ -56,10 +56,22 @@ class Training(NamedTuple):
 
 
 def device_of(name: str = "auto") -> torch.device:
-    """Choose where to compute: a name of torch, or ``auto``, the GPU where there is one."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Choose where to compute: a name of torch, or ``auto``, the GPU where there is one.
+
+    Raises
+    ------
+    ContractError
+        For a name that torch does not know, and for a GPU where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(name)
+    except RuntimeError:
+        raise ContractError(column="device", expected="auto, cpu, cuda or another of torch's", got=name) from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ContractError(column="device", expected="a GPU that torch sees", got="none", remedy="say auto or cpu")
+    return place
 
 
 def train(
