@@ -40,8 +40,8 @@ report: $(VENV)/.ready  ## MLflow's list of runs
 check: $(VENV)/.ready  ## style, formatting, notebooks without outputs, no large files (of what git knows)
 	@$(BIN)/pre-commit run --all-files
 
-soak: $(VENV)/.ready  ## the long tests: many random faults
-	@$(BIN)/python -m pytest -q -m soak
+soak: $(VENV)/.ready  ## the long tests: many random faults, and twenty times the examples of each property
+	@$(BIN)/python -m pytest -q -m "soak or hypothesis" --hypothesis-profile=soak
 
 lock: $(VENV)/.ready  ## resolve the dependencies again and write requirements.lock
 	@$(BIN)/python -m stability.workbench.doors lock

@@ -23,10 +23,12 @@ import httpx
 import hypothesis
 import pytest
 
-# A machine that is busy is slow, and a test that is slow is not wrong: no example has a time limit.
-hypothesis.settings.register_profile(
-    "workbench", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+# A machine that is busy is slow, and a test that is slow is not wrong: no example has a time limit. How many examples
+# there are is said here alone, but for tests of which one example takes a second: `make soak` tries many more.
+for name, examples in {"workbench": 25, "soak": 500}.items():
+    hypothesis.settings.register_profile(
+        name, max_examples=examples, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
 hypothesis.settings.load_profile("workbench")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -365,6 +367,15 @@ def workbench(tmp_path, monkeypatch, empty_store):
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     return made
+
+
+@pytest.fixture
+def forked_kernels(monkeypatch):
+    """Nights of this process fork their kernels: see `forking`."""
+    from forking import Forked
+    from jupyter_client.provisioning import local_provisioner
+
+    monkeypatch.setattr(local_provisioner, "launch_kernel", lambda command, **options: Forked(command, **options))
 
 
 @pytest.fixture

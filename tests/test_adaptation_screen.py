@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.detection import AlarmPolicy, Desk, Screen, raise_alarms, read_accepted
@@ -31,7 +31,6 @@ def a_screen(**more):
     return Screen("held", **(told | {"loudest": 20.0} | more))
 
 
-@settings(max_examples=60)
 @given(
     values=st.lists(st.tuples(LEVELS, LEVELS, LEVELS), min_size=2, max_size=24).filter(lambda rows: len(rows) % 2 == 0),
     merge=st.sampled_from([0.0, 60.0, 180.0]),
@@ -64,7 +63,6 @@ def test_what_speaks_equals_the_slow_twin_and_grows_row_by_row(values, merge, in
     pd.testing.assert_series_equal(live["suppressed_by"], alarms["suppressed_by"])
 
 
-@settings(max_examples=30)
 @given(values=st.lists(st.tuples(LEVELS, LEVELS, LEVELS), min_size=3, max_size=20), cut=st.integers(1, 19))
 def test_what_was_held_back_or_spoken_live_stays_so(values, cut):
     parts = parts_of(values)

@@ -13,7 +13,7 @@ from pathlib import Path
 import naive
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import backup
@@ -154,7 +154,6 @@ def test_what_is_said_last_holds_though_the_clock_was_set_back(labels, tmp_path)
     assert labels.current()["label"].tolist() == ["unsure"]
 
 
-@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.sampled_from([None, "e"]), st.integers(0, 1), st.integers(0, 2)), max_size=8

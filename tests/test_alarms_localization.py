@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.localization.alarms import alarms_at, fault_alarms, quiet_alarms
@@ -54,7 +54,6 @@ def test_alarms_at_given_moments_are_of_the_contract():
     assert made.loc["e", "start"] == seconds(1)
 
 
-@settings(max_examples=25)
 @given(
     spans=st.lists(st.tuples(st.integers(0, 900), st.integers(1, 120)), max_size=6),
     before=st.integers(1, 60),

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from series import panel, wild
 from statsmodels.tsa.arima.model import ARIMA
@@ -23,7 +23,6 @@ def process(ar, ma, rows, seed=0):
     return w
 
 
-@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), differenced=st.booleans())
 def test_misses_equal_a_plain_recursion(seed, differenced):
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import availability
@@ -33,7 +33,6 @@ def records(spans, entity="web", modes=None):
     return validate(pd.DataFrame(rows), "faults")
 
 
-@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(-20, 120), st.integers(1, 40) | st.none()), max_size=8))
 def test_outages_are_the_union_of_faults(spans):
     spans = [(a, math.nan if length is None else a + length) for a, length in spans]
@@ -47,7 +46,6 @@ def test_outages_are_the_union_of_faults(spans):
     assert found["faults"].sum() == sum(a < 100 and (math.isnan(b) or b > 0) for a, b in spans)
 
 
-@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40), st.sampled_from(["a", "b", "c"])), max_size=6))
 def test_downtime_by_mode_adds_up_to_the_downtime(rows):
     spans, modes = [(a, a + n) for a, n, _ in rows], [mode for *_, mode in rows]
@@ -187,7 +185,6 @@ def structures(depth=2):
     return leaf | st.lists(structures(depth - 1), min_size=1, max_size=3).flatmap(grouped)
 
 
-@settings(max_examples=80)
 @given(structures(), st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_a_whole_equals_the_sum_over_all_states(whole, values):
     parts = dict(zip("abcd", values, strict=True))
@@ -349,7 +346,6 @@ def test_a_structure_without_end_is_refused(tmp_path):
         availability.read_structure(path)
 
 
-@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20)), min_size=5, max_size=8),
     st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20)), max_size=4),

@@ -164,7 +164,6 @@ def slow_deviation(early, late, robust):
 NUMBERS = st.one_of(st.floats(-1e3, 1e3), st.just(math.nan))
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=12), st.data(), st.booleans())
 def test_deviations_as_a_slow_twin_computes_them(rows, data, robust):
     cut = data.draw(st.integers(1, len(rows) - 1))

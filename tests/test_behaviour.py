@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.knowledge import knowledge
@@ -212,7 +212,6 @@ def slow_own(normal, case, quantile):
 SECONDS = st.lists(st.sampled_from("abc"), min_size=2, max_size=25)
 
 
-@settings(max_examples=60)
 @given(SECONDS, SECONDS, st.sampled_from([0.5, 0.95, 1.0]))
 def test_stays_as_a_slow_twin_counts_them(normal, case, quantile):
     known = _joined(courses("normal", x=list(enumerate(normal)), y=[(0, "p"), (1, "q")]))
@@ -222,7 +221,6 @@ def test_stays_as_a_slow_twin_counts_them(normal, case, quantile):
     assert (found["own"].get("x", 0.0)) == pytest.approx(expected)
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab")), min_size=3, max_size=25), st.data())
 def test_stays_beside_a_cause_are_stays_of_the_pair(normal, data):
     case = data.draw(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab")), min_size=3, max_size=25))

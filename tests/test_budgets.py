@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stability.evaluation import (
@@ -21,7 +21,6 @@ from stability.schema import ContractError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 HOUR = pd.Timedelta("1h")
-few = settings(max_examples=60)
 said = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.8, 0.9, 1.0, math.nan])
 course = st.lists(st.tuples(st.integers(0, 30), said), min_size=6, max_size=12, unique_by=lambda x: x[0]).map(sorted)
 fleet = st.fixed_dictionaries({"web": course, "db": course})  # hour, probability
@@ -75,7 +74,6 @@ def lowest_threshold(rows, cooldown, most, counts):
     return 0.0
 
 
-@few
 @given(fleet, st.sampled_from([0.0, 0.2, 0.5, 0.9, math.inf]), st.integers(1, 8), st.integers(0, 9))
 def test_warnings_equal_their_twin(rows, threshold, horizon, cooldown):
     found = warnings_at(series(rows), threshold, horizon=horizon * HOUR, cooldown=cooldown * HOUR)
@@ -85,7 +83,6 @@ def test_warnings_equal_their_twin(rows, threshold, horizon, cooldown):
     assert (found["probability"] >= threshold).all()
 
 
-@few
 @given(fleet, broken, st.sampled_from([0.0, 0.2, 0.5, 0.9]), st.integers(1, 8), st.integers(1, 9), st.integers(0, 4))
 def test_events_and_counts_equal_their_twins(rows, faults, threshold, horizon, cooldown, least):
     until = 33
@@ -116,7 +113,6 @@ def test_events_and_counts_equal_their_twins(rows, faults, threshold, horizon, c
     pd.testing.assert_frame_equal(counts.impacts, table)
 
 
-@few
 @given(fleet, broken, st.integers(1, 8), st.integers(0, 9), st.integers(0, 12), st.booleans())
 @example({"web": [(0, 0.5), (1, 0.9), (3, 0.8)], "db": [(0, 0.1), (1, 0.1)]}, [], 2, 2, 1, False)
 def test_threshold_equals_its_twin(rows, faults, horizon, cooldown, most, false_only):

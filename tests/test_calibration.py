@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
@@ -23,7 +23,6 @@ from stability.evaluation import (
 from stability.schema import ContractError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=60)
 cases = st.lists(
     st.tuples(st.one_of(st.integers(0, 4).map(lambda i: i / 4), st.floats(0, 1)), st.booleans()),
     min_size=1,
@@ -43,7 +42,6 @@ def fleet(entities=12, hours=60, seed=0, bias=0.0):
     return said, pd.Series(rng.random(len(index)) < truth, index=index, name="impact_within")
 
 
-@few
 @given(cases=cases)
 def test_scores_equal_scikit_learn_and_the_twins(cases):
     p, y = (np.array(part) for part in zip(*cases, strict=True))
@@ -53,7 +51,6 @@ def test_scores_equal_scikit_learn_and_the_twins(cases):
     assert log_score(p, y) == pytest.approx(sklearn_log_loss(y, clipped, labels=[False, True]), abs=1e-9)
 
 
-@few
 @given(cases=cases)
 def test_the_parts_add_up_and_equal_the_twin(cases):
     p, y = (np.array(part) for part in zip(*cases, strict=True))
@@ -70,7 +67,6 @@ def test_the_parts_add_up_and_equal_the_twin(cases):
     assert parts.discrimination <= parts.uncertainty + 1e-12
 
 
-@few
 @given(cases=cases)
 def test_recalibrated_forecasts_are_calibrated_and_a_monotone_change_keeps_discrimination(cases):
     p, y = (np.array(part) for part in zip(*cases, strict=True))

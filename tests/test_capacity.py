@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stability.availability import capacity
@@ -22,7 +22,6 @@ def series(values, dtype=float):
     return pd.Series(np.asarray(values, dtype), index=pd.date_range(BEGIN, periods=len(values), freq="s", unit="us"))
 
 
-@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 4)), min_size=2, max_size=30))
 @example([(145, 1), (200, 1), (258, 1), (37, 1)])  # the queue is empty before the last second is over
 def test_users_wait_as_in_a_queue_of_small_parts(rows):
@@ -35,7 +34,6 @@ def test_users_wait_as_in_a_queue_of_small_parts(rows):
     assert (run["over"].to_numpy()[sure] == (margin > 0)[sure]).all()
 
 
-@settings(max_examples=30)
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=40), st.integers(0, 6))
 def test_a_replica_is_ready_when_it_was_ordered_long_enough(orders, start):
     run = capacity.simulate(series([0.0] * len(orders)), series(orders), Replica(rate=100.0, start=float(start)))

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -25,7 +25,6 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=50)
 
 
 def mean(sums):
@@ -39,7 +38,6 @@ def as_sums(values):
 # --- Holm ------------------------------------------------------------------------------------------------------------
 
 
-@few
 @given(p=st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=12))
 def test_holm_equals_statsmodels(p):
     assert holm(np.array(p)) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
@@ -56,7 +54,6 @@ def test_holm_passes_over_what_could_not_be_compared():
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 
-@few
 @given(values=st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=5, max_size=8))
 def test_all_exchanges_of_few_units_are_tried(values):
     one, other = np.array(values).round(3).T

@@ -417,7 +417,6 @@ def test_strength_equals_its_twin_and_says_where_there_is_no_evidence():
 
 
 @given(st.lists(st.tuples(*[st.floats(-1e3, 1e3)] * 3), min_size=3, max_size=30))
-@settings(max_examples=30)
 def test_strength_lies_between_nothing_and_all(rows):
     parts = pd.DataFrame(rows, columns=["trend", "seasonal", "resid"])
     parts["observed"] = parts.sum(axis=1)

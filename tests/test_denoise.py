@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.schema import ContractError, validate
@@ -31,7 +31,6 @@ def panel_of(fleet, name="load"):
 
 
 @given(fleet=st.dictionaries(st.sampled_from("abc"), SAMPLES, min_size=1), width=st.sampled_from([1, 7, 60, 1000]))
-@settings(max_examples=60)
 @pytest.mark.parametrize("method", METHODS)
 def test_filters_equal_their_twins(fleet, width, method):
     ours = denoise(panel_of(fleet), method, width=width)
@@ -40,7 +39,6 @@ def test_filters_equal_their_twins(fleet, width, method):
 
 
 @given(samples=SAMPLES, width=st.sampled_from([7, 60]), cut=st.integers(0, 300))
-@settings(max_examples=60)
 @pytest.mark.parametrize("method", METHODS)
 def test_filters_never_see_the_future(samples, width, method, cut):
     panel = panel_of({"a": samples, "b": samples})

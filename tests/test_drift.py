@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.signal import lfilter
@@ -59,7 +59,6 @@ def test_the_index_is_what_a_hand_gets():
     assert [usual(x) for x in (0.0, 0.0999, 0.1, 0.25, np.nan)] == ["small", "small", "moderate", "large", "unknown"]
 
 
-@settings(max_examples=60)
 @given(
     reference=st.lists(st.floats(-5, 5) | st.integers(0, 3).map(float), min_size=1, max_size=60),
     current=st.lists(st.floats(-9, 9) | st.integers(0, 3).map(float) | st.just(np.nan), min_size=1, max_size=40),

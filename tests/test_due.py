@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.features.due import Due
@@ -29,13 +29,11 @@ def rhythm(interval=15, count=60, seed=0):
     return pd.concat(own, ignore_index=True)
 
 
-@settings(max_examples=25)
 @given(interval=st.integers(1, 40), seed=st.integers(0, 99))
 def test_the_interval_is_found_though_events_are_left_out(interval, seed):
     assert Due().fit(rhythm(interval, seed=seed)).intervals_ == {"service": interval * DAY}
 
 
-@settings(max_examples=25)
 @given(seed=st.integers(0, 999))
 def test_what_comes_by_chance_has_no_rhythm(seed):
     rng = np.random.default_rng(seed)

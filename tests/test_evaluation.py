@@ -32,7 +32,6 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=50)
 fewer = settings(max_examples=15)
 entities = st.sampled_from(["api-1", "api-2", "db-1"])
 intervals = st.lists(
@@ -63,7 +62,6 @@ def panel(days=1, names=("api-1",), freq="min"):
 # --- spans ----------------------------------------------------------------------------------------------------------
 
 
-@few
 @given(
     runs=st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=30),
     border=st.integers(0, 30),
@@ -139,7 +137,6 @@ tolerances = st.sampled_from([0, 3, 10])
 matches = st.sampled_from(["overlap", "start"])
 
 
-@few
 @given(alarms=intervals, events=intervals, early=tolerances, late=tolerances, match=matches)
 def test_matching_equals_the_naive_twin(alarms, events, early, late, match):
     found = match_events(frame(alarms), frame(events), early=f"{early}s", late=f"{late}s", match=match)
@@ -149,7 +146,6 @@ def test_matching_equals_the_naive_twin(alarms, events, early, late, match):
     assert found.alarms["true"].tolist() == true
 
 
-@few
 @given(alarms=intervals, events=intervals, early=tolerances, late=tolerances, match=matches)
 def test_scores_equal_the_naive_twin(alarms, events, early, late, match):
     spans = [("api-1", 0, 100), ("api-1", 110, 160), ("api-2", 20, 90), ("db-1", 0, 150)]
@@ -181,7 +177,6 @@ def test_scores_equal_the_naive_twin(alarms, events, early, late, match):
     assert scores["alarmed_share"] == pytest.approx(alarmed / free if free else math.nan, nan_ok=True)
 
 
-@few
 @given(alarms=intervals, events=intervals, extra=intervals, early=tolerances)
 def test_more_alarms_never_find_less(alarms, events, extra, early):
     less = match_events(frame(alarms), frame(events), early=f"{early}s").events
@@ -190,7 +185,6 @@ def test_more_alarms_never_find_less(alarms, events, extra, early):
     assert not (more["delay"] > less["delay"]).any()
 
 
-@few
 @given(alarms=intervals, events=intervals, early=tolerances)
 def test_tolerance_never_hurts(alarms, events, early):
     strict = match_events(frame(alarms), frame(events))
@@ -352,7 +346,6 @@ rows = st.lists(
 ).filter(lambda x: 0 < sum(label for _, label in x) < len(x))
 
 
-@few
 @given(rows=rows)
 def test_average_precision_equals_scikit_learn_and_the_twin(rows):
     scores, labels = (np.array(part) for part in zip(*rows, strict=True))
@@ -362,7 +355,6 @@ def test_average_precision_equals_scikit_learn_and_the_twin(rows):
     assert 0 < area <= 1
 
 
-@few
 @given(rows=rows, seed=st.integers(0, 99))
 def test_average_precision_depends_on_the_order_alone(rows, seed):
     scores, labels = (np.array(part) for part in zip(*rows, strict=True))
@@ -373,7 +365,6 @@ def test_average_precision_depends_on_the_order_alone(rows, seed):
     assert average_precision(better, labels) >= average_precision(scores, labels) - 1e-12
 
 
-@few
 @given(rows=rows, missing=st.integers(0, 2**60))
 def test_an_abstention_ranks_last(rows, missing):
     scores, labels = (np.array(part) for part in zip(*rows, strict=True))
@@ -426,7 +417,6 @@ def test_pr_auc_of_chance_is_the_base_rate():
 # --- intervals ------------------------------------------------------------------------------------------------------
 
 
-@few
 @given(trials=st.integers(1, 500), share=st.floats(0, 1), confidence=st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_wilson_equals_scipy(trials, share, confidence):
     successes = round(share * trials)
@@ -436,7 +426,6 @@ def test_wilson_equals_scipy(trials, share, confidence):
     assert 0 <= estimate.lo <= estimate.value <= estimate.hi <= 1
 
 
-@few
 @given(count=st.integers(0, 60), exposure=st.floats(0.1, 1e4))
 def test_poisson_limits_are_exact(count, exposure):
     estimate = poisson_interval(count, exposure)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.evaluation import NotEnoughEvidence, nasa_score, remaining_difference, remaining_estimates
@@ -33,7 +33,6 @@ def naive(predicted, actual, cap=125.0):
     return root["capped"], root["full"], sum(each["score"])
 
 
-@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_measures_are_those_of_the_definition(seed, rows):
     rng = np.random.default_rng(seed)

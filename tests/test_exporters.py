@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.schema import ContractError, validate
@@ -299,7 +299,6 @@ SEEDS += [content.encode() for content, *_ in EXAMPLES.values()]
         },
     ),
 )
-@settings(max_examples=200)
 def test_damaged_exports_give_a_panel_or_a_clear_error(seed, edits, options):
     damaged = seed
     for place, cut, piece in edits:

@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.detection import DETECTORS
@@ -51,7 +51,6 @@ def test_where_nobody_could_write_nothing_is_known_and_gaps_take_no_message_of_a
 numbers = st.lists(st.one_of(st.just(math.nan), st.integers(0, 5).map(float)), min_size=1, max_size=40)
 
 
-@settings(max_examples=40)
 @given(numbers, st.integers(1, 6), st.floats(1, 30), st.floats(1, 5))
 def test_scores_are_those_of_the_sum_written_out(values, window, half_life, least):
     counts = pd.Series(values, grid(len(values)))
@@ -60,7 +59,6 @@ def test_scores_are_those_of_the_sum_written_out(values, window, half_life, leas
     np.testing.assert_allclose(found, told, rtol=1e-6, atol=1e-6)
 
 
-@settings(max_examples=25)
 @given(numbers, st.data())
 def test_no_score_sees_what_comes_later(values, data):
     index, cut = grid(len(values)), data.draw(st.integers(1, len(values)))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import slo
@@ -66,7 +66,6 @@ def test_days_without_anybody_are_asked_for_and_unknown():
     assert list(nobody.columns) == ["csat", "lo", "hi", "satisfied", "ratings"]
 
 
-@settings(max_examples=60)
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=60), st.integers(0, 5))
 def test_what_a_log_and_percentiles_say_bounds_what_each_request_tells(waits, failed):
     moment = [BEGIN] * (len(waits) + failed)

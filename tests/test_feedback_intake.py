@@ -17,7 +17,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.feedback import read_development
@@ -143,7 +143,6 @@ def test_mail_in_other_shapes():
     assert from_mail(b"").text == ""
 
 
-@settings(max_examples=100)
 @given(
     st.binary(max_size=400),
     st.sampled_from([b"", b"From: a\nSubject: =?x?q?", b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"]),

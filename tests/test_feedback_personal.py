@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.feedback import development, read_development
@@ -24,7 +24,6 @@ def gone(text, value):
     return all(k in taken or not text[k].isalnum() for k in range(start, start + len(value)))
 
 
-@settings(max_examples=60)
 @given(
     st.sampled_from(AROUND), st.sampled_from("3456789"), DIGITS, DIGITS, st.sampled_from(["", " ", "-"]), st.booleans()
 )
@@ -33,14 +32,12 @@ def test_chinese_mobile_numbers_in_any_grouping(around, second, a, b, between, c
     assert gone(f"{around[0]}{value}{around[1]}", value)
 
 
-@settings(max_examples=60)
 @given(st.sampled_from(AROUND), st.sampled_from(("010", "021", "0571")), DIGITS, DIGITS, st.sampled_from("- "))
 def test_chinese_land_lines(around, area, a, b, between):
     for value in (f"{area}{between}8{a[1:]}{b}", f"({area})8{a[1:]}-{b}", f"{area}-8{a[1:]}-{b}"):
         assert gone(f"{around[0]}{value}{around[1]}", value)
 
 
-@settings(max_examples=80)
 @given(
     st.sampled_from(AROUND),
     st.sampled_from(["+44 20 79{:.2} {}", "+49 30 90{:.2} {}", "+1-415-555-{}{:.0}", "+33 1 70 18 {:.2} {:.2}",
@@ -55,7 +52,6 @@ def test_telephone_numbers_of_other_countries(around, form, a, b):
     assert gone(f"{around[0]}{value}{around[1]}", value)
 
 
-@settings(max_examples=60)
 @given(st.sampled_from([("paid with ", " yesterday"), ("卡号", "被拒"), ("", " 12/27 Visa")]), st.integers(0, 2**32))
 def test_numbers_with_check_digits_whatever_stands_beside_them(around, seed):
     rng = np.random.default_rng(seed)
@@ -66,7 +62,6 @@ def test_numbers_with_check_digits_whatever_stands_beside_them(around, seed):
             assert gone(f"{around[0]}{value.lower()}{around[1]}", value.lower())
 
 
-@settings(max_examples=30)
 @given(st.ip_addresses(v=4), st.ip_addresses(v=6))
 def test_addresses_of_machines_beside_chinese_characters(v4, v6):
     assert gone(f"出口是{v4}开始报错", str(v4))
@@ -178,7 +173,6 @@ def test_what_is_no_personal_data_stays(text):
     assert scrub_message(text) == text
 
 
-@settings(max_examples=150)
 @given(st.text(max_size=200))
 def test_any_text_is_survived_and_spans_are_in_order(text):
     spans = personal_spans(text)
@@ -219,7 +213,6 @@ BOUNDED = [  # a pattern, what keeps it short, and what stood there before
 BETWEEN = [" ", ", ", "\n", "-", "’", ""]
 
 
-@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(PIECES) | st.text(max_size=9), st.sampled_from(BETWEEN))))
 def test_what_is_found_is_what_patterns_without_bounds_find(parts):
     text = "".join(itertools.chain(*parts))

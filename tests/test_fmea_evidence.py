@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -21,7 +21,6 @@ def record(*modes):
 # --- occurrence ---
 
 
-@settings(max_examples=40)
 @given(st.integers(0, 40), st.floats(0.01, 1e5), st.sampled_from([0.8, 0.9, 0.95]))
 def test_rate_is_the_posterior_of_jeffreys(count, days, confidence):
     told = occurrence(record(*["leak"] * count), days, modes=["leak"], confidence=confidence).loc["leak"]
@@ -155,7 +154,6 @@ def test_answers_multiply_and_unknown_ones_are_left_out():
     assert np.isnan(none["caught"])
 
 
-@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.one_of(st.none(), st.floats(0, 200)), st.one_of(st.none(), st.floats(0, 200))), max_size=12),
 )

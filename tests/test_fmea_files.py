@@ -48,7 +48,7 @@ def test_nasty_texts_come_back(tmp_path, form):
     pd.testing.assert_frame_equal(read_worksheet(write_worksheet(sheet, tmp_path / f"x.{form}")), sheet)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts, texts, st.sampled_from(["yaml", "csv", "html"]))
 def test_any_text_comes_back_with_single_spaces(tmp_path, effect, mode, form):
     sheet = SHIPPED.iloc[:1].assign(effect=effect).set_axis([mode]).rename_axis("failure_mode")

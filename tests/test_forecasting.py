@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.availability.forecasting import forecast, pinball
@@ -23,7 +23,6 @@ def seasonal(n=3000, seed=0):
     return series(np.random.default_rng(seed).poisson(rate))
 
 
-@settings(max_examples=30)
 @given(st.lists(st.integers(0, 9) | st.none(), min_size=2, max_size=60), st.integers(1, 9))
 def test_what_is_expected_equals_a_twin_that_sees_the_past_alone(values, ahead):
     demand = series([np.nan if v is None else v for v in values])

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.localization import RuleOdds, calibrate, operating_point, pool, symptoms
@@ -35,7 +35,6 @@ def test_symptoms_are_read_off_the_evidence_and_fired_rules_keep_their_names():
     assert symptoms(pd.DataFrame(index=[0, 1])).shape == (2, 0)
 
 
-@settings(max_examples=30)
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=6), st.floats(0, 1), st.floats(0.5, 3))
 def test_the_pool_adds_up(numbers, weight, temperature):
     one = pd.DataFrame({"change.z": numbers, "rule.r": 1.0})
@@ -67,7 +66,6 @@ def test_without_a_quiet_case_nobody_is_given_nothing():
     assert calibrate([np.array([1.0, 0.0, -9.0])] * 5, [0, 0, 0, 1, 1])[1] == 0
 
 
-@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.05, 1))
 def test_the_operating_point_keeps_its_share_silent_and_no_higher_one_does(numbers, share):
     nobody = np.array(numbers)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.prediction.hazard import Hazard
@@ -23,7 +23,6 @@ def lives(count=2000, seed=0):
     return features, np.where(fault <= seen, fault, np.nan), seen, fault
 
 
-@settings(max_examples=50)
 @given(time=st.one_of(st.floats(1.0, 8 * HOUR), st.just(float("nan"))), known=st.floats(0, 8 * HOUR))
 def test_a_row_is_a_case_of_each_interval_that_it_was_watched_through(time, known):
     _, intervals, labels = Hazard(edges=EDGES)._cases(np.array([time]), np.array([known]))

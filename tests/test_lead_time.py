@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.evaluation import (
@@ -22,7 +22,6 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=80)
 names = st.sampled_from(["api", "db"])
 spans = st.lists(
     st.tuples(names, st.integers(0, 100), st.integers(0, 25)).map(lambda x: (x[0], x[1], x[1] + x[2])), max_size=8
@@ -57,7 +56,6 @@ def fleet(size=12, seed=0):
 # --- event by event -------------------------------------------------------------------------------------------------
 
 
-@few
 @given(
     alarms=spans, faults=spans, longest=st.sampled_from([1, 5, 20, 200]), match=st.sampled_from(["overlap", "start"])
 )
@@ -74,7 +72,6 @@ def test_leads_equal_the_naive_twin(alarms, faults, longest, match):
         assert have[2] == censored
 
 
-@few
 @given(alarms=spans, extra=spans, faults=spans)
 def test_more_alarms_never_shorten_a_lead(alarms, extra, faults):
     observed = frame([("api", 0, 200), ("db", 0, 200)])

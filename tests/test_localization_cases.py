@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shops import START, alarm, shop, topology
 
@@ -26,7 +26,6 @@ def everything(moment):
     return {"telemetry": PANEL, "topology": topology(), "predictions": predictions, **known}
 
 
-@settings(max_examples=25)
 @given(st.integers(2, 38), st.integers(1, 60))
 def test_nothing_of_a_case_is_later_than_its_moment(row, minutes):
     moment = START + row * pd.Timedelta("5min")

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_monitor_looks import raised
 from watching import START, declaration, fleet, journal, told_once
@@ -32,7 +32,6 @@ KINDS = ("alarm", "alarm_over", "firing", "firing_over", "incident")
 # ---- a ring ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
 @given(st.data(), st.integers(1, 7))
 def test_a_ring_without_some_is_one_that_never_had_them(data, length):
     names = st.lists(st.sampled_from("abcdef"), unique=True)

@@ -21,7 +21,6 @@ from stability.evaluation import (
 from stability.schema import ContractError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=60)
 every_profile = pytest.mark.parametrize("profile", NAB_PROFILES)
 
 
@@ -68,7 +67,6 @@ def hittable(corpus):
     return naive.nab_raw(corpus, math.inf, 1, 1, 1)[2]
 
 
-@few
 @given(corpus=corpora(), profile=st.sampled_from(sorted(NAB_PROFILES)))
 def test_equals_the_naive_twin(corpus, profile):
     scores, windows = frames(corpus)
@@ -90,7 +88,6 @@ def test_equals_the_naive_twin(corpus, profile):
     )
 
 
-@few
 @given(corpus=corpora(), threshold=st.floats(-1, 1.5))
 def test_a_given_threshold_equals_the_naive_twin(corpus, threshold):
     if hittable(corpus):
@@ -102,7 +99,6 @@ def test_a_given_threshold_equals_the_naive_twin(corpus, threshold):
         assert result.value <= nab_score(*frames(corpus)).value + 1e-9
 
 
-@few
 @given(corpus=corpora(), profile=st.sampled_from(sorted(NAB_PROFILES)))
 def test_bounds_and_parts(corpus, profile):
     if hittable(corpus):
@@ -114,7 +110,6 @@ def test_bounds_and_parts(corpus, profile):
         assert result.files["rows"].tolist() == [len(seconds) for seconds, _, _ in corpus]
 
 
-@few
 @given(corpus=corpora(kinds=("random", "ties")), scale=st.sampled_from([1e-6, 3.0, 1e9]))
 def test_only_the_order_of_scores_matters(corpus, scale):
     if hittable(corpus):
@@ -122,7 +117,6 @@ def test_only_the_order_of_scores_matters(corpus, scale):
         assert nab_score(np.exp(scores) * scale, windows).value == pytest.approx(nab_score(scores, windows).value)
 
 
-@few
 @given(corpus=corpora(), seed=st.integers(0, 99))
 def test_the_order_of_files_and_windows_does_not_matter(corpus, seed):
     if hittable(corpus):

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader
@@ -37,7 +37,6 @@ QUICK = {"epochs": 6, "batch": 64, "device": "cpu"}
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
-@settings(max_examples=50)
 @given(
     sizes=st.lists(st.integers(0, 30), min_size=1, max_size=5),
     length=st.integers(1, 12),

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from series import panel
 
@@ -13,7 +13,6 @@ from stability.detection.novelty import CHANNELS, Novelty
 from stability.schema import ContractError
 
 
-@settings(max_examples=60)
 @given(
     channel=st.lists(st.sampled_from([0.0, 0.1, 1.0, 1.5, 2.0, 7.0, 1e3]), min_size=1, max_size=60),
     known=st.integers(1, 4),

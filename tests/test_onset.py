@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from shops import AVAILABILITY, LATENCY, shop, slow
@@ -23,7 +23,6 @@ def plain_contrast(column, a, b):
 values = st.one_of(st.floats(-100, 100), st.just(np.nan))
 
 
-@settings(max_examples=60)
 @given(arrays(np.float64, st.tuples(st.integers(3, 15), st.integers(1, 3)), elements=values))
 def test_contrasts_equal_the_obvious(block):
     parts = stretches(len(block))
@@ -88,7 +87,6 @@ def test_a_grid_holds_each_value_at_its_place():
     assert np.isnan(grid.values[2, grid.entities.get_loc("cart")]).all()
 
 
-@settings(max_examples=50)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=20))
 def test_rank_share_is_one_over_the_rank(numbers):
     got = rank_share(np.array(numbers))

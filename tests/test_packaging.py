@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
 from skops import io
@@ -217,7 +217,6 @@ def test_whole_files_of_two_predictors_are_no_predictor(tmp_path):
         packaging.read(wide)
 
 
-@settings(max_examples=40)
 @given(st.data())
 def test_a_single_altered_byte_is_told(tmp_path_factory, data):
     folder = fitted_once(tmp_path_factory)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.localization.cases import Case
@@ -149,7 +149,6 @@ def test_harm_is_what_users_feel():
     assert harm(one) == 2
 
 
-@settings(max_examples=30)
 @given(st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 5), max_size=4), min_size=1, max_size=4))
 def test_an_album_holds_every_picture(drawn):
     pictures = {f"case{i}": pd.DataFrame({n: [v, USUAL] for n, v in own.items()}, index=["x", "y"], dtype="int8")

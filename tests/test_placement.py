@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.availability.placement import place
@@ -21,7 +21,6 @@ def machines(*cpu, zones=None):
     return made if zones is None else made.assign(zone=zones)
 
 
-@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from([0.5, 1.0, 2.0])), min_size=1, max_size=3),
     st.lists(st.sampled_from([1.0, 2.0, 4.0]), min_size=1, max_size=3),

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import plotting
@@ -114,7 +114,6 @@ def test_every_picture_has_report_width():
     st.integers(1, 40),
     st.integers(0, 3),
 )
-@settings(max_examples=60)
 def test_the_envelope_keeps_every_extreme(values, bins, jitter):
     rng = np.random.default_rng(jitter)
     seconds = np.cumsum(rng.integers(1, 2 + jitter, len(values)))

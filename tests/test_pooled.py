@@ -73,7 +73,6 @@ def test_no_member_learns_the_block_before_it_is_judged_there(monkeypatch):
         assert whole.max() == 399
 
 
-@settings(max_examples=30)
 @given(count=st.integers(20, 200), held=st.floats(0.1, 0.5), between=st.floats(0, 0.3), seed=st.integers(0, 99))
 def test_blocks_follow_each_other_and_moments_stay_together(count, held, between, seed):
     rng = np.random.default_rng(seed)
@@ -90,7 +89,6 @@ def test_blocks_follow_each_other_and_moments_stay_together(count, held, between
     assert set(times[taken & ~early & ~later]).isdisjoint({*times[early], *times[later]})
 
 
-@settings(max_examples=40)
 @given(seed=st.integers(0, 999), decimals=st.sampled_from([1, 3, 12]))
 def test_ranks_are_shares_of_the_block_below(seed, decimals):
     rng = np.random.default_rng(seed)

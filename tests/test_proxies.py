@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -20,7 +20,6 @@ def table(seed=0, rows=2000):
     return noise, y
 
 
-@settings(max_examples=100)
 @given(
     cells=st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, np.nan, np.inf]), st.booleans()), min_size=2, max_size=40)
 )

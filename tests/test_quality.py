@@ -5,7 +5,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.dates import date2num
 
@@ -58,7 +58,6 @@ def test_nothing_is_said_about_healthy_data():
 
 
 @given(lost=st.sets(st.integers(0, 39), max_size=39), as_rows=st.booleans())
-@settings(max_examples=40)
 def test_coverage_equals_its_twin(lost, as_rows):
     kept = sorted(set(range(40)) - lost)
     column = pd.Series(1.0, index=BEGIN + pd.to_timedelta(np.arange(40) * 60, unit="s"))
@@ -135,7 +134,6 @@ def test_constant_throughout():
 
 
 @given(values=st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=60))
-@settings(max_examples=40)
 def test_longest_run_equals_its_twin(values):
     stamps = BEGIN + pd.to_timedelta(np.arange(len(values)) * 60, unit="s")
     row = quality_report(pd.DataFrame({"load": values}, index=stamps), now=LATER).iloc[0]

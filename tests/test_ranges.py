@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.evaluation import (
@@ -21,8 +21,6 @@ from stability.evaluation import (
 from stability.schema import ContractError, empty, validate
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-few = settings(max_examples=60)
-fewer = settings(max_examples=25)
 flags = st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=12).map(
     lambda runs: [flag for length, flag in runs for _ in range(length)]
 )
@@ -59,7 +57,6 @@ def as_frames(true, predicted):
 # --- range-wise ------------------------------------------------------------------------------------------------------
 
 
-@few
 @given(pairs=pairs, alpha=st.sampled_from([0.0, 0.3, 1.0]), bias=biases, cardinality=cardinalities)
 def test_range_scores_equal_the_naive_twin(pairs, alpha, bias, cardinality):
     pairs = [(one[: len(other)], other[: len(one)]) for one, other in pairs]
@@ -99,7 +96,6 @@ def test_range_scores_equal_those_of_another_implementation(true, predicted, opt
     assert (scores["precision"], scores["recall"]) == pytest.approx((precision, recall))
 
 
-@few
 @given(pairs=pairs, bias=biases)
 def test_touching_is_all_that_counts_at_alpha_one_and_single_rows_are_classical(pairs, bias):
     pairs = [(one[: len(other)], other[: len(one)]) for one, other in pairs]
@@ -250,7 +246,6 @@ def seconds_frame(pairs, entity="a"):
     return frame([(entity, *pair) for pair in pairs])
 
 
-@fewer
 @given(alarms=disjoint(8), events=disjoint(6).filter(len))
 def test_affiliation_equals_the_sums_of_the_twin(alarms, events):
     found = affiliated_events(seconds_frame(alarms), seconds_frame(events), seconds_frame([(0, 120)]))
@@ -268,7 +263,6 @@ def test_affiliation_of_the_example_in_the_paper():
     assert found.loc[1, ["precision", "recall"]].tolist() == pytest.approx([0.672222222, 0.944444444])
 
 
-@fewer
 @given(alarms=disjoint(8), events=disjoint(6).filter(len), shift=st.integers(1, 9), scale=st.sampled_from([1, 60]))
 def test_affiliation_knows_no_origin_unit_or_direction(alarms, events, shift, scale):
     def judge(change):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import datasets
@@ -56,7 +56,6 @@ def learnt():
 
 
 # ---- what is left --------------------------------------------------------------------------------------------------
-@settings(max_examples=40)
 @given(st.data())
 def test_life_is_the_time_to_the_next_impact(data):
     moments = st.lists(st.integers(0, 40), max_size=4)

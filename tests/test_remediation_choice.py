@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from repairing import at, causes, inventory, state
 
@@ -56,7 +56,6 @@ def test_a_repair_that_never_helped_gives_way_to_one_that_does():
     assert listed(*rows, history=history, impact=30)[0].playbook == "clean-disk"
 
 
-@settings(max_examples=60)
 @given(st.lists(VERDICTS, max_size=12))
 def test_the_posterior_follows_from_the_verdicts_and_stays_one(verdicts):
     playbook = PLAYBOOKS["clean-disk"]
@@ -97,7 +96,6 @@ def test_conditions_that_are_not_met_are_told(row, more, guard):
     assert guard in {refusal.guard for one in listed(row, **more) for refusal in one.refusals}
 
 
-@settings(max_examples=60)
 @given(st.floats(0.4, 1.0), st.floats(0.0, 0.6), st.floats(0.0, 0.3))
 def test_what_may_be_an_unknown_mode_is_not_acted_upon(known, here, elsewhere):
     rows = (("model-a", "memory_leak", known), ("model-a", UNKNOWN, here), ("gateway", UNKNOWN, elsewhere))

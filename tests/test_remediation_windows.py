@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -15,7 +15,6 @@ def minutes(clock):
     return int(clock[:2]) * 60 + int(clock[3:])
 
 
-@settings(max_examples=100)
 @given(st.sets(st.sampled_from(DAYS)), CLOCK, CLOCK, st.integers(0, 7 * 1440 - 1))
 def test_a_window_holds_exactly_for_its_minutes(days, start, end, minute):
     now = pd.Timestamp("2026-03-02", tz="UTC") + pd.Timedelta(minutes=minute)  # a Monday

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from series import START, panel
 
@@ -42,7 +42,6 @@ def test_what_is_not_labelled_is_left_out():
     assert responsible_hits(parts, fault(None), window(1, 9)).empty
 
 
-@settings(max_examples=30)
 @given(st.integers(2, 8), st.data())
 def test_a_detector_that_says_nothing_gets_what_chance_does(metrics, data):
     parts = panel(*np.zeros((metrics, 10)))

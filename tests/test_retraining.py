@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from repairing import Supervisor, aftermath, alarm, at, causes, repairer, state
 
@@ -30,7 +30,6 @@ def grid(entities, steps):
 
 
 # ---- what a repair may have averted ----------------------------------------------------------------------------------
-@settings(max_examples=60)
 @given(
     data=st.lists(st.tuples(st.sampled_from("ab"), st.integers(-3, 40), st.integers(0, 6)), max_size=8),
     horizon=st.integers(1, 12),

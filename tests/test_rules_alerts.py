@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.rules.alerts import COLUMNS, alert_episodes, firings
@@ -129,7 +129,6 @@ def naive_episodes(present, times, hold, keep):
     return found
 
 
-@settings(max_examples=150)
 @given(
     present=st.lists(st.booleans(), min_size=1, max_size=40),
     gaps=st.lists(st.sampled_from([1, 1, 1, 2, 5]), min_size=40, max_size=40),

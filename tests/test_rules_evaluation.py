@@ -161,7 +161,7 @@ def expressions():
 case_numbers = itertools.count()
 
 
-@settings(max_examples=100, database=None)
+@settings(database=None)
 @given(a=samples, b=samples, c=counts, expr=expressions(), step=st.sampled_from([15, 10, 40]))
 def test_any_expression_over_any_panel_is_what_prometheus_makes_of_it(known, a, b, c, expr, step):
     reference, _, _ = known

@@ -2,7 +2,7 @@
 
 import pytest
 import ruled
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.rules import literal_of, tune
@@ -32,7 +32,6 @@ def test_which_number_is_the_threshold(expr, number):
     assert literal_of(expr) == number
 
 
-@settings(max_examples=50)
 @given(st.floats(0.001, 1e9), st.sampled_from(["a > 5", "a / b < 6 * 0.5 and c > 1", 'up{job="x y"} >= 2 or a > 1']))
 def test_a_number_can_be_replaced_and_read_again(value, expr):
     assert literal_of(with_literal(ruled.rule("R", expr), value).expr) == pytest.approx(value, rel=1e-3)

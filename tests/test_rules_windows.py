@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.rules.functions import over_range
@@ -60,7 +60,6 @@ def extrapolated(name, samples, start, end):
     return growth * reach / sampled / ((end - start) if name == "rate" else 1)
 
 
-@settings(max_examples=60)
 @given(
     gaps=st.lists(st.sampled_from([5, 10, 15, 15, 15, 400]), min_size=1, max_size=60),
     values=st.lists(st.one_of(st.none(), st.integers(-3, 9).map(lambda k: k / 10)), min_size=60, max_size=60),

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import schema
@@ -494,7 +494,6 @@ def test_identifiers_are_text_however_they_were_read():
     assert pd.isna(gaps.iloc[1])
 
 
-@settings(max_examples=60)
 @given(
     cells=st.dictionaries(
         st.tuples(st.sampled_from("abc"), st.integers(0, 20)),

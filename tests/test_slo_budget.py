@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import require, start_prometheus, stop
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import slo
@@ -24,7 +24,6 @@ def served(good, total, step="min", entity="web"):
     return pd.DataFrame({"good": np.asarray(good, float), "total": np.asarray(total, float)}, index=index)
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40), st.integers(1, 12))
 def test_burn_rates_equal_to_sums_over_each_window(rows, width):
     good = [min(pair) for pair in rows]
@@ -99,7 +98,6 @@ def test_counts_that_are_none_are_refused_by_name():
         slo.levels(served([1], [1]).rename(columns={"good": "ok"}), PROMISE)
 
 
-@settings(max_examples=30)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=30), st.integers(0, 5))
 def test_apdex_lies_in_its_interval(seconds, failed):
     found = slo.apdex(np.array(seconds), 0.5, failed)

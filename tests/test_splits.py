@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stability.prediction import Split, check_split, entity_folds, random_split, time_folds, time_split
@@ -55,7 +55,6 @@ def attempt(function, *args, **kwargs):
         return None
 
 
-@settings(max_examples=100)
 @given(rows=ROWS, start=st.integers(10, 50), **LENGTHS)
 def test_a_split_along_time_keeps_its_gaps(rows, start, horizon, lookback, calibration):
     index = index_of(rows)
@@ -77,7 +76,6 @@ def test_a_split_along_time_keeps_its_gaps(rows, start, horizon, lookback, calib
     assert (split.train == (hours + horizon + lookback < begin)).all()
 
 
-@settings(max_examples=60)
 @given(rows=ROWS, folds=st.integers(1, 4), **LENGTHS)
 def test_folds_along_time_keep_their_gaps_and_stay_within(rows, folds, horizon, lookback, calibration):
     index = index_of(rows)
@@ -102,7 +100,6 @@ def hours_of_moment(moment):
     return (moment - START) / pd.Timedelta("1h")
 
 
-@settings(max_examples=60)
 @given(
     rows=ROWS,
     later=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(61, 90)), max_size=30, unique=True),
@@ -142,7 +139,6 @@ def test_shares_are_shares_of_rows():
     assert split.calibration.sum() / (split.calibration.sum() + split.train.sum()) == pytest.approx(0.25, abs=0.01)
 
 
-@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 60)), min_size=8, max_size=80, unique=True),
     folds=st.integers(2, 4),

@@ -11,7 +11,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.schema import ContractError, metric_registry, validate, write_table
@@ -501,7 +501,6 @@ def panels(draw):
 
 
 @given(panel=panels(), kind=st.sampled_from(["csv", "gzip", "long", "epoch", "parquet"]), seed=st.integers(0, 9))
-@settings(max_examples=40)
 def test_what_is_written_is_read(panel, kind, seed):
     flat = panel.sample(frac=1, random_state=seed).reset_index()
     with tempfile.TemporaryDirectory() as folder:
@@ -528,7 +527,6 @@ PIECES = [*(bytes([byte]) for byte in b',;"\n\r\0\xff -.'), b"inf", b"+25:00", b
         {}, optional={"timezone": st.just("UTC"), "layout": st.sampled_from(["wide", "long"])}
     ),
 )
-@settings(max_examples=150)
 def test_damaged_files_give_a_panel_or_a_clear_error(seed, edits, options):
     damaged = seed
     for place, cut, piece in edits:
@@ -571,7 +569,6 @@ def seconds_of(series):
 
 
 @given(fleet=st.dictionaries(st.sampled_from("abc"), SAMPLES, min_size=1), step=st.sampled_from([1, 7, 60]))
-@settings(max_examples=40)
 @pytest.mark.parametrize("how", ["mean", "last", "sum"])
 def test_grid_equals_its_twin(fleet, step, how):
     regular = regularize(panel_of(fleet), step, aggregation={"load": how})
@@ -584,7 +581,6 @@ def test_grid_equals_its_twin(fleet, step, how):
 
 
 @given(samples=SAMPLES, step=st.sampled_from([7, 60]), steps=st.integers(1, 4), cut=st.integers(0, 200))
-@settings(max_examples=40)
 def test_the_causal_grid_never_sees_the_future(samples, step, steps, cut):
     panel = panel_of({"a": samples})
     options = {"gaps": "hold", "limit": steps * step}
@@ -614,7 +610,6 @@ def test_until_leaves_out_the_step_that_is_under_way():
 
 
 @given(fleet=st.dictionaries(st.sampled_from("ab"), SAMPLES, min_size=1), steps=st.integers(1, 5))
-@settings(max_examples=40)
 @pytest.mark.parametrize("name", ["load", "requests_total"])
 def test_filling_equals_its_twins(fleet, steps, name):
     panel = panel_of(fleet, name)
@@ -678,7 +673,6 @@ COUNTS = st.lists(
 
 
 @given(fleet=st.dictionaries(st.sampled_from("abc"), COUNTS, min_size=1), gap=st.sampled_from([None, 30]))
-@settings(max_examples=40)
 def test_rate_equals_its_twin(fleet, gap):
     rates = rate(panel_of(fleet, "requests_total"), max_gap=gap)
     for entity, samples in fleet.items():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from naive import drain
 
@@ -63,7 +63,6 @@ def test_only_frequent_templates_have_a_count_of_their_own():
 
 
 @given(LINES, st.integers(1, 7))
-@settings(max_examples=30)
 def test_counts_are_those_of_a_loop_and_know_no_future(lines, step):
     logs = table(lines, entities=[f"e{n % 2}" for n in range(len(lines))], step="37s")
     templates = LogTemplates().fit(logs)
@@ -112,7 +111,6 @@ def test_what_cannot_be_done_is_told():
 
 
 @given(LINES, LINES, st.integers(0, 40))
-@settings(max_examples=50)
 def test_learning_goes_on_where_it_stopped_and_again_after_a_night_on_disk(lines, later, cut):
     whole = LogTemplates(children=2).fit_assign(table(lines + later))
     first = LogTemplates(children=2).fit(table(lines))

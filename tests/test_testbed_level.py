@@ -6,7 +6,7 @@ import math
 import naive
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.testbed.service_level import ServiceLevel, bad_seconds, impact, read_load
@@ -47,7 +47,6 @@ levels = st.builds(
 gone = st.none()  # a replica that had nothing in a second has no line in it
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(seconds_of_counts(), st.one_of(gone, seconds_of_counts())), min_size=1, max_size=25), levels)
 def test_bad_seconds_are_those_of_the_plain_loop(drawn, level):
     rows = [row(START + k, "all", counts) for k, (counts, _) in enumerate(drawn)]
@@ -67,7 +66,6 @@ def test_bad_seconds_are_those_of_the_plain_loop(drawn, level):
         assert found.index.tolist() == [at(k) for k in range(len(drawn))]
 
 
-@settings(max_examples=40)
 @given(st.lists(seconds_of_counts(), min_size=2, max_size=25), levels, st.data())
 def test_a_second_is_judged_by_nothing_that_comes_after_it(drawn, level, data):
     rows = pd.DataFrame([row(START + k, "all", counts) for k, counts in enumerate(drawn)])

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from workbenches import CHECKOUT
 
@@ -22,7 +22,6 @@ RECORDINGS = {1: "train", 2: "test", 3: "train", 4: "test"}
 OTHERS = range(100, 150)  # with both plans, 100 more
 
 seeds = st.integers(0, 2**32 - 1)
-some = settings(max_examples=40)
 
 
 def shipped(name):
@@ -63,7 +62,6 @@ def segments(plan, events):
         yield [e for e in events if e.segment == number]
 
 
-@some
 @given(scheduled())
 def test_every_event_of_the_plan_is_there_once_in_order_and_within_its_bounds(case):
     plan, events = case
@@ -80,7 +78,6 @@ def test_every_event_of_the_plan_is_there_once_in_order_and_within_its_bounds(ca
         assert 0.7 <= e.intensity <= (1.3 if e.harmful else 1.0) or (e.harmful and e.intensity == 0.25)
 
 
-@some
 @given(scheduled())
 def test_faults_keep_their_distance_and_the_ends_of_a_segment_stay_quiet(case):
     plan, events = case
@@ -92,7 +89,6 @@ def test_faults_keep_their_distance_and_the_ends_of_a_segment_stay_quiet(case):
             assert after.start - before.end >= 20 - ALMOST
 
 
-@some
 @given(scheduled())
 def test_no_mode_follows_itself_where_another_could_come_between(case):
     plan, events = case
@@ -102,7 +98,6 @@ def test_no_mode_follows_itself_where_another_could_come_between(case):
             assert all(a != b for a, b in pairwise(faults))
 
 
-@some
 @given(scheduled())
 def test_entities_and_segments_have_an_even_share_of_each_mode(case):
     plan, events = case
@@ -113,7 +108,6 @@ def test_entities_and_segments_have_an_even_share_of_each_mode(case):
             assert max(shares) - min(shares) <= 1
 
 
-@some
 @given(scheduled())
 def test_one_in_eight_is_mild_unless_too_few_strong_ones_were_left(case):
     plan, events = case
@@ -124,7 +118,6 @@ def test_one_in_eight_is_mild_unless_too_few_strong_ones_were_left(case):
     assert mild.total() == min(round(sum(plan.faults.values()) / 8), spare)
 
 
-@some
 @given(scheduled(), seeds)
 def test_a_seed_decides_everything(case, seed):
     plan, events = case
@@ -134,7 +127,6 @@ def test_a_seed_decides_everything(case, seed):
         assert {e.variant for e in events}.isdisjoint(e.variant for e in others)
 
 
-@some
 @given(scheduled())
 def test_what_happens_does_not_change_with_one_more_segment_or_mode(case):
     plan, events = case
@@ -148,7 +140,6 @@ def test_what_happens_does_not_change_with_one_more_segment_or_mode(case):
     assert set(drawn(events)) <= set(drawn(schedule(read_plan(more))))
 
 
-@some
 @given(scheduled())
 def test_clean_share_is_what_counting_tenths_of_a_second_gives(case):
     plan, events = case
@@ -270,7 +261,6 @@ def test_text_that_is_no_yaml_and_a_file_that_is_not_there(tmp_path):
             read_plan(tmp_path / name)
 
 
-@some
 @given(st.integers(20, 60), seeds)
 def test_too_full_a_plan_says_by_how_many_seconds(count, seed):
     raw = {"seed": seed, "segments": {"seconds": 600}, "faults": {"replica_crash": count}}

@@ -505,7 +505,6 @@ def test_a_verdict_knows_no_future_and_stays(course, moments, trouble):
             assert verdict.verdict == "inconclusive"
 
 
-@settings(max_examples=25)
 @given(COURSE)
 def test_verified_is_never_said_of_what_is_ill(course):
     verdict = judge(aftermath(**course))

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -19,7 +19,6 @@ from stability.evaluation import (
 )
 from stability.schema import ContractError
 
-few = settings(max_examples=60)
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 # Runs of labels: many short ones, so that widened segments overlap, touch, and reach over both ends.
@@ -45,7 +44,6 @@ def scored(labels, kind, seed):
     return scores
 
 
-@few
 @given(labels=labelled, kind=kinds, window=st.integers(0, 21), seed=st.integers(0, 99))
 def test_volumes_equal_the_naive_twin(labels, kind, window, seed):
     scores = scored(labels, kind, seed)

@@ -7,7 +7,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import datasets
@@ -15,7 +15,6 @@ from stability.detection.windowed_gaussian import WindowedGaussian, gaussian_tai
 from stability.evaluation import nab_score
 from stability.schema import ContractError, validate
 
-few = settings(max_examples=40)
 series = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda x: round(x, 3)), min_size=1, max_size=60)
 
 
@@ -29,7 +28,6 @@ def panel(rows=400, seed=0, metrics=2):
     return validate(pd.concat(parts, names=["entity", "timestamp"]), "telemetry")
 
 
-@few
 @given(values=series, window=st.integers(1, 20), step=st.integers(1, 20))
 def test_equals_the_naive_twin(values, window, step):
     step = min(step, window)
