@@ -67,11 +67,24 @@ BUSY = 75
 KILLED = ("interrupted", "not run: the night was interrupted")
 
 
-def night(folder, path, fresh=False):
+def fork_kernels():
+    """Fork the kernels of this process off the server that it came from itself, which has imported all that they do."""
+    from multiprocessing import forkserver
+
+    from forking import Forked
+    from jupyter_client.provisioning import local_provisioner
+
+    forkserver._forkserver.ensure_running = lambda: None  # it would start one of its own
+    local_provisioner.launch_kernel = lambda command, **options: Forked(command, **options)
+
+
+def night(folder, path, real=True):
     """Run a night in this process, which is a child; its exit code tells the end."""
     os.environ["STABILITY_HOME"] = str(folder)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    if not real:
+        fork_kernels()
     from stability.workbench import runner
     from stability.workbench.spec import load_plan
 
@@ -79,7 +92,7 @@ def night(folder, path, fresh=False):
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     try:
-        facts = runner.run(load_plan(path), fresh=fresh)
+        facts = runner.run(load_plan(path))
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)
     except runner.RunnerBusyError:
@@ -95,7 +108,7 @@ def kernels_of(folder):
             environment, command = process.environ(), process.cmdline()
         except psutil.Error:
             continue
-        if environment.get("STABILITY_HOME") == str(folder) and any("ipykernel" in word for word in command):
+        if environment.get("STABILITY_HOME") == str(folder) and any("ipykernel_launcher" in word for word in command):
             found.append(process)
     return found
 
@@ -111,11 +124,13 @@ class Trial:
         A `random.Random`: the moments.
     pause
         Seconds that the notebooks rest between their tables, so that a fault finds them at work.
+    real
+        Whether kernels are interpreters of their own, which import everything; it may change from night to night.
     """
 
-    def __init__(self, bench, rng, pause=0.2):
-        self.bench, self.rng, self.pause = bench, rng, pause
-        self.count, self.length = 0, 6.0
+    def __init__(self, bench, rng, pause=0.2, real=True):
+        self.bench, self.rng, self.pause, self.real = bench, rng, pause, real
+        self.count, self.length = 0, 6.0 if real else 2.5
         self.store_is_new_since = 0.0
         bench.notebook("tables.ipynb", TABLES)
         bench.notebook("logged.ipynb", LOGGED)
@@ -145,7 +160,7 @@ class Trial:
         return self.bench.folder.parent / f"fault-{name}"
 
     def start(self):
-        process = CONTEXT.Process(target=night, args=(self.bench.folder, self.path))
+        process = CONTEXT.Process(target=night, args=(self.bench.folder, self.path, self.real))
         process.start()
         return process
 
