@@ -5,14 +5,12 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import naive
 import pandas as pd
 import pytest
+from commands import Begun
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -261,27 +259,30 @@ import pandas as pd
 from stability.adaptation.alarm_labels import AlarmLabels
 labels = AlarmLabels(sys.argv[1])
 start = pd.Timestamp("2026-01-01T12:00Z")
-for k in range(int(sys.argv[3])):
-    one = {"alarm_id": ["a"], "entity": [f"{sys.argv[2]}-{k}"], "start": [start], "detector": ["novelty"]}
-    labels.label(pd.DataFrame(one), "discarded", by=sys.argv[2])
-    print(k, flush=True)
+with open(sys.argv[4], "w") as said:
+    for k in range(int(sys.argv[3])):
+        one = {"alarm_id": ["a"], "entity": [f"{sys.argv[2]}-{k}"], "start": [start], "detector": ["novelty"]}
+        labels.label(pd.DataFrame(one), "discarded", by=sys.argv[2])
+        print(k, file=said, flush=True)
 """
 
 
-def writer(folder, who, count):
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    command = [sys.executable, "-c", WRITER, str(folder), who, str(count)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+def test_two_writers_wait_for_each_other_and_a_killed_one_loses_no_label(labels, tmp_path):
+    def writer(who, count):
+        (tmp_path / who).touch()
+        return Begun(tmp_path, "-c", WRITER, str(labels.folder), who, str(count), str(tmp_path / who), **os.environ)
 
+    def said(who):
+        return len((tmp_path / who).read_text().split("\n")) - 1
 
-def test_two_writers_wait_for_each_other_and_a_killed_one_loses_no_label(labels):
-    steady, doomed = writer(labels.folder, "steady", 20), writer(labels.folder, "doomed", 100_000)
-    assert [process.stdout.readline() for process in (steady, doomed)] == ["0\n", "0\n"]
-    assert steady.wait() == 0
+    steady, doomed = writer("steady", 20), writer("doomed", 100_000)
+    while not said("steady") or not said("doomed"):
+        assert doomed.poll() is None, doomed.communicate()
+        time.sleep(0.01)
+    assert (steady.communicate(), steady.returncode) == (("", ""), 0)
     doomed.send_signal(signal.SIGKILL)
-    last = max(int(line) for line in ["0", *doomed.stdout.read().split("\n")[:-1]])
-    doomed.wait()
-    steady.stdout.close()
+    doomed.communicate()
+    last = said("doomed") - 1
     there = set(labels.frame()["entity"])
     assert {f"steady-{k}" for k in range(20)} | {f"doomed-{k}" for k in range(last + 1)} <= there
     assert len(there) <= 20 + last + 2, "and no label but the one that was being written"

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mlflow
 import pytest
-from backing import ANNA, BEN, SECRET, a_run, bare, filled, rows, state
+from backing import ANNA, BEN, SECRET, a_run, bare, empty_repository, filled, rows, state
 from conftest import require
 from typer.testing import CliRunner
 from workbenches import CHECKOUT
@@ -269,6 +269,7 @@ def test_the_horizon_is_that_of_every_kind(home, monkeypatch, tmp_path):
             made.append(backup.create(kind="archive").backup)
     (home / "backups" / made[0].name / "manifest.json").write_text("{")
     monkeypatch.setenv("RESTIC_PASSWORD", SECRET)
+    empty_repository(home / "backups" / "restic")
     assert sorted(backup.create().removed) == sorted(one.name for one in made[:2])
     with monkeypatch.context() as patch:
         at(patch, now + 86_400 * 60)

@@ -9,7 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
-from backing import ANNA, BEN, SECRET, bare, filled
+from backing import ANNA, BEN, SECRET, bare, empty_repository, filled
 from conftest import require
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +55,7 @@ def test_no_generation_of_backups_forgets_who_was_erased(home, tmp_path, monkeyp
     if kind == "restic":
         require("restic")
         monkeypatch.setenv("RESTIC_PASSWORD", SECRET)
+        empty_repository(tmp_path / "place" / "restic")
     old = backup.create(kind=kind, keep=Keep(last=9)).backup
     privacy.erase(ANNA)
     backup.create(kind=kind, keep=Keep(last=9))
@@ -102,6 +103,7 @@ def test_what_any_backup_knows_is_known(home, tmp_path, monkeypatch):
 def test_thousands_of_erasures_are_told_on(home, monkeypatch, tmp_path):
     require("restic")
     monkeypatch.setenv("RESTIC_PASSWORD", SECRET)
+    empty_repository(tmp_path / "place" / "restic")
     gone = [{"moment": "2026-01-01T00:00:00+00:00", "pseudonym": f"p-{number:020x}"} for number in range(2500)]
     write_down(home, gone)
     made = backup.create().backup
@@ -113,6 +115,7 @@ def test_a_repository_that_cannot_be_asked_is_named(home, tmp_path, monkeypatch)
     require("restic")
     backup.create(kind="archive")
     monkeypatch.setenv("RESTIC_PASSWORD", SECRET)
+    empty_repository(tmp_path / "place" / "restic")
     backup.create()
     monkeypatch.setenv("RESTIC_PASSWORD", "another")
     assert any("not known of all" in said for said in backup.create(kind="archive").warnings)
@@ -133,6 +136,7 @@ def test_an_erasure_reaches_every_place_where_somebody_spoke(home, tmp_path, mon
     """With restic all of it is in the backup: store, spool, quarantine, addresses, labels, keys."""
     require("restic")
     monkeypatch.setenv("RESTIC_PASSWORD", SECRET)
+    empty_repository(tmp_path / "place" / "restic")
     (home / "private" / "pseudonyms.sqlite").unlink()
     keys = KeyStore()
     who = keys.pseudonyms([MAIL, "ben"])

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from backing import ANNA, SECRET, filled, state
+from backing import ANNA, SECRET, easily_opened, empty_repository, filled, state
 from conftest import free_port, require
 
 from stability import backup
@@ -47,6 +47,7 @@ def test_it_is_encrypted_incremental_and_restored_with_its_keys(home, tmp_path):
     raw = b"".join(path.read_bytes() for path in repository.rglob("*") if path.is_file())
     assert ANNA.encode() not in raw
     assert SECRET.encode() not in raw
+    easily_opened(repository)
     first = size(repository)
     second = backup.create(keep=Keep(last=1, daily=0, weekly=0))
     assert size(repository) - first < 2_000_000, "what did not change is not stored again"
@@ -60,7 +61,7 @@ def test_it_is_encrypted_incremental_and_restored_with_its_keys(home, tmp_path):
 
 
 def test_a_stream_that_is_cut_does_not_count_and_is_swept(home, monkeypatch):
-    repository = home / "elsewhere"
+    repository = empty_repository(home / "elsewhere")
     monkeypatch.setenv("RESTIC_REPOSITORY", str(repository))
     first = backup.create().backup
 
@@ -89,8 +90,8 @@ def test_a_stream_that_is_cut_does_not_count_and_is_swept(home, monkeypatch):
 
 
 def test_damage_is_found(home):
+    rng, repository = random.Random(5), empty_repository(home / "backups" / "restic")
     made = backup.create().backup
-    rng, repository = random.Random(5), home / "backups" / "restic"
     files = [path for path in sorted(repository.rglob("*")) if path.is_file() and path.name != "config"]
     assert made.repository.damaged() == []
     sizes = [path.stat().st_size for path in files]
@@ -117,6 +118,7 @@ def test_damage_is_found(home):
 
 
 def test_passwords_come_from_the_environment_and_are_never_told(home, monkeypatch, tmp_path):
+    empty_repository(home / "backups" / "restic")
     backup.create()
     monkeypatch.setenv("RESTIC_PASSWORD", "another-secret")
     with pytest.raises(ContractError, match="restic") as told:
@@ -162,8 +164,8 @@ def test_an_address_without_an_answer_is_not_taken_for_an_empty_one(tmp_path, mo
 
 def test_a_repository_that_somebody_else_has_locked(home, tmp_path):
     """Another machine prunes: nothing is written, nothing is lost, and the lock is not taken away."""
+    repository = empty_repository(home / "backups" / "restic")
     first = backup.create()
-    repository = home / "backups" / "restic"
     with locked_by_another(repository):
         with pytest.raises(ContractError, match="locked"):
             backup.create()

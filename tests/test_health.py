@@ -2,10 +2,13 @@
 
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from commands import stability
 
 from stability.schema import ContractError
 from stability.workbench import health
@@ -135,6 +138,6 @@ def test_the_command_is_quick_and_its_codes_can_be_trusted(workbench):
     assert done.returncode == 0, done.stderr
     assert not {"mlflow", "torch", "papermill", "nbconvert", "sklearn", "scipy"} & set(done.stdout.split())
     for arguments, wanted in ((["exp", "--within", "1h"], 1), (["ex"], 2), (["--within", "soon"], 2)):
-        done = subprocess.run([sys.executable, "-c", code, "status", *arguments], capture_output=True, text=True)
+        done = stability(Path.cwd(), "status", *arguments, **os.environ)
         assert done.returncode == wanted, (arguments, done.stderr)
         assert "Traceback" not in done.stderr

@@ -3,14 +3,14 @@
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import stat
-import subprocess
-import sys
-from pathlib import Path
+import time
 
 import pandas as pd
 import pytest
+from commands import Begun, stability
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -87,8 +87,9 @@ def test_the_key_is_guarded(home, monkeypatch):
 
 def test_many_processes_agree_on_one_pseudonym(home):
     code = "from stability.records.privacy import KeyStore; print(KeyStore().pseudonyms(['anna', 'ben']))"
-    runs = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert len({run.communicate()[0] for run in runs}) == 1
+    runs = [Begun(home, "-c", code, **os.environ) for _ in range(3)]
+    (said,) = {run.communicate() for run in runs}
+    assert said == (f"{KeyStore().pseudonyms(['anna', 'ben'])}\n", "")
     assert not any(run.returncode for run in runs)
 
 
@@ -357,8 +358,7 @@ def test_the_command(stored):
     assert who[ANNA] in done.stdout
     assert "Out of reach" in done.stdout
     assert runner.invoke(app, ["data", "expire", "1d", "--dry-run"]).stdout.count("feedback.parquet") == 2
-    command = [Path(sys.executable).with_name("stability"), "data", "erase", "nobody at all"]
-    unknown = subprocess.run(command, capture_output=True, text=True, cwd=home)
+    unknown = stability(home, "data", "erase", "nobody at all", **os.environ)
     assert unknown.returncode == 2
     assert "Traceback" not in unknown.stderr
 
@@ -389,13 +389,14 @@ def test_a_users_dataset_with_privacy(home):
 
 
 GIVING = """
-import os, sys, time
+import sys, time
+from pathlib import Path
 from stability.records.privacy import KeyStore
 
 def names():
     for k in range(40_000):  # more than SQLite keeps in memory before it writes into the file
         yield f"n{k}@example.org"
-    print("amid", flush=True)
+    Path(sys.argv[2]).touch()
     time.sleep(600)
 
 KeyStore(sys.argv[1]).pseudonyms(names())
@@ -406,12 +407,12 @@ def test_a_process_killed_amid_a_change_leaves_the_keys_as_they_were(tmp_path, m
     monkeypatch.setenv("STABILITY_PSEUDONYM_KEY", "k" * 32)
     store = KeyStore(tmp_path / "keys.sqlite")
     before = store.pseudonyms([ANNA, *(f"old{k}@example.org" for k in range(2000))])  # on pages that will change
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    giving = subprocess.Popen(
-        [sys.executable, "-c", GIVING, str(store.path)], stdout=subprocess.PIPE, text=True, env=env
-    )
-    assert giving.stdout.readline() == "amid\n"
-    giving.kill()
+    amid = tmp_path / "amid"
+    giving = Begun(tmp_path, "-c", GIVING, str(store.path), str(amid), **os.environ)
+    while not amid.exists():
+        assert giving.poll() is None, giving.communicate()
+        time.sleep(0.01)
+    giving.send_signal(signal.SIGKILL)
     giving.communicate()
     assert store.pseudonyms(before) == before
     assert store.find("n7@example.org") is None, "what was not finished is undone"
