@@ -15,7 +15,7 @@ from stability.availability.forecasting import regular_values
 from stability.evaluation import Difference, Estimate, NotEnoughEvidence, bootstrap_interval, paired_difference
 from stability.evaluation.intervals import poisson_interval
 from stability.evaluation.pairs import expanded
-from stability.evaluation.resampling import require_units
+from stability.evaluation.resampling import ratio_of_sums, require_units
 from stability.schema import ContractError
 
 WINDOW = 5.0  # s over which users judge, as the testbed's service level has it
@@ -112,12 +112,8 @@ def rate_of(requests: pd.Series, cpu: pd.Series, *, block: int = 60, confidence:
     pairs = pd.DataFrame({"requests": requests, "cpu": cpu}).dropna().to_numpy(dtype=float)
     if not len(pairs) or pairs[:, 1].sum() <= 0:
         raise NotEnoughEvidence("The capacity of a replica needs seconds with requests and processor time; none came.")
-    return bootstrap_interval(_ratio, pairs[:, 0], pairs[:, 1], block=min(block, max(1, len(pairs) // 5)),
-                              confidence=confidence)  # fmt: skip
-
-
-def _ratio(requests: np.ndarray, cpu: np.ndarray) -> float:
-    return float(requests.sum() / cpu.sum()) if cpu.sum() > 0 else math.nan
+    length = min(block, max(1, len(pairs) // 5))
+    return bootstrap_interval(ratio_of_sums, *pairs.T, block=length, confidence=confidence, vectorized=True)
 
 
 def start_seconds(up: pd.Series, windows: pd.DataFrame) -> np.ndarray:
@@ -291,7 +287,8 @@ def versus(
     if not any(part[:, 0].any() for part in sums):
         hi = minutes_over(one, block=block, confidence=confidence).hi
         difference = Difference(Estimate(0.0, -hi, hi), 1.0)
-    cost = bootstrap_interval(_ratio, sums[0][:, 1], sums[1][:, 1], confidence=expanded(confidence, n), seed=seed)
+    spent, wide = [part[:, 1] for part in sums], expanded(confidence, n)
+    cost = bootstrap_interval(ratio_of_sums, *spent, confidence=wide, seed=seed, vectorized=True)
     return difference, cost
 
 

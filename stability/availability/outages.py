@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["down_by_mode", "outages", "share_felt"]
 
 import itertools
-import math
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import pandas as pd
 from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval, wilson_interval
 from stability.evaluation.intervals import wider
 from stability.evaluation.pairs import expanded
+from stability.evaluation.resampling import ratio_of_sums
 from stability.schema import ContractError, validate
 
 COLUMNS = ["entity", "start", "end", "cut", "open", "failure_modes", "faults"]
@@ -168,10 +168,7 @@ def share_felt(parts: pd.DataFrame, whole: pd.DataFrame, *, confidence: float = 
     lasted = (end - begin) / 1e6
     if not lasted.sum() > 0:
         raise NotEnoughEvidence("What is felt of outages needs some; there was none.")
-
-    def share(felt: np.ndarray, down: np.ndarray) -> float:
-        return float(felt.sum() / down.sum()) if down.sum() else math.nan
-
-    drawn = bootstrap_interval(share, both, lasted, confidence=expanded(confidence, len(lasted)), seed=seed)
+    wide = expanded(confidence, len(lasted))
+    drawn = bootstrap_interval(ratio_of_sums, both, lasted, confidence=wide, seed=seed, vectorized=True)
     trials = float(lasted.sum() ** 2 / (lasted**2).sum())
-    return wider(drawn, wilson_interval(min(share(both, lasted), 1.0) * trials, trials, confidence))
+    return wider(drawn, wilson_interval(min(drawn.value, 1.0) * trials, trials, confidence))

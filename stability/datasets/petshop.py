@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from stability.datasets.frames import panel, read_csv, read_json
+from stability.datasets.frames import read_csv, read_json
 from stability.datasets.options import choose
 from stability.datasets.sources import Source, public
 from stability.schema import ContractError, nearest, validate
@@ -136,16 +136,13 @@ def _telemetry(path: Path, load: str) -> pd.DataFrame:
             expected = "a metric and statistic of " + ", ".join(" ".join(pair) for pair in METRICS)
             raise ContractError(file=path, column=f"{metric} {statistic}", expected=expected, got="another")
     stamps = pd.to_datetime(frame.index.to_numpy(dtype="float64"), unit="s", utc=True) + STEP
-    factors = np.array([METRICS[pair][1] for pair in known])
-    frame = pd.DataFrame(
-        frame.to_numpy(dtype="float64") * factors,
-        columns=[f"{load}/{node}\n{METRICS[m, s][0]}" for node, m, s in frame.columns],
-    )
-    nodes: dict[str, list[str]] = {}
-    for column in frame:
-        nodes.setdefault(column.split("\n")[0], []).append(column)
-    made = [panel(frame[own].to_numpy(), [c.split("\n")[1] for c in own], node, stamps) for node, own in nodes.items()]
-    return pd.concat(made).reindex(columns=[name for name, _ in METRICS.values()])
+    nodes = {node: number for number, node in enumerate(dict.fromkeys(node for node, _, _ in frame.columns))}
+    places = {pair: place for place, pair in enumerate(METRICS)}
+    values = np.full((len(nodes), len(stamps), len(METRICS)), np.nan)
+    for (node, *_), pair, column in zip(frame.columns, known, frame.to_numpy(dtype="float64").T, strict=True):
+        values[nodes[node], :, places[pair]] = column * METRICS[pair][1]
+    index = pd.MultiIndex.from_product([[f"{load}/{node}" for node in nodes], stamps], names=["entity", "timestamp"])
+    return pd.DataFrame(values.reshape(-1, len(METRICS)), index, [name for name, _ in METRICS.values()])
 
 
 def _case(path: Path, name: str, known: set[str]) -> tuple:

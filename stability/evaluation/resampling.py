@@ -6,6 +6,7 @@ __all__ = [
     "ENOUGH_ENTITIES",
     "MIN_UNITS",
     "bootstrap_interval",
+    "ratio_of_sums",
     "resample_counts",
     "resampling_units",
 ]
@@ -34,6 +35,7 @@ def bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    vectorized: bool = False,
 ) -> Estimate:
     """Bound any statistic by the percentiles of its values on resampled units or moving blocks of time.
 
@@ -54,6 +56,9 @@ def bootstrap_interval(
         How many.
     seed : int
         Equal seed, equal interval.
+    vectorized : bool
+        Whether the statistic takes many resamples at once, arrays of shape (resamples, n, ...), and gives a number for
+        each: a hundred times as fast, with the same draws.
 
     Returns
     -------
@@ -90,11 +95,35 @@ def bootstrap_interval(
     rng = generator(seed)
     offsets = np.arange(block)
     values = np.empty(resamples)
-    for i in range(resamples):
-        starts = rng.integers(0, n - block + 1, size=-(-n // block))
-        drawn = (starts[:, None] + offsets).ravel()[:n]
-        values[i] = statistic(*(array[drawn] for array in arrays))
-    return percentile_estimate(float(statistic(*arrays)), values, confidence)
+    each = max(1, CELLS // max(array.size for array in arrays)) if vectorized else 1
+    for done in range(0, resamples, each):
+        starts = rng.integers(0, n - block + 1, size=(min(each, resamples - done), -(-n // block)))
+        drawn = (starts[..., None] + offsets).reshape(len(starts), -1)[:, :n]
+        drawn = drawn if vectorized else drawn[0]
+        values[done : done + len(starts)] = statistic(*(array[drawn] for array in arrays))
+    value = statistic(*(array[None] for array in arrays))[0] if vectorized else statistic(*arrays)
+    return percentile_estimate(float(value), values, confidence)
+
+
+def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Share of sums, a statistic for many resamples at once.
+
+    Parameters
+    ----------
+    part, whole : arrays of float64, shape (resamples, n)
+
+    Returns
+    -------
+    array of float64, shape (resamples,)
+        NaN where the whole is 0.
+
+    Examples
+    --------
+    >>> bootstrap_interval(ratio_of_sums, np.full(9, 1.0), np.full(9, 4.0), vectorized=True).value
+    0.25
+    """
+    sums = part.sum(axis=1), whole.sum(axis=1)
+    return np.divide(*sums, out=np.full(len(part), np.nan), where=sums[1] > 0)
 
 
 def resample_counts(units: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from stability.evaluation import Estimate, bootstrap_interval, wilson_interval
 from stability.evaluation.intervals import NotEnoughEvidence, wider
+from stability.evaluation.resampling import ratio_of_sums
 from stability.feedback.classification import FeedbackClassifier, group_folds
 from stability.feedback.development import CATEGORIES, URGENCIES
 from stability.feedback.lexicon import by_keywords
@@ -220,7 +221,7 @@ def _share(counts: np.ndarray) -> Estimate:
     part, whole = counts.sum(axis=0)
     plain = wilson_interval(part / whole * len(counts), len(counts))
     try:
-        drawn = bootstrap_interval(lambda some: float(some[:, 0].sum() / some[:, 1].sum()), counts, resamples=RESAMPLES)
+        drawn = bootstrap_interval(ratio_of_sums, *counts.T, resamples=RESAMPLES, vectorized=True)
     except NotEnoughEvidence:
         return plain
     return wider(drawn, plain)
@@ -271,13 +272,15 @@ def _macro_f1(true: np.ndarray, found: np.ndarray, units: np.ndarray, seed: int)
     tables = np.zeros((len(ids), size, size))  # confusions of each unit: a resample's are their sum
     np.add.at(tables, (inverse, [codes[t] for t in true], [codes[f] for f in found]), 1)
 
-    def statistic(drawn: np.ndarray) -> float:
-        table = drawn.sum(axis=0)
-        occurs = table.sum(axis=1)[: len(names)] > 0
-        both = table.sum(axis=0)[: len(names)] + table.sum(axis=1)[: len(names)]
-        return float((2 * np.diag(table)[: len(names)][occurs] / both[occurs]).mean()) if occurs.any() else float("nan")
+    def statistic(drawn: np.ndarray) -> np.ndarray:
+        times = np.array([np.bincount(row, minlength=len(ids)) for row in drawn])
+        table = (times @ tables.reshape(len(ids), -1)).reshape(-1, size, size)
+        given, hit = table.sum(axis=2)[:, : len(names)], np.diagonal(table, axis1=1, axis2=2)[:, : len(names)]
+        both = table.sum(axis=1)[:, : len(names)] + given
+        each = np.divide(2 * hit, both, out=np.zeros(both.shape), where=given > 0)
+        return each.sum(axis=1) / (given > 0).sum(axis=1)  # something always occurs
 
     try:
-        return bootstrap_interval(statistic, tables, resamples=RESAMPLES, seed=seed)
+        return bootstrap_interval(statistic, np.arange(len(ids)), resamples=RESAMPLES, seed=seed, vectorized=True)
     except NotEnoughEvidence:
         return Estimate(*[float("nan")] * 3)

@@ -31,7 +31,7 @@ from scipy import stats
 from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval, wilson_interval
 from stability.evaluation.intervals import wider
 from stability.evaluation.pairs import expanded
-from stability.evaluation.resampling import MIN_UNITS
+from stability.evaluation.resampling import MIN_UNITS, ratio_of_sums
 from stability.schema import ContractError
 from stability.schema.validation import SINGLE
 from stability.slo.objectives import Objective
@@ -192,7 +192,7 @@ def _level(one: pd.DataFrame, confidence: float, block: pd.Timedelta, seed: int)
     if min(n, (blocks["good"] > 0).sum(), (blocks["good"] < blocks["total"]).sum()) < MIN_UNITS:
         return wider(wilson_interval(min(good / total, 1.0) * n, n, confidence), classical)
     pairs, share = blocks[["good", "total"]].to_numpy(), expanded(confidence, n)
-    drawn = bootstrap_interval(lambda p: p[:, 0].sum() / p[:, 1].sum(), pairs, confidence=share, seed=seed)
+    drawn = bootstrap_interval(ratio_of_sums, *pairs.T, confidence=share, seed=seed, vectorized=True)
     return wider(drawn, classical)
 
 

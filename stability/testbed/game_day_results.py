@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval, poisson_interval, wilson_interval
+from stability.evaluation.resampling import ratio_of_sums
 from stability.schema import ContractError, read_table
 from stability.testbed.game_day import TABLES
 from stability.testbed.game_day_measures import COLUMNS
@@ -116,16 +117,10 @@ def compared(
     if not pairs[other].sum() > 0:
         return UNKNOWN
     try:
-        return bootstrap_interval(
-            _ratio, pairs[arm].to_numpy(), pairs[other].to_numpy(), seed=seed, resamples=resamples
-        )
+        mine, theirs = pairs[arm].to_numpy(), pairs[other].to_numpy()
+        return bootstrap_interval(ratio_of_sums, mine, theirs, seed=seed, resamples=resamples, vectorized=True)
     except NotEnoughEvidence:
         return UNKNOWN
-
-
-def _ratio(mine: np.ndarray, theirs: np.ndarray) -> float:
-    total = theirs.sum()
-    return float(mine.sum() / total) if total > 0 else np.nan
 
 
 def estimates(slots: pd.DataFrame, *, arm: str = "workbench", seed: int = 0) -> dict[str, Estimate]:
