@@ -109,9 +109,10 @@ def lognormal(mean, sigma):
     return lambda rng: rng.lognormal(math.log(mean) - sigma**2 / 2, sigma)
 
 
-MANY = 300  # so many tell a coverage of 0.9 from one of 0.95 nineteen times in twenty
+LONG = 300  # so many tell a coverage of 0.9 from one of 0.95 nineteen times in twenty
 
 
+@pytest.mark.parametrize("many", [60, pytest.param(LONG, marks=pytest.mark.soak)])
 @pytest.mark.parametrize(
     ("law", "lasts", "mttr", "length", "least"),
     [
@@ -124,21 +125,23 @@ MANY = 300  # so many tell a coverage of 0.9 from one of 0.95 nineteen times in 
         ("either", lognormal(60.0, 1.5), 60.0, 20_000.0, 0.9),
     ],
 )
-def test_intervals_cover_over_many_histories(law, lasts, mttr, length, least):
+def test_intervals_cover_over_many_histories(law, lasts, mttr, length, least, many):
     rng = np.random.default_rng(7)
     true = {"mtbf": 1000.0, "mttr": mttr, "availability": 1000.0 / (1000.0 + mttr)}
     inside, widths = dict.fromkeys(true, 0), []
-    for seed in range(MANY):
+    for seed in range(many):
         found = availability.reliability(history(rng, 1000.0, lasts, length), at(0), at(length), law=law, seed=seed)
         for name, value in true.items():
             estimate = getattr(found, name)
             # nothing is said, and nothing wrong, of repairs of which none was seen
             inside[name] += math.isnan(estimate.value) or estimate.lo <= value <= estimate.hi
         widths.append(found.mttr.hi / found.mttr.lo)
-    for name, many in inside.items():
-        assert least <= many / MANY, (name, many)
+    if many < LONG:
+        assert min(inside.values()) >= 51, inside  # of 60 where 95 % are promised: fewer have a chance of .1 %
+    else:
+        assert least <= min(inside.values()) / many, inside
     if length == 20_000.0:
-        assert all(many <= 0.985 * MANY for many in inside.values()), inside
+        assert many < LONG or max(inside.values()) <= 0.985 * many, inside
         assert np.nanmedian(widths) < 12
 
 
@@ -338,10 +341,10 @@ def test_a_part_that_is_said_twice_is_refused(tmp_path):
 
 def test_a_structure_without_end_is_refused(tmp_path):
     path = tmp_path / "deep.yaml"
-    path.write_text("[" * 100_000)
+    path.write_text("[" * 3_000)
     with pytest.raises(ContractError, match="YAML"):
         availability.read_structure(path)
-    path.write_text("series: [" + "a, " * 500_000 + "]")
+    path.write_text("series: [" + "a, " * 350_000 + "]")
     with pytest.raises(ContractError, match="at most 1,000,000 bytes"):
         availability.read_structure(path)
 
