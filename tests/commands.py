@@ -17,7 +17,7 @@ CONTEXT.set_forkserver_preload(IMPORTED)
 
 
 class Begun:
-    """The part of `subprocess.Popen` that tests use, of `stability arguments` or, as Python has it, of `-c code arguments`."""
+    """The part of `subprocess.Popen` that tests use: of `stability arguments`, or of `python -c code arguments`."""
 
     def __init__(self, folder, *arguments, **environment):
         self._place = tempfile.TemporaryDirectory()

@@ -46,6 +46,7 @@ def by_hand(bench, k=1):
     NotebookClient(nb).execute()
 
 
+@pytest.mark.usefixtures("forked_kernels")
 def test_distinct_configurations_are_counted_over_nights_experiments_and_hands(bench):
     assert night(bench) == 1
     assert night(bench) == 1, "a skipped step looks at nothing new"

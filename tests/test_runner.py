@@ -1,14 +1,15 @@
 """Nights: every end is written down as it was, in the summary and in the store; what is unchanged is not run again."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
+import commands
 import mlflow
 import nbformat
 import pandas as pd
@@ -36,6 +37,9 @@ def bench(workbench):
     for name, cells in NOTEBOOKS.items():
         workbench.notebook(f"{name}.ipynb", cells)
     return workbench
+
+
+forked = pytest.mark.usefixtures("forked_kernels")  # where a night's kernels are a means
 
 
 @pytest.fixture
@@ -115,6 +119,7 @@ def test_a_night_with_every_kind_of_end(bench, client):
     assert "KeyboardInterrupt" in (bench.latest() / "steps" / "hangs" / "error.txt").read_text()
 
 
+@forked
 def test_what_the_store_keeps_of_a_run(bench, client):
     night(bench.spec({"good": {"notebook": "logs.ipynb", "parameters": {"k": 7}}}, seed=5))
     runs = stored(client)
@@ -129,6 +134,8 @@ def test_what_the_store_keeps_of_a_run(bench, client):
     assert child.data.metrics.items() <= parent.data.metrics.items()
     assert {"notebook.ipynb", "notebook.html", "tables"} <= artifacts(client, child)
     assert {"index.html", "summary.json", "environment.txt"} <= artifacts(client, parent)
+    installed = mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/environment.txt").splitlines()
+    assert {f"mlflow=={mlflow.__version__}", f"pandas=={pd.__version__}"} <= set(installed[1:])
     assert "exp" in parent.data.tags["mlflow.note.content"]
     assert tracking.load_table(child.info.run_id, "made").equals(pd.DataFrame({"x": [7]}))
     with pytest.raises(ContractError, match="did you mean 'made'"):
@@ -143,6 +150,7 @@ STEPS = {
 }
 
 
+@forked
 def test_unchanged_steps_are_skipped_and_name_the_run_they_repeat(bench, client):
     path = bench.spec({**STEPS, "first": {"notebook": "logs.ipynb"}})
     first = night(path)
@@ -196,6 +204,7 @@ CHANGES = [  # each on top of those before it
 ]
 
 
+@forked
 def test_whatever_a_result_depends_on_makes_it_run_again(bench):
     path = bench.spec(STEPS)
     night(path)
@@ -204,6 +213,7 @@ def test_whatever_a_result_depends_on_makes_it_run_again(bench):
         assert statuses(night(path)) == expected, change.__name__
 
 
+@forked
 def test_a_failed_step_is_run_again_and_only_what_is_missing(bench):
     steps = {"good": {"notebook": "table.ipynb"}, "raises": {"notebook": "raises.ipynb"}}
     path = bench.spec(steps)
@@ -212,12 +222,14 @@ def test_a_failed_step_is_run_again_and_only_what_is_missing(bench):
     assert statuses(night(path)) == {"good": "skipped", "raises": "finished"}
 
 
+@forked
 def test_a_step_that_measures_time_is_never_repeated(bench):
     path = bench.spec({"timed": {"notebook": "plain.ipynb", "cache": False}})
     night(path)
     assert statuses(night(path)) == {"timed": "finished"}
 
 
+@forked
 def test_metrics_of_matrix_children_stay_their_own(bench, client):
     steps = {
         "sweep": {"notebook": "logs.ipynb", "matrix": {"k": [1, 2]}},
@@ -231,6 +243,7 @@ def test_metrics_of_matrix_children_stay_their_own(bench, client):
     assert set(inputs) == {"sweep[k=1]", "sweep[k=2]"}
 
 
+@forked
 def test_a_name_that_two_steps_log_fails_the_later_one(bench, client):
     steps = {"a": {"notebook": "logs.ipynb"}, "b": {"notebook": "logs.ipynb", "needs": ["a"]}}
     facts = night(bench.spec(steps))
@@ -239,6 +252,7 @@ def test_a_name_that_two_steps_log_fails_the_later_one(bench, client):
     assert stored(client)["b"].info.status == "FAILED"
 
 
+@forked
 def test_a_headline_that_nobody_logs_fails_the_night(bench):
     facts = night(bench.spec({"a": {"notebook": "logs.ipynb"}}, headline=["g.missing"]))
     assert facts.status == "failed"
@@ -246,8 +260,9 @@ def test_a_headline_that_nobody_logs_fails_the_night(bench):
 
 
 def test_any_executor_serves(bench):
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
-        facts = night(bench.spec({**STEPS, "raises": {"notebook": "raises.ipynb"}}), executor=executor)
+    steps = {"first": {"notebook": "plain.ipynb"}, "second": {"notebook": "plain.ipynb", "needs": ["first"]}}
+    with ProcessPoolExecutor(2, mp_context=commands.CONTEXT) as executor:
+        facts = night(bench.spec({**steps, "raises": {"notebook": "raises.ipynb"}}), executor=executor)
     assert statuses(facts) == {"first": "finished", "second": "finished", "raises": "failed"}
 
 
@@ -264,19 +279,29 @@ def test_a_full_disk_is_said_before_anything_starts(bench, monkeypatch):
     assert not (bench.folder / "runs" / "exp" / "latest").exists()
 
 
-def start(bench, path):
-    """Start a night as a user does, and wait until a kernel hangs in it."""
-    process = subprocess.Popen(
+def as_a_user_does(bench, path):
+    """Begin a night from a terminal."""
+    return subprocess.Popen(
         [sys.executable, "-m", "stability.cli", "run", str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+
+
+def with_all_imported(bench, path):
+    """Begin a night in a process of its own that has no imports to wait for; its kernels are as ever."""
+    return commands.Begun(bench.folder, "run", str(path), **os.environ)
+
+
+def start(bench, path, begin=with_all_imported):
+    """Begin a night and wait until a kernel hangs in it."""
+    process = begin(bench, path)
     notebook = bench.folder / "runs" / "exp" / "latest" / "steps" / "hangs" / "notebook.ipynb"
     # The cell that hangs is running once the executed copy says so.
     while not (notebook.is_file() and '"status": "running"' in notebook.read_text()):
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     return process
 
@@ -290,12 +315,12 @@ def kernels_of(bench):
                 environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if f"STABILITY_HOME={bench.folder}".encode() in environment and b"ipykernel" in command:
+            if f"STABILITY_HOME={bench.folder}".encode() in environment and b"ipykernel_launcher" in command:
                 found.append(int(entry.name))
     return found
 
 
-HANGING = {"good": {"notebook": "table.ipynb"}, "hangs": {"notebook": "hangs.ipynb"}}
+HANGING = {"good": {"notebook": "plain.ipynb"}, "hangs": {"notebook": "hangs.ipynb"}}
 HANGING["after"] = {"notebook": "plain.ipynb", "needs": ["hangs"]}
 
 
@@ -308,14 +333,16 @@ def heard():
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_night_is_marked_everywhere(bench, client, number):
+@pytest.mark.parametrize(
+    ("number", "begin"), [(signal.SIGINT, as_a_user_does), (signal.SIGTERM, with_all_imported)], ids=["2", "15"]
+)
+def test_an_interrupted_night_is_marked_everywhere(bench, client, number, begin):
     path = bench.spec(HANGING)
-    process = start(bench, path)
+    process = start(bench, path, begin)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=300)  # one that never ends is a failure, and no reason to wait for ever
+    said = process.communicate(timeout=300)  # one that never ends is a failure, and no reason to wait for ever
     assert process.returncode == 130, said
-    assert "Traceback" not in said
+    assert "Traceback" not in f"{said}"
     summary = read_summary(bench.latest() / "summary.json")
     assert summary["status"] == "failed"
     assert summary["steps"]["hangs"] | {"seconds": 0, "run_id": ""} == {
@@ -359,8 +386,8 @@ def test_a_night_ends_when_the_signal_comes_where_an_exception_is_swallowed(benc
 def test_a_killed_runner_leaves_a_true_summary_and_the_next_start_mends_the_store(bench, client):
     path = bench.spec(HANGING)
     process = start(bench, path)
-    process.kill()
-    process.wait()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     summary = read_summary(bench.latest() / "summary.json")
     assert summary["status"] == "failed"
     assert summary["steps"]["hangs"]["status"] == "failed"

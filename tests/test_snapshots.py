@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 
 import commands
@@ -29,6 +27,9 @@ COUNTS = (
     """tables = datasets.load(dataset, **options)
 pd.DataFrame({name: [len(frame)] for name, frame in tables.items()}).to_parquet(f'{output}/rows.parquet')""",
 )
+
+
+forked = pytest.mark.usefixtures("forked_kernels")
 
 
 def write_csv(path, rows=24, first="2026-10-05", value=1.0):
@@ -131,6 +132,7 @@ def test_every_table_is_clipped_by_its_own_times():
 # Nights on data that move
 
 
+@forked
 def test_unchanged_data_skip_and_moved_data_run(bench):
     dataset = {"files": "my/*.csv"}
     night(bench, dataset)
@@ -144,6 +146,7 @@ def test_unchanged_data_skip_and_moved_data_run(bench):
     assert moved.dataset["rows"] == {"telemetry": 26}
 
 
+@forked
 def test_a_fixed_moment_repeats_the_same_window_and_everything_says_which(bench):
     dataset = {"files": "my/*.csv", "window": "6h", "as_of": "2026-10-05T12:00:00Z"}
     first = night(bench, dataset)
@@ -264,6 +267,7 @@ def test_data_that_cannot_be_read_end_with_code_2_and_leave_nothing(bench):
     assert not (bench.folder / "runs" / ".snapshots").exists()
 
 
+@forked
 def test_a_prometheus_is_read_for_a_window(bench, prometheus_server):
     server = prometheus_server
     end = pd.Timestamp(server.start + server.step * server.samples, unit="s", tz="UTC")
@@ -411,7 +415,7 @@ def test_an_altered_snapshot_is_never_loaded_and_mends_when_taken_again(bench, t
 
 def test_many_processes_may_take_the_same_snapshot_at_once(bench):
     code = "from stability import datasets as d; print(d.snapshot('files', {'path': 'my/up.csv'}).sha256)"
-    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    processes = [commands.Begun(bench.folder, "-c", code, **os.environ) for _ in range(3)]
     said = {p.communicate()[0].strip() for p in processes}
     assert kept(bench) == sorted(said)
     assert len(said) == 1

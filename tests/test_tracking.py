@@ -4,9 +4,8 @@ import contextlib
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 
+import commands
 import mlflow
 import numpy as np
 import pandas as pd
@@ -28,7 +27,7 @@ def by_hand(workbench):
 def test_address_is_the_same_from_every_folder(workbench, tmp_path):
     code = "from stability.workbench.tracking import store_uri; print(store_uri())"
     said = {
-        subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True).stdout
+        commands.Begun(folder, "-c", code, **os.environ).communicate()[0]
         for folder in (tmp_path, workbench.folder, "/")
     }
     assert said == {f"sqlite:///{workbench.folder}/mlflow.db\n"}
@@ -110,10 +109,7 @@ def test_tables_of_the_contract_are_held_to_it(by_hand, tmp_path):
 def test_many_processes_may_open_a_new_store_together(workbench):
     (workbench.folder / "mlflow.db").unlink()
     code = "from stability.workbench import tracking as t; c = t.open_store(); print(t.experiment_id(c, 'one'))"
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
+    processes = [commands.Begun(workbench.folder, "-c", code, **os.environ) for _ in range(4)]
     ends = [(p.communicate(), p.returncode) for p in processes]
     assert {code for _, code in ends} == {0}, ends
     assert len({out for (out, _), _ in ends}) == 1
@@ -143,15 +139,19 @@ def test_a_store_that_was_half_made_is_made_anew_but_never_one_with_runs(workben
                 store.execute("drop table registered_model_aliases")
             store.commit()
 
-    program = "from stability.workbench import tracking; print(tracking.open_store().create_experiment('new'))"
+    def opened():
+        code = "from stability.workbench import tracking; print(tracking.open_store().create_experiment('new'))"
+        process = commands.Begun(workbench.folder, "-c", code, **os.environ)
+        return process, process.communicate()[1]
+
     damage()
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done, _ = opened()
     assert done.returncode != 0, "a store that holds a run is left to a person"
     with contextlib.closing(sqlite3.connect(file)) as store:
         assert store.execute("select run_uuid from runs").fetchall() == [(kept,)]
         for table in ("tags", "latest_metrics", "runs"):
             store.execute(f"delete from {table}")
         store.commit()
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "half made" in done.stderr
+    done, said = opened()
+    assert done.returncode == 0, said
+    assert "half made" in said
