@@ -933,16 +933,17 @@ def longest_proof(trace, objective=0.99, span=10, gap=12, settle=11, hold=30):
         seen = [row[k] for row in seen if row is not None for k in totals if not math.isnan(row[k])]
         return len(set(seen)) > 1
 
+    usual = {e: (ratio(e, before - 60, before - 1), above(e, before - 60, before - 1)) for e in trace.neighbours}
     longest = run = 0
     for t in range(1, trace.window + 1):
         well = moved(t) and above(trace.entity, max(t - settle + 1, 1), t) <= 0.5
-        for entity in asked:
+        for entity in asked if well else ():
             now = ratio(entity, max(t - span, 1), t)
             well = well and not math.isnan(now) and now >= objective
-        for entity in trace.neighbours:
-            then, now = ratio(entity, before - 60, before - 1), ratio(entity, max(t - hold, 1), t)
-            alarmed = above(entity, max(t - hold, 1), t) - above(entity, before - 60, before - 1)
-            well = well and alarmed <= 0.5 and not now < min(then, objective) - 0.1
+        for entity in trace.neighbours if well else ():
+            now = ratio(entity, max(t - hold, 1), t)
+            alarmed = above(entity, max(t - hold, 1), t) - usual[entity][1]
+            well = well and alarmed <= 0.5 and not now < min(usual[entity][0], objective) - 0.1
         run = run + 1 if well else 0
         longest = max(longest, run)
     return longest

@@ -167,13 +167,13 @@ def test_a_hidden_mode_has_no_rule_that_would_give_it_away():
 
 
 def test_what_is_saved_is_plain_data_and_says_the_same(tmp_path):
-    pictures, truth = world(48, 0)
+    pictures, truth = world(18, 0)
     moves = usual_of_quiet_time()
     learnt = Diagnoser({"Rule": "leak"}, hidden=0.7, without=["feedback"]).fit(pictures, truth, moves)
     learnt.save(tmp_path / "kept" / "diagnoser.json")
     json.loads((tmp_path / "kept" / "diagnoser.json").read_text(), parse_constant=pytest.fail)
     again = Diagnoser.load(tmp_path / "kept" / "diagnoser.json")
-    later = world(24, 13)[0]
+    later = world(6, 13)[0]
     for one in later.values():
         pd.testing.assert_series_equal(again.probabilities(one), learnt.probabilities(one), check_exact=True)
     said, before = again.diagnose(later), learnt.diagnose(later)
