@@ -1,7 +1,9 @@
 """What tests of repair share: a supervisor that answers as the testbed's does, a service in a state, an aftermath."""
 
+import contextlib
 import http.server
 import json
+import multiprocessing
 import threading
 import time
 
@@ -10,6 +12,7 @@ import pandas as pd
 
 from stability.remediation import Aftermath, Guards, Inventory, Record, Repairer, ServiceState, read_playbooks
 
+FORK = multiprocessing.get_context("fork")  # a new interpreter would import pandas and much more first
 NOW = pd.Timestamp("2026-03-01 12:00", tz="UTC")
 GROUPS = {"replicas": ("model-a", "model-b")}
 ALL = ("gateway", "model-a", "model-b", "feature-store")
@@ -126,3 +129,30 @@ def aftermath(case, seconds, *, well=True, seen=True):
         thresholds={"season": 5.0},
         neighbours=case.neighbours,
     )
+
+
+def forked(what, *given):
+    """Do it in a process of its own, which has everything imported; gives the process, and who talks to it.
+
+    `what` gets the other end, a `Connection`, and what is given: `send` and `recv`, which is an EOFError once the other
+    side has ended.
+    """
+    ours, theirs = FORK.Pipe()
+    process = FORK.Process(target=_talking, args=(what, ours, theirs, given), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _talking(what, other, own, given):
+    other.close()  # or its end would never be seen
+    what(own, *given)
+
+
+def heard(talk):
+    """All that is still said, until the other side has ended."""
+    said = []
+    with contextlib.suppress(EOFError):
+        while True:
+            said.append(talk.recv())
+    return said

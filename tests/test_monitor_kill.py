@@ -9,6 +9,7 @@ import time
 import pytest
 from watching import declaration, fleet, follow, journal, told_once
 
+from stability.monitor import reports
 from stability.monitor.following import Follower
 
 KINDS = ("alarm", "alarm_over", "firing", "firing_over", "incident")
@@ -66,7 +67,8 @@ def trial(folder, kills, seed, **more):
     return met
 
 
-def test_a_few_kills_lose_nothing_and_repeat_nothing(tmp_path):
+def test_a_few_kills_lose_nothing_and_repeat_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(reports, "_picture", lambda panel, alarm: "")  # most of the time, of which a kill sees no part
     assert trial(tmp_path, 5, seed=1) >= 5
 
 

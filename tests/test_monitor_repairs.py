@@ -11,13 +11,40 @@ import pytest
 from test_monitor_kill import killed
 from watching import START, declaration, fleet, follow, journal, record, repairing, told_once
 
+from stability.monitor import reports
 from stability.remediation import read_playbooks
 from stability.schema import write_table
 
+ROWS = 270  # steps, of which the first 160 teach
+ONCE = {"most": 1}  # what looks again is tried in other tests
 
-def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):
-    panel = fleet(steps=330)
-    told = declaration(tmp_path, panel, **repairing(tmp_path, supervisor.url, panel, mode="dry-run"))
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch):
+    """The one picture that is drawn, for all pages: it costs more than all else on them."""
+    draw, pictures = reports._picture, []
+
+    def once(panel, alarm):
+        if not pictures:
+            pictures.append(draw(panel, alarm))
+        return pictures[0]
+
+    monkeypatch.setattr(reports, "_picture", once)
+    return pictures
+
+
+def bursts(rows=ROWS, seed=0):
+    """A fleet whose bursts begin when all that teaches is over, for a while."""
+    panel = fleet(steps=330, seed=seed)
+    return panel[panel.index.get_level_values("timestamp") < START + rows * pd.Timedelta("15s")]
+
+
+def watched(folder, supervisor, panel, looks=ONCE, **more):
+    return declaration(folder, panel, looks=looks, **repairing(folder, supervisor.url, panel, **more))
+
+
+def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor, drawn):
+    told = watched(tmp_path, supervisor, bursts(), mode="dry-run")
     follow(told, tmp_path / "state")
     lines = journal(tmp_path / "state", "incident")
     assert not journal(tmp_path / "state", "error")
@@ -35,11 +62,12 @@ def test_an_alarm_gets_causes_priority_and_a_rehearsal(tmp_path, supervisor):
     page = (tmp_path / "state" / "reports" / busy[0]["page"]).read_text()
     assert "restart-replica" in page
     assert "dry run" in page
+    assert f"data:image/png;base64,{drawn[0]}" in page
     assert "Action priority" in page
 
 
 def test_a_cause_that_a_change_would_have_is_left_to_people_where_nothing_changed(tmp_path, supervisor):
-    panel = fleet(steps=330)
+    panel = bursts()
     stamps = pd.date_range(START - pd.Timedelta("1d"), START + pd.Timedelta("2h"), freq="5min")
     states = pd.DataFrame({"timestamp": stamps, "name": "version", "value": "1.0"})
     own = [states.assign(entity=f"web-{k}") for k in range(4)]
@@ -51,7 +79,7 @@ def test_a_cause_that_a_change_would_have_is_left_to_people_where_nothing_change
     (tmp_path / "playbooks.yaml").write_text(json.dumps({"playbooks": plan}))
     parts = repairing(tmp_path, supervisor.url, panel, mode="dry-run")
     parts["repair"]["playbooks"] = str(tmp_path / "playbooks.yaml")
-    told = declaration(tmp_path, panel, beside={"states": str(tmp_path / "states.parquet")}, **parts)
+    told = declaration(tmp_path, panel, beside={"states": str(tmp_path / "states.parquet")}, looks=ONCE, **parts)
     follow(told, tmp_path / "state")
     assert not journal(tmp_path / "state", "error")
     told = [line["decision"] for line in journal(tmp_path / "state", "incident") if line["decision"]]
@@ -61,14 +89,13 @@ def test_a_cause_that_a_change_would_have_is_left_to_people_where_nothing_change
     assert "unchanged" in called[0]["because"]
 
 
-def trial(folder, supervisor, kills, seed, latest):
+def trial(folder, supervisor, kills, seed, latest, rows=330, looks=ONCE):
     """Kill a watch that repairs so many times; each that gets to its end is followed by another. Gives the actions."""
     rng, met, fleets, actions = random.Random(seed), 0, 0, 0
     while met < kills:
         own = folder / str(fleets)
         own.mkdir()
-        panel = fleet(steps=330, seed=seed + fleets)
-        told = declaration(own, panel, **repairing(own, supervisor.url, panel))
+        told = watched(own, supervisor, bursts(rows, seed + fleets), looks)
         follow(told, own / "lived")
         acted = {line["facts"]["alarm_id"] for line in record(own / "lived") if line["kind"] == "intent"}
         before, done = len(supervisor.done), False
@@ -92,13 +119,13 @@ def trial(folder, supervisor, kills, seed, latest):
 
 
 def test_killed_at_random_moments_no_action_is_done_twice(tmp_path, supervisor):
-    assert trial(tmp_path, supervisor, 2, seed=0, latest=2.5) > 0
+    assert trial(tmp_path, supervisor, 2, seed=0, latest=2.5, rows=230) > 0
 
 
 @pytest.mark.soak
 def test_killed_a_hundred_times_no_action_is_done_twice_and_no_alarm_is_lost(tmp_path, supervisor, capsys):
     seed = int(os.environ.get("STABILITY_SOAK_SEED") or time.time_ns() % 1_000_000)
-    actions = trial(tmp_path, supervisor, 100, seed=seed, latest=4.0)
+    actions = trial(tmp_path, supervisor, 100, seed=seed, latest=4.0, looks={})
     assert actions > 0
     with capsys.disabled():
         print(f"\nwatch: killed 100 times while it repaired, {actions} actions, each once (seed {seed})")

@@ -3,13 +3,11 @@
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from repairing import ALL, GROUPS, NOW, OPEN, alarm, at, causes, inventory, repairer, state
+from repairing import ALL, GROUPS, NOW, OPEN, alarm, at, causes, forked, inventory, repairer, state
 
 from stability.remediation import Decision, Guards, Record, Repairer, ServiceState, grant, read_guards, read_playbooks
 from stability.remediation.doing import intent
@@ -399,17 +397,12 @@ def test_nothing_is_done_twice_under_whatever_name(tmp_path, supervisor):
 
 
 # ---- two processes at once ------------------------------------------------------------------------------------------
-RACER = """
-import json, sys
-sys.path.insert(0, {tests!r})
-from repairing import *
-from stability.remediation import Decision
-made = repairer(__import__("pathlib").Path(sys.argv[1]), sys.argv[2])
-decision = Decision.of(json.loads(sys.argv[3]))
-print("ready", flush=True)
-sys.stdin.readline()
-print(made.act(decision, at(1), state(1)).status)
-"""
+def race(talk, folder, url, decision):
+    """What each of them does."""
+    made = repairer(folder, url)
+    talk.send("ready")
+    talk.recv()
+    talk.send(made.act(Decision.of(json.loads(decision)), at(1), state(1)).status)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -419,22 +412,11 @@ def test_of_processes_that_race_one_acts(tmp_path, supervisor, same):
     first = decided(made)
     second = first if same else decided(made, ("model-b", "memory_leak", 0.9), name="a2")
     assert second.acts
-    code = RACER.format(tests=str(home() / "tests"))
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path), supervisor.url, json.dumps(decision.facts())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(home())},
-        )
-        for decision in (first, second)
-    ]
-    assert [racer.stdout.readline() for racer in racers] == ["ready\n", "ready\n"]
-    for racer in racers:
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    assert sorted(racer.communicate()[0].strip() for racer in racers) == ["done", "refused"]
+    racers = [forked(race, tmp_path, supervisor.url, json.dumps(one.facts())) for one in (first, second)]
+    assert [talk.recv() for _, talk in racers] == ["ready", "ready"]
+    for _, talk in racers:
+        talk.send("go")
+    assert sorted(talk.recv() for _, talk in racers) == ["done", "refused"]
     assert len(supervisor.done) == 1
     assert len(made.actions()) == 1
 

@@ -30,12 +30,15 @@ def waiting(tmp_path):
     supervisor.close()
 
 
+def approving(made, decision, folder):
+    return ["approve", str(made.record.path), decision.decision_id, "--by", "ann", "--to", str(folder)]
+
+
 def typed(made, decision, text, folder):
     """Approve at a terminal of its own."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "stability.remediation", "approve", str(made.record.path), decision.decision_id]
     process = subprocess.Popen(
-        [*command, "--by", "ann", "--to", str(folder)],
+        [sys.executable, "-m", "stability.remediation", *approving(made, decision, folder)],
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -48,10 +51,22 @@ def typed(made, decision, text, folder):
     return process.returncode, said.decode()
 
 
+@pytest.mark.parametrize("text", ["yes\n", "\n"])
+def test_what_is_typed_otherwise_lets_nothing_happen(waiting, tmp_path, monkeypatch, capsys, text):
+    made, decision, _, supervisor = waiting
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv(KEY, SECRET)
+    with os.fdopen(ours, "wb", buffering=0) as keys, os.fdopen(theirs) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        keys.write(text.encode())
+        assert main(approving(made, decision, tmp_path / "approvals")) == 1
+    assert "not approved" in capsys.readouterr().err
+    assert not (tmp_path / "approvals").exists()
+    assert supervisor.asked == []
+
+
 def test_what_is_typed_at_a_terminal_lets_it_happen_once(waiting, tmp_path):
     made, decision, known, supervisor = waiting
-    code, said = typed(made, decision, "yes\n", tmp_path / "approvals")
-    assert (code, "not approved" in said) == (1, True)
     code, said = typed(made, decision, f"{decision.decision_id[:8]}\n", tmp_path / "approvals")
     assert (code, "restart-replica" in said) == (0, True)
     file = tmp_path / "approvals" / decision.decision_id

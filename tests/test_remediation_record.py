@@ -2,30 +2,16 @@
 
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repairing import NOW, at
+from repairing import NOW, at, forked, heard
 
 from stability.remediation.record import TORN, Record
-from stability.schema import ContractError, home
-
-WRITER = """
-import sys
-import pandas as pd
-from stability.remediation.record import Record
-record = Record(sys.argv[1])
-for k in range(int(sys.argv[3])):
-    entry = record.append("line", pd.Timestamp("2026-03-01", tz="UTC"), by=sys.argv[2], k=k, pad="x" * 500)
-    print(k, flush=True)
-"""
+from stability.schema import ContractError
 
 
 def filled(path, lines=5):
@@ -35,9 +21,13 @@ def filled(path, lines=5):
     return record
 
 
-def start(path, name, lines):
-    command = [sys.executable, "-c", WRITER, str(path), name, str(lines)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(home())})
+def write(talk, path, name, lines):
+    """What the other process does: line after line, each acknowledged when it is on disk."""
+    record = Record(path)
+    talk.recv()
+    for k in range(lines):
+        record.append("line", NOW, by=name, k=k, pad="x" * 500)
+        talk.send(k)
 
 
 def test_what_was_written_is_read_again_in_order_by_whoever_opens_it(tmp_path):
@@ -174,8 +164,10 @@ def test_the_head_belongs_to_it(tmp_path):
 
 def test_processes_that_write_at_once_lose_nothing_and_keep_the_chain(tmp_path):
     path = tmp_path / "record.jsonl"
-    writers = [start(path, name, 15) for name in "abc"]
-    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    writers = [forked(write, path, name, 15) for name in "abc"]
+    for _, talk in writers:
+        talk.send("go")
+    assert [heard(talk) for _, talk in writers] == [list(range(15))] * 3
     entries = Record(path).entries()
     assert [entry.number for entry in entries] == list(range(45))
     for name in "abc":
@@ -204,16 +196,15 @@ def test_threads_of_one_process_do_not_step_between(tmp_path):
 @pytest.mark.parametrize("lines", [1, 4, 9])
 def test_killed_at_any_moment_it_holds_all_that_was_acknowledged(tmp_path, lines):
     path = tmp_path / "record.jsonl"
-    writer = start(path, "a", 100_000)
-    for _ in range(lines):
-        acknowledged = int(writer.stdout.readline())
+    writer, talk = forked(write, path, "a", 100_000)
+    talk.send("go")
+    acknowledged = [talk.recv() for _ in range(lines)]
     time.sleep(0.003 * lines)
-    writer.send_signal(signal.SIGKILL)
-    for line in writer.stdout:
-        acknowledged = int(line)
-    writer.wait()
+    writer.kill()
+    acknowledged += heard(talk)
+    writer.join()
     found = [entry.facts["k"] for entry in Record(path).entries() if entry.kind == "line"]
     assert found == list(range(len(found)))
-    assert len(found) >= acknowledged + 1
+    assert len(found) >= acknowledged[-1] + 1
     Record(path).append("after", NOW)
     assert Record(path).entries()[-1].kind == "after"

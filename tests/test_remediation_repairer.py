@@ -1,20 +1,17 @@
 """The repairer: from an alarm to a verdict and what follows it, to people where it ends, and again after a kill."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pytest
-from repairing import OPEN, Supervisor, aftermath, alarm, at, causes, inventory, repairer, state
+from repairing import OPEN, Supervisor, aftermath, alarm, at, causes, forked, inventory, repairer, state
 
 from stability.remediation import Record, Repairer, log_record, read_playbooks
 from stability.remediation.doing import intent
-from stability.schema import ContractError, home, validate
+from stability.schema import ContractError, validate
 
 LEAK = ("model-a", "memory_leak", 0.9)
 OVERLOAD = ("model-a", "overload", 0.9)
@@ -267,47 +264,36 @@ def test_a_message_that_nobody_took_is_said_again_and_holds_nothing_up(tmp_path,
 
 
 # ---- kill -9 ----------------------------------------------------------------------------------------------------
-ACTOR = """
-import pathlib, sys
-sys.path.insert(0, {tests!r})
-from repairing import *
-made = repairer(pathlib.Path(sys.argv[1]), sys.argv[2], OPEN.model_copy(update=dict(cool_down=0.0, touched=0.0)))
-made.resume(at(0))
-print("ready", flush=True)
-for line in sys.stdin:
-    k = int(line)
-    decision = made.decide(alarm(), causes(("model-a", "memory_leak", 0.9)), at(k), state(k))
-    print("decided", decision.kind, flush=True)
-    print("acted", made.act(decision, at(k), state(k)).status, flush=True)
-"""
+def act(talk, folder, url):
+    """What the other process does: it decides at the second that it is told, and acts."""
+    made = repairer(folder, url, FREE)
+    made.resume(at(0))
+    talk.send("ready")
+    k = talk.recv()
+    decision = made.decide(alarm(), causes(LEAK), at(k), state(k))
+    talk.send(f"decided {decision.kind}")
+    talk.send(f"acted {made.act(decision, at(k), state(k)).status}")
 
 
 def actor(folder, url):
-    command = [sys.executable, "-c", ACTOR.format(tests=str(home() / "tests")), str(folder), url]
-    more = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(home())}, **more)
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def tell(process, k):
-    process.stdin.write(f"{k}\n")
-    process.stdin.flush()
+    process, talk = forked(act, folder, url)
+    assert talk.recv() == "ready"
+    return process, talk
 
 
 @pytest.mark.parametrize("moment", ["after the decision", "within the action", "after the action"])
 def test_killed_at_any_moment_nothing_is_done_twice(tmp_path, supervisor, moment):
     supervisor.delay = 0.5 if moment == "within the action" else 0.0
-    process = actor(tmp_path, supervisor.url)
-    tell(process, 1)
-    assert process.stdout.readline() == "decided step\n"
+    process, talk = actor(tmp_path, supervisor.url)
+    talk.send(1)
+    assert talk.recv() == "decided step"
     if moment == "within the action":
         while not supervisor.asked:
-            pass
+            time.sleep(0.005)
     elif moment == "after the action":
-        assert process.stdout.readline() == "acted done\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+        assert talk.recv() == "acted done"
+    process.kill()
+    process.join()
     supervisor.delay = 0.0
 
     made = repairer(tmp_path, supervisor.url, FREE)
@@ -325,14 +311,14 @@ def test_killed_at_any_moment_nothing_is_done_twice(tmp_path, supervisor, moment
 
 def test_what_another_process_is_doing_is_not_taken_for_lost(tmp_path, supervisor):
     supervisor.delay = 2.0
-    process = actor(tmp_path, supervisor.url)
-    tell(process, 1)
+    process, talk = actor(tmp_path, supervisor.url)
+    talk.send(1)
     while not supervisor.asked:
-        pass
+        time.sleep(0.005)
     made = repairer(tmp_path, supervisor.url, FREE)
     assert made.resume(at(5)) == []
     assert made.decide(alarm(), causes(LEAK), at(5), state(5)).kind == "nothing"
-    assert process.communicate()[0].splitlines()[-1] == "acted done"
+    assert [talk.recv(), talk.recv()] == ["decided step", "acted done"]
     assert [case.status for case in made.open_cases()] == ["done"]
     assert len(supervisor.done) == 1
 
@@ -374,12 +360,12 @@ def test_killed_a_hundred_times_at_random_no_action_is_done_twice(tmp_path, supe
     begun = 0
     for k in range(100):
         folder = tmp_path / str(k)
-        process = actor(folder, supervisor.url)
+        process, talk = actor(folder, supervisor.url)
         before = len(supervisor.done)
-        tell(process, 1)
+        talk.send(1)
         time.sleep(chance.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         made = repairer(folder, supervisor.url, FREE)
         made.resume(at(30))
         made.act(made.decide(alarm(), causes(LEAK), at(31), state(31)), at(31), state(31))
@@ -398,10 +384,10 @@ def test_a_next_step_that_was_decided_on_outlives_a_kill(tmp_path, supervisor):
 
 
 # ---- what it leaves -----------------------------------------------------------------------------------------------
-def test_the_record_is_an_artifact_of_a_run(tmp_path, supervisor):
+def test_the_record_is_an_artifact_of_a_run(tmp_path, supervisor, empty_store):
     made = repairer(tmp_path, supervisor.url)
     begin(made)
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'store.db'}")
+    mlflow.set_tracking_uri(f"sqlite:///{shutil.copy(empty_store, tmp_path)}")
     experiment = mlflow.create_experiment("repairs", artifact_location=(tmp_path / "artifacts").as_uri())
     with mlflow.start_run(experiment_id=experiment):
         log_record(made.record)
