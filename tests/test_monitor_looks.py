@@ -15,7 +15,7 @@ from test_monitor_kill import fork
 from watching import declaration, fleet, journal, record, repairing, told_once
 
 from stability.localization import Diagnoser
-from stability.monitor import repairs
+from stability.monitor import repairs, reports
 from stability.monitor.chain import Watch
 from stability.monitor.declaration import LooksPart, ServicePart
 from stability.monitor.incident import Incident
@@ -155,7 +155,7 @@ def test_people_are_called_when_users_are_hurt_and_nobody_knows_why(said, agree,
 
 @pytest.fixture
 def telling(monkeypatch):
-    """A localizer that answers what a list says, look by look: its last answer goes on."""
+    """A localizer that answers what a list says, look by look: its last answer goes on. Other tests draw pictures."""
     answers, asked = [], []
 
     def diagnose(self, pictures, first=5):
@@ -169,6 +169,7 @@ def telling(monkeypatch):
         return causes
 
     monkeypatch.setattr(Diagnoser, "diagnose", diagnose)
+    monkeypatch.setattr(reports, "_picture", lambda panel, alarm: "")
     return answers, asked
 
 

@@ -14,7 +14,7 @@ from test_monitor_looks import begun, quiet_then, raised, telling, watched
 from watching import declaration, fleet, follow, journal, record, told_once
 
 from stability import detection
-from stability.monitor import incidents, repairs
+from stability.monitor import incidents, repairs, reports
 from stability.monitor.alerts import Alerts
 from stability.monitor.arm import DECLARED, watch_of
 from stability.monitor.chain import Watch
@@ -38,6 +38,7 @@ NOW = pd.Timestamp("2026-03-01", tz="UTC")
 
 
 def test_what_a_disk_does_not_take_is_told_later_and_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(reports, "_picture", lambda panel, alarm: "")
     told, rng = declaration(tmp_path, fleet(entities=3, steps=230)), random.Random(5)
     _, whole = follow(told, tmp_path / "whole")
     follower, sync, failed = Follower(told, folder=tmp_path / "full"), os.fsync, []

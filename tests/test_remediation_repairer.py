@@ -311,7 +311,7 @@ def test_killed_at_any_moment_nothing_is_done_twice(tmp_path, supervisor, moment
 
 def test_what_another_process_is_doing_is_not_taken_for_lost(tmp_path, supervisor):
     supervisor.delay = 2.0
-    process, talk = actor(tmp_path, supervisor.url)
+    _, talk = actor(tmp_path, supervisor.url)
     talk.send(1)
     while not supervisor.asked:
         time.sleep(0.005)
