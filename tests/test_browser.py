@@ -1,15 +1,27 @@
-"""What people see: the report, MLflow's list of runs and a notebook in JupyterLab, in a real browser."""
+"""What people see, in a real browser: the report, MLflow's list of runs and a notebook in JupyterLab.
 
+The servers behind `make lab` and `make report` are opened once for all tests: on loopback, at the address that they
+print, showing our store.
+"""
+
+import functools
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import nbformat
 import pytest
+from forking import Forked
+from jupyter_client.provisioning import local_provisioner
 from workbenches import CHECKOUT, Workbench
 
 from stability.adaptation.alarm_labels import AlarmLabels
@@ -27,6 +39,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PAUSE = 0.25  # s between two looks at a page: the browser's own waiting looks at each frame, and draws it
 WIDTHS = {"desk": 1280, "phone": 390}
 PANEL = ".jp-NotebookPanel:visible"  # other tabs hold what earlier tests opened
 TRIES = 3  # of the click on "run all": the page may not listen yet when its menu is there
@@ -45,7 +58,9 @@ def home(tmp_path_factory, empty_store):
         patch.setenv("STABILITY_HOME", str(made.folder))
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
-        assert run(load_plan(spec)).status == "finished"
+        with patch.context() as night:
+            night.setattr(local_provisioner, "launch_kernel", lambda command, **options: Forked(command, **options))
+            assert run(load_plan(spec)).status == "finished"
         yield made
 
 
@@ -77,13 +92,14 @@ def page(browser):
     tab.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def door(home):
-    """Open a server as make does; it is ended whatever happens."""
+    """Open a server as make does, once, and wait until it listens; it is ended whatever happens."""
     opened = []
     # Where there is setpriv (Linux), the server does not outlive a killed test run.
     leash = [shutil.which("setpriv"), "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
+    @functools.cache
     def enter(*arguments):
         process = subprocess.Popen(
             [*leash, sys.executable, "-m", "stability.workbench.doors", *arguments],
@@ -93,8 +109,14 @@ def door(home):
             start_new_session=True,
         )
         opened.append(process)
-        line = process.stdout.readline()
-        return re.search(r"http://127\.0\.0\.1:\d+/\S*", line).group()
+        said = [process.stdout.readline(), process.stdout.readline()]
+        address = re.search(r"http://127\.0\.0\.1:\d+/\S*", said[0]).group()
+        while process.poll() is None:
+            with socket.socket() as probe:
+                if not probe.connect_ex(("127.0.0.1", urlsplit(address).port)):
+                    return address, said, process
+            time.sleep(PAUSE)
+        raise AssertionError(process.stdout.read())
 
     yield enter
     for process in opened:
@@ -107,18 +129,12 @@ def door(home):
         process.stdout.close()
 
 
-def visit(page, address):
-    """Open an address, again while its server is not up yet."""
-    from playwright.sync_api import Error
-
-    deadline = time.monotonic() + PATIENCE / 1000
-    while True:
-        try:
-            return page.goto(address)
-        except Error as error:
-            if "ERR_CONNECTION" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
+def until(page, seen, patience=PATIENCE):
+    """Wait until something is seen on a page."""
+    deadline = time.monotonic() + patience / 1000
+    while not seen():
+        assert time.monotonic() < deadline, page.inner_text("body")
+        page.wait_for_timeout(PAUSE * 1000)
 
 
 def fits(page):
@@ -152,22 +168,51 @@ def test_the_report_shows_the_night_on_every_screen(home, page, width):
     assert {url.split(":")[0] for url in page.requests} <= {"file", "data"}
 
 
-def test_mlflow_lists_the_runs_where_the_door_says(home, page, door):
-    address = door("report")
-    visit(page, address)
-    page.locator("a[href*='/runs/']", has_text="small").first.wait_for()
-    page.get_by_text(re.compile(r"2\s*matching runs")).first.wait_for()  # the step is folded below its night
+def test_report_shows_the_list_of_runs(home, door):
+    client = tracking.open_store()
+    experiment = tracking.experiment_id(client, "small")
+    address, said, _ = door("report")
+    assert f"/#/experiments/{experiment}/runs" in address
+    assert str(home.folder / "mlflow.db") in said[1]
+    base = address.split("/#")[0]
+    found = httpx.post(f"{base}/api/2.0/mlflow/runs/search", json={"experiment_ids": [experiment]}, timeout=60).json()
+    known = {run.info.run_id for run in client.search_runs([experiment])}
+    assert len(known) == 2, "the night and its step"
+    assert {run["info"]["run_id"] for run in found["runs"]} == known
+
+
+def test_mlflow_lists_the_runs_where_the_door_says(page, door):
+    address, *_ = door("report")
+    page.goto(address)
+    until(page, page.locator("a[href*='/runs/']", has_text="small").first.is_visible)
+    until(
+        page, page.get_by_text(re.compile(r"2\s*matching runs")).first.is_visible
+    )  # the step is folded below its night
     page.locator(".ag-row").get_by_role("button").first.click()
-    page.locator("a[href*='/runs/']", has_text="explore").first.wait_for()
+    until(page, page.locator("a[href*='/runs/']", has_text="explore").first.is_visible)
     assert {url.split("/")[2] for url in page.requests if url.startswith("http")} == {address.split("/")[2]}
+
+
+def test_lab_opens_at_the_notebooks_with_a_token_and_without_news(home, door):
+    address, said, process = door("lab", "--no-browser")
+    assert str(home.folder / "mlflow.db") in said[1]
+    base, token = address.split("/lab?token=")
+    assert httpx.get(f"{base}/api/contents", timeout=60).status_code == 403
+    headers = {"Authorization": f"token {token}"}
+    (home.folder / "notebooks" / "here.txt").write_text("x")
+    found = httpx.get(f"{base}/api/contents", headers=headers, timeout=60).json()
+    there = {path.name for path in (home.folder / "notebooks").glob("[!.]*")}
+    assert {file["name"] for file in found["content"]} == there >= {"here.txt"}
+    assert token not in Path(f"/proc/{process.pid}/cmdline").read_text()
+    settings = f"{base}/lab/api/settings/@jupyterlab/apputils-extension:notification"
+    news = json.loads(re.sub(r"^\s*//.*$", "", httpx.get(settings, headers=headers, timeout=60).text, flags=re.M))
+    assert news["schema"]["properties"]["fetchNews"]["default"] == "false"
+    assert news["schema"]["properties"]["checkForUpdates"]["default"] is False
 
 
 def test_a_notebook_runs_in_jupyterlab_and_logs_by_itself(home, page, door):
     file = home.folder / "notebooks" / "01-explore.ipynb"
-    address = door("lab", "--no-browser")
-    visit(page, address.replace("/lab?", f"/lab/tree/{file.name}?"))
-    page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
-    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()  # the kernel is there and listens
+    open_notebook(page, door, file.name)
     run_all(page)
     cells = saved(page, file)
     assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
@@ -201,46 +246,49 @@ alarm_labeller(alarms, panel, pd.Series(load, index=index, name="novelty"))
 
 
 def test_alarms_are_labelled_in_jupyterlab_with_mouse_and_keyboard(home, page, door):
-    from playwright.sync_api import expect
-
     home.notebook("label.ipynb", ["", LABELLER])
-    visit(page, door("lab", "--no-browser").replace("/lab?", "/lab/tree/label.ipynb?"))
-    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
+    open_notebook(page, door, "label.ipynb")
     run_all(page)
-    expect(page.get_by_text("0 of 3 labelled")).to_be_visible(timeout=PATIENCE)
+    until(page, page.get_by_text("0 of 3 labelled").is_visible)
     pictures = page.locator(f"{PANEL} .jp-OutputArea img")
-    expect(pictures).to_have_count(3, timeout=PATIENCE)
+    until(page, lambda: pictures.count() == 3)
     assert all(pictures.nth(k).evaluate("i => i.complete && i.naturalWidth > 300") for k in range(3))
     page.get_by_role("button", name="discard", exact=True).first.click()
-    expect(page.get_by_text("1 of 3 labelled")).to_be_visible(timeout=PATIENCE)
+    until(page, page.get_by_text("1 of 3 labelled").is_visible)
     assert AlarmLabels().current()["label"].tolist() == ["discarded"]
     for key in ("Tab", "Tab", "Space"):  # past "unsure" of this alarm to "confirm" of the next one
         page.keyboard.press(key)
-    expect(page.get_by_text("2 of 3 labelled")).to_be_visible(timeout=PATIENCE)
+    until(page, page.get_by_text("2 of 3 labelled").is_visible)
     assert AlarmLabels().current()["label"].tolist() == ["discarded", "confirmed"]
     page.get_by_role("button", name="undo").click()
-    expect(page.get_by_text("1 of 3 labelled")).to_be_visible(timeout=PATIENCE)
+    until(page, page.get_by_text("1 of 3 labelled").is_visible)
+
+
+def open_notebook(page, door, name):
+    """Open a notebook in JupyterLab, and wait until its kernel is there and listens."""
+    address, *_ = door("lab", "--no-browser")
+    page.goto(address.replace("/lab?", f"/lab/tree/{name}?"))
+    until(page, page.locator(f"{PANEL} .jp-Cell").first.is_visible)
+    until(page, page.locator("#jp-main-statusbar", has_text="| Idle").is_visible)
 
 
 def run_all(page):
     """Click until the notebook runs, and wait for its last cell."""
-    from playwright.sync_api import TimeoutError as Missed
-    from playwright.sync_api import expect
-
+    begun = page.locator(PANEL).get_by_text(re.compile(r"^\[(\*|\d+)\]:$")).first
     for _ in range(TRIES):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         try:
-            page.locator(PANEL).get_by_text(re.compile(r"^\[(\*|\d+)\]:$")).first.wait_for(timeout=PATIENCE / TRIES)
+            until(page, begun.is_visible, PATIENCE / TRIES)
             break
-        except Missed:  # the click was lost
+        except AssertionError:  # the click was lost
             page.keyboard.press("Escape")  # a question that came in between
     last = page.locator(f"{PANEL} .jp-CodeCell .jp-InputArea-prompt").last  # the view has followed to the end
-    expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=PATIENCE)
+    until(page, lambda: re.search(r"\[\d+\]:", last.inner_text()))
 
 
 def saved(page, file):
     """Save a notebook that holds no widgets, which change it again while it is saved; give its code cells."""
     page.keyboard.press("Control+s")
-    page.locator(".jp-mod-dirty").first.wait_for(state="detached")
+    until(page, lambda: page.locator(".jp-mod-dirty").count() == 0)
     return [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code" and c.source.strip()]

@@ -60,7 +60,9 @@ def report() -> None:
     port = free_port(REPORT_PORT)
     print(f"MLflow runs: http://{HOST}:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning")
     print(f"Showing the store {redact(store_uri())}; it answers within half a minute.", flush=True)
-    # One worker serves one reviewer; the default of four costs memory and seconds at the start.
+    # One worker serves one reviewer; the default of four costs memory and seconds at the start. So do processes for
+    # jobs of language models, of which there are none here.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     options = ["--backend-store-uri", store_uri(), "--host", HOST, "--port", str(port), "--workers", "1"]
     _become("mlflow", "ui", *options, *sys.argv[2:])
 
