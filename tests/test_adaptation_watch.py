@@ -8,12 +8,37 @@ import yaml
 from watching import declaration, fleet, follow, journal
 
 from stability import detection, telemetry
+from stability.monitor import incidents
 from stability.monitor.following import Follower
 from stability.monitor.sentries import Sentry
 from stability.schema import ContractError
 
 NAME = "mean_shift_recursive"
 QUEUES = {"intercept": -5.0, "weights": {"queue_depth": 0.5, "http_server_errors_per_second": 1.6}, "loudest": 1e6}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_pages():
+    """Pages of incidents are not what is told of here, and a picture takes a third of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incidents, "write_report", lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    """A function that follows a panel with a policy accepted, each policy once: declaration, steps, follower, state."""
+    done = {}
+
+    def with_a(change):
+        key = json.dumps(change)
+        if key not in done:
+            folder = tmp_path_factory.mktemp("followed")
+            told = watch(folder, fleet(entities=3, steps=320), change)
+            done[key] = (told, *follow(told, folder / "state"), folder / "state")
+        return done[key]
+
+    return with_a
 
 
 def accepted(path, change, detector=NAME):
@@ -52,14 +77,13 @@ def batch(panel, told, steps, threshold, **rules):
 @pytest.mark.parametrize(
     "change", [{"screen": QUEUES}, {"times": 1.4}, {"times": {"web-1": 3.0}}, {"minimum_duration": 60.0}]
 )
-def test_alarms_with_an_accepted_policy_are_those_of_the_batch(tmp_path, change):
+def test_alarms_with_an_accepted_policy_are_those_of_the_batch(followed, change):
+    told, steps, follower, state = followed(change)
     panel = fleet(entities=3, steps=320)
-    told = watch(tmp_path, panel, change)
-    steps, follower = follow(told, tmp_path / "state")
     rules = detection.read_accepted(told.detectors[0].accepted).rules
     threshold = follower.watch.sentries[0].threshold
     expected = batch(panel, told, steps, threshold, **rules)
-    assert alarms_of(tmp_path / "state") == expected["suppressed_by"].to_dict()
+    assert alarms_of(state) == expected["suppressed_by"].to_dict()
     assert expected["suppressed_by"].to_dict() != batch(panel, told, steps, threshold)["suppressed_by"].to_dict()
     if "screen" in change:
         assert "queues-alone" in set(expected["suppressed_by"])
@@ -67,23 +91,19 @@ def test_alarms_with_an_accepted_policy_are_those_of_the_batch(tmp_path, change)
         assert reasons.str.contains("like what was discarded").all()
 
 
-def test_a_watch_that_is_stopped_and_started_anew_silences_the_same(tmp_path):
-    panel = fleet(entities=3, steps=320)
-    whole, parted = tmp_path / "whole", tmp_path / "parted"
-    for folder in (whole, parted):
-        folder.mkdir()
-    follow(watch(whole, panel, {"screen": QUEUES}), whole / "state")
-    rows = panel.reset_index().sort_values("timestamp", kind="stable")
-    told, last = watch(parted, None, {"screen": QUEUES}), None
+def test_a_watch_that_is_stopped_and_started_anew_silences_the_same(followed, tmp_path):
+    *_, whole = followed({"screen": QUEUES})
+    rows = fleet(entities=3, steps=320).reset_index().sort_values("timestamp", kind="stable")
+    told, last = watch(tmp_path, None, {"screen": QUEUES}), None
     for cut in (200, 230, 260, 320):
         upto = rows[rows["timestamp"] <= rows["timestamp"].min() + pd.Timedelta(seconds=15 * cut)]
         (upto if last is None else upto[upto["timestamp"] > last]).to_csv(
-            parted / "metrics.csv", mode="a", header=last is None, index=False
+            tmp_path / "metrics.csv", mode="a", header=last is None, index=False
         )
         last = upto["timestamp"].max()
-        follow(told, parted / "state")
-    assert alarms_of(whole / "state") == alarms_of(parted / "state")
-    assert "queues-alone" in alarms_of(whole / "state").values()
+        follow(told, tmp_path / "state")
+    assert alarms_of(whole) == alarms_of(tmp_path / "state")
+    assert "queues-alone" in alarms_of(whole).values()
 
 
 def test_a_changed_policy_is_read_and_a_wrong_one_refused(tmp_path):

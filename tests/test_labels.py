@@ -98,7 +98,9 @@ def test_labels_are_those_of_every_row_by_itself(rows, faults, horizons, until, 
     assert sorted(expected) == list(found.index)
     columns = ["impact_within", "time_to_impact", "censored"]
     plain = pd.DataFrame([expected[key] for key in found.index], found.index, columns)
-    pd.testing.assert_frame_equal(found, plain.astype({"impact_within": bool, "censored": bool}))
+    pd.testing.assert_frame_equal(
+        found, plain.astype({"impact_within": bool, "time_to_impact": float, "censored": bool})
+    )
     hurt = in_outage(index_of(rows), faults_of(faults), recovery=f"{recovery}s")
     assert len(found) == (len(rows) - hurt.sum()) * len(horizons)
 

@@ -6,6 +6,7 @@ import pytest
 from watching import declaration, fleet, follow
 
 from stability import detection, rules, telemetry
+from stability.monitor import incidents
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +14,9 @@ def watched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
     panel = fleet()
     told = declaration(folder, panel)
-    steps, follower = follow(told, folder / "state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incidents, "write_report", lambda *_: None)  # a picture takes a third of a second
+        steps, follower = follow(told, folder / "state")
     return panel, told, steps, follower
 
 

@@ -3,19 +3,19 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from datetime import timedelta
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from commands import stability
 from conftest import START, STEP, free_port
 from rich.console import Console
 from watching import declaration, fleet, follow, journal, told_once
 
 from stability import detection, rules
+from stability.monitor import incidents
 from stability.monitor.declaration import Declaration, read_watch
 from stability.monitor.exposition import Exposition
 from stability.monitor.files_source import FilesSource
@@ -34,6 +34,22 @@ groups:
   - {alert: Long, expr: 'avg_over_time(cpu_ratio[1d]) > 9', labels: {severity: page}}
   - {alert: Other, expr: 'queue_depth > 9', labels: {severity: page}}
 """
+
+
+@pytest.fixture
+def no_pages(monkeypatch):
+    """No page for an alarm, where none is looked at: a picture takes a third of a second."""
+    monkeypatch.setattr(incidents, "write_report", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A panel, and what a watch says that finds all of it in its file."""
+    panel, folder = fleet(entities=3, steps=210), tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incidents, "write_report", lambda *_: None)
+        steps, _ = follow(declaration(folder, panel), folder / "state")
+    return panel, steps
 
 
 def at(sample):
@@ -62,6 +78,7 @@ def of_server(url, folder, **more):
     return Declaration(**(told | more))
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_a_real_server_is_followed_with_the_numbers_of_the_batch(prometheus_server, tmp_path):
     told, clock = of_server(prometheus_server.url, tmp_path), Clock(at(3_900))
     follower = Follower(told, clock=clock, folder=tmp_path / "state")
@@ -93,6 +110,7 @@ def test_a_real_server_is_followed_with_the_numbers_of_the_batch(prometheus_serv
     follower.close()
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_a_server_that_is_away_is_caught_up_with_and_too_long_an_outage_is_told(prometheus_server, tmp_path):
     url = f"http://127.0.0.1:{free_port()}"
     told, clock = of_server(prometheus_server.url, tmp_path, catch_up="10min"), Clock(at(3_901))
@@ -125,16 +143,13 @@ def test_a_server_that_is_not_there_at_the_start_is_waited_for(tmp_path):
     follower.close()
 
 
-def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
-    panel = fleet(entities=3, steps=210)
+@pytest.mark.usefixtures("no_pages")
+def test_files_that_grow_give_what_a_whole_one_gives(whole, tmp_path):
+    panel, expected = whole
     lines = panel.reset_index().sort_values("timestamp", kind="stable").to_csv(index=False).splitlines(keepends=True)
-    whole, grown = tmp_path / "whole", tmp_path / "grown"
-    whole.mkdir()
-    grown.mkdir()
-    expected, _ = follow(declaration(whole, panel), whole / "state")
-    told = declaration(grown, delay="15s")
-    follower, steps = Follower(told, folder=grown / "state"), []
-    with (grown / "metrics.csv").open("w") as file:
+    told = declaration(tmp_path, delay="15s")
+    follower, steps = Follower(told, folder=tmp_path / "state"), []
+    with (tmp_path / "metrics.csv").open("w") as file:
         for k in range(0, len(lines), 83):
             text = "".join(lines[k : k + 83])
             file.write(text[: len(text) // 2])
@@ -149,29 +164,26 @@ def test_files_that_grow_give_what_a_whole_one_gives(tmp_path):
     for a, b in zip(steps, expected[:-1], strict=True):
         assert (a.moment, a.entities) == (b.moment, b.entities)
         assert [one.key for one in a.firings] == [one.key for one in b.firings]
-    with (grown / "metrics.csv").open("a") as file:
+    with (tmp_path / "metrics.csv").open("a") as file:
         file.write(lines[1])  # of the first moment
     assert list(follower.tick()) == []
     assert follower.source.late_rows == 1
     follower.close()
 
 
-def test_a_row_far_ahead_of_the_clock_makes_no_other_one_late(tmp_path):
-    panel = fleet(entities=3, steps=210)
+@pytest.mark.usefixtures("no_pages")
+def test_a_row_far_ahead_of_the_clock_makes_no_other_one_late(whole, tmp_path):
+    panel, expected = whole
     lines = panel.reset_index().sort_values("timestamp", kind="stable").to_csv(index=False).splitlines(keepends=True)
-    whole, odd = tmp_path / "whole", tmp_path / "odd"
-    whole.mkdir()
-    odd.mkdir()
-    expected, _ = follow(declaration(whole, panel), whole / "state")
-    told, clock = declaration(odd), Clock(panel.index[-1][1] + pd.Timedelta("1min"))
-    follower, steps = Follower(told, folder=odd / "state", clock=clock), []
-    (odd / "metrics.csv").write_text("".join([lines[0], lines[1].replace("2026-01-01", "2099-01-01")]))
+    told, clock = declaration(tmp_path), Clock(panel.index[-1][1] + pd.Timedelta("1min"))
+    follower, steps = Follower(told, folder=tmp_path / "state", clock=clock), []
+    (tmp_path / "metrics.csv").write_text("".join([lines[0], lines[1].replace("2026-01-01", "2099-01-01")]))
     assert list(follower.tick()) == []
     assert "set aside: one of web-0 at 2099-01-01" in follower.trouble
     with pytest.raises(ContractError, match="rows up to 5min from now, got only later ones"):
         follower.source.check(clock())
     for k in range(1, len(lines), 83):
-        with (odd / "metrics.csv").open("a") as file:
+        with (tmp_path / "metrics.csv").open("a") as file:
             text = "".join(lines[k : k + 83])
             file.write(text + (lines[k].replace("2026-01-01", "2027-01-01") if k > 300 else ""))
         steps += list(follower.tick())
@@ -180,7 +192,7 @@ def test_a_row_far_ahead_of_the_clock_makes_no_other_one_late(tmp_path):
     assert follower.source.ahead_rows == 1 + len(range(1, len(lines), 83)) - 4
     assert [step.moment for step in steps] == [step.moment for step in expected]
     assert [[one.key for one in step.firings] for step in steps] == [[o.key for o in s.firings] for s in expected]
-    told_of = journal(odd / "state", "ahead_rows")
+    told_of = journal(tmp_path / "state", "ahead_rows")
     assert told_of[-1]["rows"] == follower.source.ahead_rows
     assert "2027-01-01" in told_of[-1]["said"]
     follower.close()
@@ -226,6 +238,7 @@ def test_a_file_that_was_rotated_away_is_not_read_from_its_middle(tmp_path):
     assert [len(rows.entities) for rows in held] == [1] * 60
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):
     panel = fleet(entities=2, steps=240)
     rows = panel.reset_index().sort_values("timestamp", kind="stable")
@@ -256,7 +269,7 @@ def test_two_do_not_watch_in_one_folder(tmp_path):
 
 
 def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
-    told = declaration(tmp_path, fleet(entities=2, steps=230), incidents_per_step=2)
+    told = declaration(tmp_path, fleet(entities=2, steps=200), incidents_per_step=2)
     follower = Follower(told, folder=tmp_path / "state")
     served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
     url = f"http://{served.address[0]}:{served.address[1]}"
@@ -286,7 +299,7 @@ def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
 
 
 def test_what_a_page_shows_is_text_and_no_markup(tmp_path):
-    panel = fleet(entities=2, steps=230).rename({"web-0": "<script>alert(1)</script>"}, level="entity").sort_index()
+    panel = fleet(entities=2, steps=200).rename({"web-0": "<script>alert(1)</script>"}, level="entity").sort_index()
     follow(declaration(tmp_path, panel), tmp_path / "state")
     pages = [page.read_text() for page in (tmp_path / "state" / "reports").glob("*.html")]
     assert any("&lt;script&gt;" in page for page in pages)
@@ -294,17 +307,16 @@ def test_what_a_page_shows_is_text_and_no_markup(tmp_path):
 
 
 def test_the_command_goes_through_what_is_due(tmp_path):
-    declaration(tmp_path, fleet(entities=2, steps=230))
+    declaration(tmp_path, fleet(entities=2, steps=60))
     spec = {
         "source": {"files": {"path": str(tmp_path / "metrics.csv")}}, "step": "15s", "delay": "0s",
         "rules": {"files": [str(tmp_path / "rules.yaml")]}, "serve": {"port": 0},
     }  # fmt: skip
     (tmp_path / "one.yaml").write_text(json.dumps(spec))
-    command = [sys.executable, "-m", "stability.cli", "watch", str(tmp_path / "one.yaml")]
     (tmp_path / "data").mkdir()
     shutil.copy(home() / "data" / "metrics.yaml", tmp_path / "data")
     environment = os.environ | {"STABILITY_HOME": str(tmp_path)}
-    done = subprocess.run([*command, "--once"], capture_output=True, text=True, env=environment, check=False)
+    done = stability(tmp_path, "watch", str(tmp_path / "one.yaml"), "--once", **environment)
     assert done.returncode == 0, done.stderr
     assert "critical web-" in done.stdout
     assert "/metrics and /healthz" in done.stdout

@@ -7,7 +7,7 @@ from watching import START, declaration, fleet, follow, journal
 
 from stability import datasets, detection
 from stability.features import Features
-from stability.monitor import foresight
+from stability.monitor import foresight, incidents
 from stability.monitor.following import Follower
 from stability.prediction.registry import PREDICTORS
 from stability.schema import ContractError
@@ -21,6 +21,12 @@ MODEL, COLUMN = "fault-predictor-made", "fault_predictor_made"
 def made_up_data(monkeypatch):
     """A dataset that nobody has to read: its fingerprint is its options'."""
     monkeypatch.setattr(datasets, "fingerprint", lambda name, **options: digest([name, options]))
+
+
+@pytest.fixture(autouse=True)
+def no_pages(monkeypatch):
+    """Pages of incidents are not what is told of here, and a picture takes a third of a second."""
+    monkeypatch.setattr(incidents, "write_report", lambda *_: None)
 
 
 def taught(panel, folder, names=("queue_depth__last__now", "queue_depth__mean__2min")):

@@ -51,18 +51,18 @@ def by_pandas(table, window, statistic):
 
 
 def line(values, window):
+    seconds, known = values.index.as_unit("us").asi8 / 1e6, values.notna().to_numpy()
     found = []
-    for moment in values.index:
-        own = values[(values.index > moment - pd.Timedelta(window)) & (values.index <= moment)].dropna()
-        seconds = (own.index - moment).total_seconds()
-        found.append(np.polyfit(seconds, own, 1)[0] if len(own) > 1 else np.nan)
+    for moment in seconds:
+        own = (seconds > moment - pd.Timedelta(window).total_seconds()) & (seconds <= moment) & known
+        found.append(np.polyfit(seconds[own] - moment, values.to_numpy()[own], 1)[0] if own.sum() > 1 else np.nan)
     return found
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings().max_examples // 4)
 @given(seed=st.integers(0, 999), gaps=st.sampled_from([0.0, 0.1, 0.7]))
 def test_numbers_are_those_of_pandas(seed, gaps):
-    table = panel(seed, gaps=gaps)
+    table = panel(seed, sizes=(50, 1, 20), gaps=gaps)
     ours = Rolling(WINDOWS, EVERY).transform(table)
     assert ours.index.equals(table.index)
     for window in WINDOWS:
@@ -83,15 +83,15 @@ def test_what_comes_later_changes_nothing(statistic):
         assert np.array_equal(found, whole.loc[cut.index], equal_nan=True)
 
 
-@settings(max_examples=15)
-@given(seed=st.integers(0, 999), known=st.integers(0, 60))
+@settings(max_examples=settings().max_examples // 4)
+@given(seed=st.integers(0, 999), known=st.integers(0, 40))
 def test_live_gives_the_numbers_of_the_panel(seed, known):
-    table = panel(seed, sizes=(70, 60))
+    table = panel(seed, sizes=(50, 40))
     rolling = Rolling(WINDOWS, EVERY)
     whole = rolling.transform(table)
     history = table.groupby(level="entity", sort=False).head(known)
     rolling.begin(history)
-    for k in range(known, 70):
+    for k in range(known, 50):
         rows = table.groupby(level="entity", sort=False).nth(k)
         found = rolling.update(rows.to_numpy(), rows.index.get_level_values(1), rows.index.get_level_values(0))
         assert found == pytest.approx(whole.loc[rows.index].to_numpy(), rel=1e-9, abs=1e-9, nan_ok=True)
