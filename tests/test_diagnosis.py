@@ -115,7 +115,7 @@ def test_harm_that_nobody_explains_is_not_observable(learnt):
 
 
 def test_a_kind_that_is_left_out_says_nothing():
-    own = Diagnoser(without=["logs"]).fit(*world(24, 6))
+    own = Diagnoser(without=["logs"]).fit(*world(12, 6))
     one = scene(np.random.default_rng(7), "store", "leak")
     silent = one.copy()
     silent[[n for n in one if n.startswith("logs.")]] = USUAL
@@ -130,7 +130,7 @@ def test_one_group_is_too_few():
 
 
 def test_hidden_modes_are_what_teaches_unknown():
-    pictures, truth = world(24, 9)
+    pictures, truth = world(12, 9)
     rng = np.random.default_rng(10)
     strange = {str(i): scene(rng, "store", None, ["change.novel", "logs.writes: odd"]) for i in range(12)}
     shares = []
@@ -149,7 +149,7 @@ def test_lower_levels_count_as_symptoms(learnt):
 
 
 def test_a_hidden_mode_has_no_rule_that_would_give_it_away():
-    pictures, truth = world(24, 12)
+    pictures, truth = world(12, 12)
     rules = {f"Rule{mode}": mode for mode in SHOWS}
     for name, one in pictures.items():  # each rule fires at the root of its mode, and nowhere else
         mode = truth.loc[name, "failure_mode"]

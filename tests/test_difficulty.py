@@ -32,7 +32,7 @@ def statistics(panel):
     return tables
 
 
-def precision_of_a_forest(tables, trees=40):
+def precision_of_a_forest(tables, trees=12):
     """PR-AUC for "this entity's own impact begins in (t, t + 15 min]" on the later part, and the share of such rows.
 
     Rows inside an impact are left out, and between the parts lies a gap of the horizon; who has no users has no rows.
@@ -57,7 +57,7 @@ def precision_of_a_forest(tables, trees=40):
     early, late = (stamps < cut - HORIZON), (stamps >= cut) & (number % 3 == 0)
     train, test = keep & early[:, None] & (y | (number % 5 == 0)[:, None]), keep & late[:, None]
     forest = RandomForestClassifier(
-        trees, min_samples_leaf=5, class_weight="balanced_subsample", n_jobs=2, random_state=0
+        trees, min_samples_leaf=5, class_weight="balanced_subsample", n_jobs=1, random_state=0
     ).fit(rows(table, train), y[train])
     return average_precision_score(y[test], forest.predict_proba(rows(table, test))[:, 1]), y[test].mean()
 

@@ -23,8 +23,8 @@ def frame():
 @pytest.fixture(scope="module")
 def fitted(frame):
     train, test = group_folds(frame["author"].to_numpy(), 5)[0]
-    part = frame.iloc[train]
-    return FeedbackClassifier().fit(part["text"], part["category"], part["urgency"]), frame.iloc[test]
+    part = frame.iloc[train[::4]]  # a thousand are enough to know more than chance
+    return FeedbackClassifier().fit(part["text"], part["category"], part["urgency"]), frame.iloc[test[::4]]
 
 
 def test_the_model_knows_more_than_chance_and_its_probabilities_are_some(fitted):
@@ -40,11 +40,11 @@ def test_the_model_knows_more_than_chance_and_its_probabilities_are_some(fitted)
 
 
 def test_saved_and_loaded_it_says_the_same(tmp_path, frame):
-    part = frame.iloc[::8]
+    part = frame.iloc[::24]
     model = FeedbackClassifier().fit(part["text"], part["category"], part["urgency"], part["author"])
     assert {strength for strength, _ in model.chosen_.values()} <= set(STRENGTHS)
     again = FeedbackClassifier.load(model.save(tmp_path / "model"))
-    texts = frame["text"].iloc[1::9].tolist()
+    texts = frame["text"].iloc[1::40].tolist()
     pd.testing.assert_frame_equal(model.predict(texts), again.predict(texts))
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "weights.safetensors"]
     assert not {b"pickle", b"cos\nsystem"} & set((tmp_path / "model" / "weights.safetensors").read_bytes().split())

@@ -14,7 +14,7 @@ from stability.simulate.recoveries import FAMILIES, PEERS, play, rates, recoveri
 from stability.simulate.recoveries.traces import BEGIN
 
 SECOND = pd.Timedelta(seconds=1)
-FEW = 4  # traces a family: every variant of most of them
+FEW = 3  # traces a family: every variant of most of them
 
 
 @pytest.fixture(scope="module")
