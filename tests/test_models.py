@@ -1,11 +1,11 @@
 """Predictors in MLflow's registry: what comes back is what went in, and what was altered does not come back."""
 
 import json
+import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import mlflow
 import pandas as pd
 import pytest
@@ -44,11 +44,22 @@ print(json.dumps(found))
 """
 
 
-def test_mlflow_gives_the_training_processs_numbers_in_another_process(workbench, tmp_path):
+# Every sort of file, what reads the rows before a row, what has edges, and what is wrapped around another.
+SORTS = ["logistic", "random_forest", "lstm", "hazard", "calibrated"]
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(SORTS, id="one of each sort"),
+        pytest.param([*PREDICTORS, "hazard", "calibrated"], id="all", marks=pytest.mark.soak),
+    ],
+)
+def test_mlflow_gives_the_training_processs_numbers_in_another_process(workbench, tmp_path, kinds):
     later, happened = panel(seed=3)
     later.to_parquet(tmp_path / "later.parquet")
     expected = {}
-    for kind in [*PREDICTORS, "hazard", "calibrated"]:
+    for kind in kinds:
         model = fitted(kind)
         said = model.predict(later)
         evidence = pd.DataFrame({"outcome": happened, "probability": said}, later.index)
@@ -56,10 +67,11 @@ def test_mlflow_gives_the_training_processs_numbers_in_another_process(workbench
         assert models.register(model, later, **settings).kind == ("xgboost" if kind == "calibrated" else kind)
         expected[f"kind-{kind}"] = [x.hex() for x in said]
         assert [x.hex() for x in models.load(f"kind-{kind}", "challenger").predict(later)] == expected[f"kind-{kind}"]
-    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path / "later.parquet"), *expected]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    command = ("-c", IN_ANOTHER_PROCESS, str(tmp_path / "later.parquet"), *expected)
+    done = commands.Begun(workbench.folder, *command, **os.environ)
+    said, complained = done.communicate()
+    assert done.returncode == 0, complained
+    found = json.loads(said.splitlines()[-1])
     assert [name for name in expected if found[name] != expected[name]] == []
     assert found.keys() == expected.keys()
     stored = {path.suffix for path in (workbench.folder / "mlartifacts").rglob("*/data/predictor/*") if path.is_file()}
@@ -205,6 +217,7 @@ with mlflow.start_run():
 )
 
 
+@pytest.mark.usefixtures("forked_kernels")
 def test_a_step_that_reads_the_registry_runs_again_when_the_champion_changed(workbench, monkeypatch):
     monkeypatch.setattr(provenance, "package_sha256", lambda: "one")  # an editor may be at work meanwhile
     workbench.notebook("reads.ipynb", READS)

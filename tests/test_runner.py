@@ -14,6 +14,7 @@ import mlflow
 import nbformat
 import pandas as pd
 import pytest
+from test_notification import MEASURES
 from workbenches import DIES, DIES_ONCE, HANGS, LOGS, PLAIN, RAISES, TABLE
 
 from stability.schema import ContractError
@@ -28,6 +29,7 @@ NOTEBOOKS = {
     "dies-once": DIES_ONCE,
     "hangs": HANGS,
     "logs": LOGS,
+    "measures": MEASURES,
     "table": TABLE,
 }
 
@@ -67,7 +69,7 @@ def statuses(facts):
 
 def test_a_night_with_every_kind_of_end(bench, client):
     steps = {
-        "good": {"notebook": "logs.ipynb"},
+        "good": {"notebook": "measures.ipynb"},
         "raises": {"notebook": "raises.ipynb"},
         "dies": {"notebook": "dies.ipynb", "retries": 1},
         "hangs": {"notebook": "hangs.ipynb", "timeout": 4, "retries": 0},
