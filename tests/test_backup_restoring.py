@@ -10,6 +10,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+import dying
 import pytest
 from backing import a_run, bare, filled, rows, state
 from commands import CONTEXT
@@ -231,21 +232,10 @@ def test_the_folder_of_work_is_no_link(home, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def _killed(verb, home, flag, options):
-    """In a process of its own: say that it begins, then do it until it is killed."""
-    os.environ["STABILITY_HOME"] = home
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    from stability import backup
-
-    getattr(backup, verb)  # imports
-    Path(flag).touch()
-    getattr(backup, verb)(**options)
-
-
 def killed_after(seconds, verb, home, flag, **options):
     """Kill -9 a verb so long after its beginning; whether it had not ended by then."""
     flag.unlink(missing_ok=True)
-    process = CONTEXT.Process(target=_killed, args=(verb, str(home), str(flag), options))
+    process = CONTEXT.Process(target=dying.until_killed, args=(verb, str(home), str(flag), options))
     process.start()
     while not flag.exists() and process.is_alive():
         time.sleep(0.001)
@@ -327,34 +317,9 @@ def test_killed_at_many_moments_nothing_is_lost(home, tmp_path, capsys):
     assert early > SOAKED
 
 
-CHANGES = ("rename", "replace", "unlink", "rmdir", "link", "fsync", "mkdir")  # of the disk
-
-
-def _at_step(verb, home, flag, step, options):
-    """In a process of its own: kill -9 itself just before its step-th change of the disk; say how many there were."""
-    os.environ["STABILITY_HOME"] = home
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    from stability import backup
-
-    call, done = getattr(backup, verb), itertools.count()
-
-    def counted(change):
-        def changed(*arguments, **options):
-            if next(done) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return change(*arguments, **options)
-
-        return changed
-
-    for name in CHANGES:
-        setattr(os, name, counted(getattr(os, name)))
-    call(**options)
-    Path(flag).write_text(str(next(done)))
-
-
 def steps_of(verb, home, flag, options, step=None):
     """How many changes a verb makes, or whether it was killed before one of them."""
-    process = CONTEXT.Process(target=_at_step, args=(verb, str(home), str(flag), step, options))
+    process = CONTEXT.Process(target=dying.at_step, args=(verb, str(home), str(flag), step, options))
     process.start()
     process.join()
     assert process.exitcode == (0 if step is None else -signal.SIGKILL)
