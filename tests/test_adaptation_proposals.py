@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stability.adaptation.acceptance import accept
@@ -58,6 +58,13 @@ def taught():
     return scores, parts, false, labels_of(scores, parts, words(false))
 
 
+@pytest.fixture(scope="module")
+def proposed(taught):
+    """What is proposed of that."""
+    scores, parts, _, labels = taught
+    return propose(scores, 1.0, labels, score_metrics=parts)
+
+
 def test_what_was_discarded_falls_silent_also_later_and_what_is_real_does_not(taught):
     scores, parts, _, labels = taught
     best, *others = propose(scores, 1.0, labels, score_metrics=parts, wanted=0.2)
@@ -87,10 +94,10 @@ def test_labels_at_random_promise_nothing():
     assert best.change is not None or "no change" in str(best)
 
 
-def test_the_same_labels_give_the_same_proposal(taught):
+def test_the_same_labels_give_the_same_proposal(taught, proposed):
     scores, parts, _, labels = taught
-    once, again = (propose(scores, 1.0, own, score_metrics=parts) for own in (labels, labels.iloc[::-1]))
-    assert [(one.change, one.labels) for one in once] == [(one.change, one.labels) for one in again]
+    again = propose(scores, 1.0, labels.iloc[::-1], score_metrics=parts)
+    assert [(one.change, one.labels) for one in proposed] == [(one.change, one.labels) for one in again]
 
 
 @pytest.mark.parametrize(
@@ -148,11 +155,11 @@ def test_labels_of_what_a_screen_held_back_or_told_later_are_heard(taught):
     assert contested.confirmed.all()
 
 
-def test_one_entity_needs_no_name(taught):
+def test_one_entity_needs_no_name(taught, proposed):
     scores, parts, _, labels = taught
     alone = labels.assign(entity="default")
     found = propose(scores.droplevel("entity"), 1.0, alone, score_metrics=parts.droplevel("entity"))
-    assert found[0].change == propose(scores, 1.0, labels, score_metrics=parts)[0].change
+    assert found[0].change == proposed[0].change
 
 
 def test_blocks_do_not_teach_what_is_near_them(taught):
@@ -166,6 +173,7 @@ def test_blocks_do_not_teach_what_is_near_them(taught):
     assert not (far & judged).any()
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(seed=st.integers(0, 10), ridge=st.sampled_from([0.1, 3.0]), felt=st.sampled_from([(), ("err*",)]))
 def test_when_alarms_speak_is_told_the_same_by_arrays_and_by_the_desk(seed, ridge, felt):
     scores, parts, false = record(events=12, seed=seed, apart=6)
@@ -257,9 +265,8 @@ def test_what_is_accepted_is_a_file_that_says_why(taught, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_nothing_is_accepted_without_a_change_or_a_reason(taught, tmp_path):
-    scores, parts, _, labels = taught
-    best = propose(scores, 1.0, labels, score_metrics=parts)[0]
+def test_nothing_is_accepted_without_a_change_or_a_reason(proposed, tmp_path):
+    best = proposed[0]
     for wrong in ({"why": " "}, {"by": ""}, {"name": "../x"}):
         with pytest.raises(ContractError):
             accept(best, **({"by": "me", "why": "so", "path": tmp_path / "one.yaml"} | wrong))

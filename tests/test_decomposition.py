@@ -104,17 +104,18 @@ def test_short_spikes_have_the_period_of_the_spikes_not_of_their_harmonics(step)
     assert find_periods(frame(values, seconds)["load"]) == [HOUR]
 
 
-def test_noise_of_any_colour_has_no_period():
+@pytest.mark.parametrize(("seeds", "most"), [(10, 5), pytest.param(30, 9, marks=pytest.mark.soak)])
+def test_noise_of_any_colour_has_no_period(seeds, most):
     seconds = clock(300, 14)
     found = []
-    for seed in range(30):
+    for seed in range(seeds):
         white = noise(len(seconds), seed)
         reddish = np.zeros(len(white))
         for i in range(1, len(white)):
             reddish[i] = 0.99 * reddish[i - 1] + white[i]
         found += [find_periods(frame(values, seconds)["load"]) for values in (white, reddish, np.cumsum(white))]
-    # 1 to 4 in 100 were found to pass over 300 seeds each; the chance of more than 9 of 90 is then below 0.5 %.
-    assert sum(map(bool, found)) <= 9
+    # 1 to 4 in 100 were found to pass over 300 seeds each: the chance of more than 9 of 90, or 5 of 30, is below 0.5 %.
+    assert sum(map(bool, found)) <= most
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_no_evidence_is_no_period(values):
     sign=st.sampled_from([-1, 1]),
     later=st.integers(0, 10**9),
 )
-@settings(max_examples=15)
+@settings(max_examples=settings().max_examples // 4)
 def test_periods_do_not_depend_on_unit_origin_or_date(shift, scale, sign, later):
     seconds = clock(900, 14)
     values = daily(seconds) + noise(len(seconds))

@@ -102,23 +102,24 @@ def test_what_never_ends_to_depend_is_no_evidence():
 
 # ---- rates of false alarms -------------------------------------------------------------------------------------------
 @functools.cache
-def nulls(kind, bins=10):
-    then, now = cut(null_panel(kind, 250, 2400, seed=3), 2000)
-    return drift(then, now, season=DAY if kind == "seasonal" else None, bins=bins, resamples=200)
+def nulls(kind, histories):
+    then, now = cut(null_panel(kind, histories, 2400, seed=3), 2000)
+    return drift(then, now, season=DAY if kind == "seasonal" else None, resamples=200)
 
 
+@pytest.mark.parametrize("histories", [60, pytest.param(250, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", ["independent", "autocorrelated", "seasonal"])
-def test_false_alarms_come_as_often_as_was_said(kind):
-    """Of 250 histories without drift, at most as many pass as a rate of 5 % lets pass in 9,999 of 10,000 tests: 26."""
-    table = nulls(kind).xs("values", level="kind").drop(FLEET, level="entity")
+def test_false_alarms_come_as_often_as_was_said(kind, histories):
+    """Of histories without drift, at most as many pass as a rate of 5 % lets pass in 9,999 of 10,000 tests."""
+    table = nulls(kind, histories).xs("values", level="kind").drop(FLEET, level="entity")
     enough = table[table["verdict"] != "not enough evidence"]
-    assert len(enough) > 200
+    assert len(enough) > 0.8 * histories
     for level in (0.05, 0.01):
         most = stats.binom.isf(1e-4, len(enough), level)
         assert (enough["p"] <= level).sum() <= most
     assert ((enough["psi"] > enough["threshold"]) == (enough["p"] <= 0.05)).all()
     assert (enough["p"] < 0.5).mean() > 0.2  # a limit that nothing reaches would be none
-    assert not (nulls(kind)["verdict"] == "drift").any()
+    assert not (nulls(kind, histories)["verdict"] == "drift").any()
 
 
 def test_the_usual_bounds_call_chance_drift():
@@ -329,14 +330,15 @@ def test_rows_are_known_when_their_horizon_is_over():
     assert log_odds(pd.Series([0.0, 1.0])).abs().max() < 10
 
 
-def test_a_predictor_that_stays_as_good_is_seldom_called_worse():
-    """60 histories, at a risk of 5 % that any of its four measures differs: at most 11 that do, but for 1 in 10,000."""
+@pytest.mark.parametrize("histories", [15, pytest.param(60, marks=pytest.mark.soak)])
+def test_a_predictor_that_stays_as_good_is_seldom_called_worse(histories):
+    """At a risk of 5 % that any of its four measures differs: of 60 at most 11 that do, but for 1 in 10,000."""
     called = 0
-    for seed in range(60):
+    for seed in range(histories):
         table = evidence(3000, seed)
         found = performance(table[:2000], table[2000:], block="30min", resamples=50, permutations=300, seed=seed)
         called += found["verdict"].isin(["worse", "better", "changed"]).any()
-    assert called <= stats.binom.isf(1e-4, 60, 0.05)
+    assert called <= stats.binom.isf(1e-4, histories, 0.05)
 
 
 def test_each_measure_sees_what_it_is_for():

@@ -36,7 +36,7 @@ def plainly(states, index, values):
     return np.array(rows, dtype=float)
 
 
-@settings(max_examples=10)
+@settings(max_examples=settings().max_examples // 4)
 @given(seed=st.integers(0, 999))
 def test_values_are_those_that_were_set_last_in_batch_and_live(seed):
     states, index = table(seed), panel(seed, sizes=(20, 3, 15)).index

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from watching import START
 
@@ -189,6 +189,7 @@ def live(panel, ring):
         yield one
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(panels())
 def test_each_moment_is_that_of_the_batch(panel):
     if panel.empty:
