@@ -44,8 +44,9 @@ print(json.dumps(found))
 """
 
 
-# Every sort of file, what reads the rows before a row, what has edges, and what is wrapped around another.
-SORTS = ["logistic", "random_forest", "lstm", "hazard", "calibrated"]
+# What keeps arrays, what reads the rows before a row, what has edges, and what is wrapped around another. The files of
+# skops take four seconds to import in either process; `test_packaging` reads them at each change.
+SORTS = ["logistic", "lstm", "hazard", "calibrated"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_mlflow_gives_the_training_processs_numbers_in_another_process(workbench
     assert [name for name in expected if found[name] != expected[name]] == []
     assert found.keys() == expected.keys()
     stored = {path.suffix for path in (workbench.folder / "mlartifacts").rglob("*/data/predictor/*") if path.is_file()}
-    assert stored == {".json", ".npz", ".skops", ".safetensors"}
+    assert stored == {".json", ".npz", ".safetensors"} | ({".skops"} if "random_forest" in kinds else set())
     assert not list((workbench.folder / "mlartifacts").rglob("*.pkl"))
 
 
