@@ -169,7 +169,7 @@ def test_a_night_of_a_dirty_tree_is_equal_though_everything_has_moved_on(reposit
     # Its folder was pruned: the store alone must do.
     latest = repository.latest().resolve()
     with gone(latest):
-        done = repository.stability("reproduce", repository.runs()["exp"].info.run_id)
+        done = repository.reproduce(repository.runs()["exp"].info.run_id)
     # value, lo, hi; one without evidence; one count; one timing; one that was logged past `tracking`
     for step in ("[1/3] equal      first", "[2/3] equal      second"):
         assert f"{step}  7 metrics, 1 of them timings; 1 tables with the same bytes" in done.stdout, done.stdout
@@ -369,15 +369,13 @@ def test_no_worktree_outlives_a_repetition(repository, number, monkeypatch):
     from stability.workbench.reproduction.scratch import scratch
 
     root = repository.folder / "runs" / ".reproductions"
-    command = repository.command("reproduce", repository.runs()["first"].info.run_id)
-    options = {"cwd": repository.folder, "env": repository.environment, "text": True}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    arguments = ("reproduce", repository.runs()["first"].info.run_id)
+    process = commands.Begun(repository.folder, *arguments, **repository.environment)
     while not list(root.glob("*/night-1/worktree/notebooks/.reproduced-*")):
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert "Traceback" not in said
+    assert "Traceback" not in "".join(process.communicate(timeout=60))
     if number == signal.SIGKILL:
         assert list(root.glob("*/night-1"))
         monkeypatch.setenv("STABILITY_HOME", str(repository.folder))
