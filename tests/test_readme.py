@@ -1,9 +1,13 @@
-"""What the README shows works: its example of one's own data is taken from it to the letter and run."""
+"""What the README shows works: its example of one's own data is taken from it to the letter and run.
+
+Its commands are run to the letter: the first in a shell, those that take a night in this process, with forked kernels.
+"""
 
 import contextlib
 import datetime as dt
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -16,6 +20,7 @@ import yaml
 from workbenches import CHECKOUT
 
 from stability import datasets
+from stability.cli import main
 from stability.schema import read_table
 from stability.workbench import runner
 from stability.workbench.reporting import read_summary
@@ -30,16 +35,30 @@ def blocks(language):
 
 
 @pytest.fixture
-def home(workbench):
-    """A workbench with the project's own notebooks, and the commands of the environment on PATH."""
+def home(workbench, monkeypatch):
+    """A workbench with the project's own notebooks, as the current folder."""
+    monkeypatch.chdir(workbench.folder)
     for notebook in (CHECKOUT / "notebooks").glob("*.ipynb"):
         (workbench.folder / "notebooks" / notebook.name).write_bytes(notebook.read_bytes())
     return workbench
 
 
-def run(command, folder):
+def in_a_shell(commands, folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-ec", commands], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_this_process(commands, monkeypatch):
+    for command in commands.split("&&"):
+        program, *arguments = shlex.split(command)
+        assert program == "stability"
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
 
 
 def night(home, name, spec):
@@ -49,13 +68,12 @@ def night(home, name, spec):
     assert facts.status == "finished", [step.error for step in facts.steps]
 
 
-def test_your_own_csv(home):
-    make, spec, command = blocks("python")[0], blocks("yaml")[0], blocks("bash")[0]
-    done = run([sys.executable, "-c", make], home.folder)
-    assert done.returncode == 0, done.stderr
-    (home.folder / "experiments" / "mine.yaml").write_text(spec)
-    done = run(["bash", "-ec", command], home.folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_your_own_csv(home, forked_kernels, monkeypatch):
+    exec(blocks("python")[0], {})
+    (home.folder / "experiments" / "mine.yaml").write_text(blocks("yaml")[0])
+    check, night = blocks("bash")[0].split("&&")
+    in_a_shell(check, home.folder)
+    in_this_process(night, monkeypatch)
     summary = read_summary(home.latest("mine") / "summary.json")
     assert {s["status"] for s in summary["steps"].values()} == {"finished"}
     assert (home.latest("mine") / "index.html").stat().st_size < 2_000_000
@@ -64,22 +82,19 @@ def test_your_own_csv(home):
     assert (alarms["start"] >= "2026-10-18T00:00Z").any()
 
 
-def test_the_example_of_a_detector_raises_alarms_and_goes_on_live(home):
+def test_the_example_of_a_detector_raises_alarms_and_goes_on_live(home, capsys):
     shutil.copytree(CHECKOUT / "data" / "sample", home.folder / "data" / "sample")
-    done = run([sys.executable, "-c", blocks("python")[2]], home.folder)
-    assert done.returncode == 0, done.stderr
-    assert "in 2 of the last 3 rows" in done.stdout
+    exec(blocks("python")[2], {})
+    assert "in 2 of the last 3 rows" in capsys.readouterr().out
     assert (home.folder / "pca.npz").stat().st_size > 0
 
 
-def test_your_own_logs_and_fault_records(home):
-    spec, command = blocks("yaml")[1], blocks("bash")[1]
+def test_your_own_logs_and_fault_records(home, forked_kernels, monkeypatch):
+    spec = blocks("yaml")[1]
     for make in blocks("python")[:2]:
-        done = run([sys.executable, "-c", make], home.folder)
-        assert done.returncode == 0, done.stderr
+        exec(make, {})
     (home.folder / "experiments" / "mine-whole.yaml").write_text(spec)
-    done = run(["bash", "-ec", command], home.folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    in_this_process(blocks("bash")[1], monkeypatch)
     latest = home.latest("mine-whole")
     summary = read_summary(latest / "summary.json")
     assert {s["status"] for s in summary["steps"].values()} == {"finished"}
@@ -99,7 +114,7 @@ def _dataset(spec):
     return {"name": data["name"], **data["options"]}
 
 
-def test_your_own_prometheus(home, prometheus_server):
+def test_your_own_prometheus(home, prometheus_server, forked_kernels):
     server, spec = prometheus_server, yaml.safe_load(blocks("yaml")[2])
     source = spec["dataset"]["prometheus"]
     assert spec["dataset"]["as_of"] == "now"
@@ -112,7 +127,7 @@ def test_your_own_prometheus(home, prometheus_server):
     assert set(panel.index.unique("entity")) == {"node/a:9100", "node/b:9100"}
 
 
-def test_your_own_database(home, monkeypatch):
+def test_your_own_database(home, forked_kernels):
     spec = yaml.safe_load(blocks("yaml")[3])
     source, stamps = spec["dataset"]["sql"], pd.date_range("2026-10-05", periods=40 * 24, freq="h")
     (home.folder / "my").mkdir()
@@ -127,7 +142,6 @@ def test_your_own_database(home, monkeypatch):
     source["reader"]["timezone"] = "UTC"  # SQLite keeps no zone, PostgreSQL does
     spec |= {"steps": {"explore": {"notebook": "01-explore.ipynb"}}}
     spec["dataset"]["as_of"] = "2026-11-14T00:00:00Z"
-    monkeypatch.chdir(home.folder)
     night(home, "stored.yaml", spec)
     (snapshot,) = (home.folder / "runs" / ".snapshots").iterdir()
     tables = datasets.load("snapshot", sha256=snapshot.name)
