@@ -176,7 +176,7 @@ def test_broken_is_its_twin(rows, quality):
         pd.testing.assert_frame_equal(found, without)
 
 
-@pytest.mark.parametrize(("scenario", "name"), SHIPPED)
+@pytest.mark.parametrize(("scenario", "name"), [SHIPPED[0], pytest.param(*SHIPPED[1], marks=pytest.mark.soak)])
 def test_impact_is_computed_from_telemetry_and_nothing_else_breaks_a_service_level(scenario, name):
     """Every time of impact and recovery again, in plain loops; and no service level broken that no record explains."""
     read, tables = read_scenario(SCENARIOS / f"{scenario}.yaml"), datasets.load(name)
@@ -559,14 +559,12 @@ def test_neither_the_hash_seed_nor_threads_change_a_table(tmp_path, declared):
     path.write_text(
         yaml.safe_dump({**declared, "duration": "6h", "faults": [], "benign": [], "holidays": ["2026-03-04"]})
     )
-    sums = set()
-    for hashes, threads in (("0", "1"), ("7", "2")):
-        folder = tmp_path / hashes
-        order = [sys.executable, "-m", "stability.simulate", str(path), str(folder)]
-        environment = {**os.environ, "PYTHONHASHSEED": hashes, "OMP_NUM_THREADS": threads}
-        subprocess.run(order, check=True, env=environment, capture_output=True, cwd=CHECKOUT)
-        sums.add((folder / "SHA256SUMS").read_text())
-    assert len(sums) == 1
+    here = write(path, tmp_path / "here")[0].parent
+    there = tmp_path / "there"
+    order = [sys.executable, "-m", "stability.simulate", str(path), str(there)]
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}  # here: any seed, one thread
+    subprocess.run(order, check=True, env=environment, capture_output=True, cwd=CHECKOUT)
+    assert (there / "SHA256SUMS").read_text() == (here / "SHA256SUMS").read_text()
 
 
 def test_regions_share_their_noise_and_holidays_are_quiet():
@@ -633,9 +631,9 @@ def test_the_catalogues_of_modes_agree_with_drivers_and_registry():
 
 def test_many_replicas_and_other_steps(quiet):
     services = {**quiet["services"], "chat": {**quiet["services"]["chat"], "replicas": 60}}
-    tables = simulate({**quiet, "services": services, "duration": "6h", "step": "15s"})
+    tables = simulate({**quiet, "services": services, "duration": "2h", "step": "15s"})
     up = tables["telemetry"]["up"]
-    assert (up.groupby(level="entity").size() == 6 * 240).all()
+    assert (up.groupby(level="entity").size() == 2 * 240).all()
     assert up.index.unique("entity").size == 63
     assert up.isin([0, 1]).all()
     edges = tables["topology"].reset_index()
