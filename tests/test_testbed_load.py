@@ -202,33 +202,34 @@ def test_a_process_of_its_own(gateway, tmp_path):
         [sys.executable, "-m", "stability.testbed.load", *told],
         stdin=subprocess.PIPE,
     )
-    own = f"http://127.0.0.1:{port}"
+    own = httpx.Client(base_url=f"http://127.0.0.1:{port}")
 
     def healthy():
         try:
-            return httpx.get(f"{own}/healthz").status_code == 200
+            return own.get("/healthz").status_code == 200
         except httpx.TransportError:
             return False
 
     try:
         until(healthy)
         until(lambda: len(gateway.asked) > 500)
-        families = text_string_to_metric_families(httpx.get(f"{own}/metrics").text)
+        families = text_string_to_metric_families(own.get("/metrics").text)
         shown = {sample.name: sample.value for family in families for sample in family.samples}
         assert shown["service_availability_ratio"] == 1
         assert shown["service_requests"] > 0
         assert 0 < shown["service_latency_seconds_p50"] <= shown["service_latency_seconds_p95"]
         assert "process_resident_memory_bytes" in shown
-        answer = httpx.post(f"{own}/admin/campaign", json={"factor": 2, "seconds": 5})
+        answer = own.post("/admin/campaign", json={"factor": 2, "seconds": 5})
         assert answer.json() == {"factor": 2, "seconds": 5}
         for odd in ({"factor": 2}, {"factor": 99, "seconds": 5}, {"factor": "nan", "seconds": 5}, []):
-            assert httpx.post(f"{own}/admin/campaign", json=odd).status_code == 400
+            assert own.post("/admin/campaign", json=odd).status_code == 400
         gateway.manner = "failing"
         said = tmp_path / "feedback.jsonl"
         until(lambda: said.read_text().count("\n") >= 3)  # 3 or 4 a thousand of the failed ones
         process.stdin.close()
         assert process.wait(LATE) == 0
     finally:
+        own.close()
         process.kill()
         process.wait()
     feedback = records.read_feedback(said, user="keep")
