@@ -105,7 +105,7 @@ class Rolling:
     def _transform(self, panel: pd.DataFrame) -> pd.DataFrame:
         _, starts = runs(panel.index)
         times = panel.index.get_level_values("timestamp").as_unit("us").asi8
-        values = np.ascontiguousarray(panel.to_numpy(dtype="float64").T)
+        values = _columns(panel)
         out = np.empty((len(self.names(panel.columns)), len(panel)))
         places = self._places(len(panel.columns))
         if (places["moments"] >= 0).any():
@@ -151,7 +151,7 @@ class Rolling:
         if "ewma" in self.statistics and len(history):
             _, starts = runs(history.index)
             times = history.index.get_level_values("timestamp").as_unit("us").asi8
-            values = np.ascontiguousarray(history.to_numpy(dtype="float64").T)
+            values = _columns(history)
             nowhere = np.full((len(self.metrics_), len(self.windows)), -1)
             self._kept = kernels.averages(values, times, starts, self._lengths, nowhere, np.empty((0, 0)))
         return self
@@ -212,6 +212,13 @@ def entities_in_parts(starts: np.ndarray, most: int) -> Iterator[tuple[int, int]
         last = max(int(np.searchsorted(starts, starts[first] + max(most, 1), side="right")) - 1, first + 1)
         yield first, last
         first = last
+
+
+def _columns(panel: pd.DataFrame) -> np.ndarray:
+    """Values of a panel, a row each metric; read only as pandas' own may be, so that a kernel compiles once."""
+    values = np.ascontiguousarray(panel.to_numpy(dtype="float64").T).view()
+    values.flags.writeable = False
+    return values
 
 
 def length_of(window: str) -> int:
