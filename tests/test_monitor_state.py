@@ -189,7 +189,7 @@ def live(panel, ring):
         yield one
 
 
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=settings().max_examples // 4)
 @given(panels())
 def test_each_moment_is_that_of_the_batch(panel):
     if panel.empty:
