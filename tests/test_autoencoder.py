@@ -18,7 +18,7 @@ def together(rows, seed=0):
 
 @pytest.fixture(scope="module", params=KINDS)
 def fitted(request):
-    return Autoencoder(kind=request.param, epochs=60, code=4, device="cpu").fit(panel(*together(2500)))
+    return Autoencoder(kind=request.param, epochs=35, code=4, device="cpu").fit(panel(*together(2500)))
 
 
 def test_a_metric_that_leaves_the_others_is_seen_though_it_stays_within_its_range(fitted):
