@@ -235,7 +235,7 @@ def test_whoever_sends_at_the_same_time_gets_his_own_number(make):
     names = {}
 
     def post(text):
-        names[text] = httpx.post(f"{served.url}/api/feedback", json={"text": text}).json()["feedback_id"]
+        names[text] = httpx.post(f"{served.url}/api/feedback", json={"text": text}, timeout=300).json()["feedback_id"]
 
     threads = [threading.Thread(target=post, args=[text]) for text in said]
     for thread in threads:
