@@ -28,6 +28,7 @@ BOUNDS = ("0_005", "0_02", "0_1", "1_0", "_Inf")
 P50, P99 = "http_server_request_duration_seconds_p50", "http_server_request_duration_seconds_p99"
 MOVERS = ("gateway", "feature-store")  # two: Prometheus scrapes each target at a moment of its own within the second
 FREE = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_threads"}
+HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))  # a new one reads all certificates
 
 # ---- what is asked ---------------------------------------------------------------------------------------------------
 
@@ -270,14 +271,14 @@ def until(condition, what, *processes):
 
 
 def healthy(url):
-    return lambda: httpx.get(f"{url}/-/ready").status_code == 200 and httpx.get(f"{url}/-/healthy").status_code == 200
+    return lambda: all(HTTP.get(f"{url}/-/{what}").status_code == 200 for what in ("ready", "healthy"))
 
 
 def latest(url, promql):
     """What a server knows now: instance to value."""
     now = f"{time.time():.3f}"
     asked = {"query": promql, "start": now, "end": now, "step": "1"}
-    result = httpx.get(f"{url}/api/v1/query_range", params=asked).json()["data"]["result"]
+    result = HTTP.get(f"{url}/api/v1/query_range", params=asked).json()["data"]["result"]
     return {series["metric"]["instance"]: float(series["values"][0][1]) for series in result}
 
 
