@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from backing import bare
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stability.cli import app
-from stability.schema import ContractError, read_table, validate
-from stability.testbed import control, models, scaling
+from stability.schema import ContractError, load_yaml, read_table, validate
+from stability.testbed import control, models, recording, recovery, scaling
 from stability.testbed.effects import Effect
 from stability.testbed.feature_store import Store
 from stability.testbed.modes import BENIGN, ENTITIES, FAILURE_MODES
@@ -111,8 +112,7 @@ def test_store_is_built_whole_or_not_at_all(tmp_path):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    for version in models.FIRST:
-        subprocess.run([sys.executable, "-m", models.__name__, folder, version], check=True)
+    subprocess.run([sys.executable, "-m", models.__name__, folder, *models.FIRST], check=True)
     return folder
 
 
@@ -221,8 +221,30 @@ def until(true, seconds=20):
         time.sleep(0.1)
 
 
-def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(tmp_path):
-    folder, copy = tmp_path / "testbed", tmp_path / "backup"
+def a_drill_finds_the_one_answer_that_the_service_never_gave(folder, copy):
+    """It starts the service from its backup elsewhere, and asks it."""
+    told = json.loads((copy / "manifest.json").read_text())
+    assert {name: len(answers) for name, answers in told["answers"].items()} == {"model-a": 32, "model-b": 32}
+    label, confidence, version = told["answers"]["model-b"]["512"]
+    told["answers"]["model-b"]["512"] = [(label + 1) % CLASSES, confidence, version]
+    (copy / "manifest.json").write_text(json.dumps(told))
+    before = control.status(folder)["processes"]
+    done = recovery.drill(copy, folder)
+    assert done.findings == ["model-b answers 1 of 32 questions otherwise than before"]
+    assert (done.answers, done.alike, done.blocks, done.files) == (64, 63, ITEMS // BLOCK, len(told["files"]))
+    assert done.rpo_s == 0.0
+    assert control.status(folder)["processes"] == before, "the service itself is not touched"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Of a testbed, which is down in the end, whatever happens."""
+    yield tmp_path / "testbed"
+    control.down(tmp_path / "testbed")
+
+
+def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(folder, tmp_path, monkeypatch):
+    copy = tmp_path / "backup"
     assert at_the_terminal(folder, "up").count("healthy") == 5
     with pytest.raises(ContractError, match="runs already"):
         at_the_terminal(folder, "up")
@@ -271,8 +293,11 @@ def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(tmp_path)
     assert "model-c" in at_the_terminal(folder, "status")
     assert scaling.scale(folder, 2)[:2] == (2, 2)
     assert "model-c" not in at_the_terminal(folder, "status")
+    at_the_terminal(folder, "backup", str(copy))
     at_the_terminal(folder, "act", "stop", "model-b")
     assert re.search(r"model-b .* is stopped", at_the_terminal(folder, "status", code=1))
+    monkeypatch.setenv("STABILITY_HOME", str(bare(tmp_path / "workbench")))  # where a drill works
+    a_drill_finds_the_one_answer_that_the_service_never_gave(folder, copy)
     at_the_terminal(folder, "act", "start", "model-b")
     until(lambda: control.status(folder)["healthy"])
 
@@ -294,10 +319,24 @@ def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(tmp_path)
     assert at_the_terminal(folder, "down") == "The testbed is down.\n"
 
 
-def test_a_short_recording_is_the_contracts_tables(tmp_path):
+def shorter(raw):
+    """The plan that ships, in half a minute with fewer users."""
+    events = [
+        {"mode": "cache_warm_up", "entity": "model-b", "at": 2, "seconds": 4},
+        {"mode": "memory_leak", "entity": "model-a", "at": 8, "seconds": 8, "intensity": 0.6},
+        {"mode": "replica_crash", "entity": "model-b", "at": 22, "seconds": 8},
+    ]
+    level = raw["service_level"] | {"slow": 0.9}  # a machine full of other work keeps this promise, too
+    return raw | {"segments": {"seconds": 34}, "rate": 25, "events": events, "service_level": level}
+
+
+@pytest.mark.parametrize("short", [True, pytest.param(False, marks=pytest.mark.soak)])
+def test_a_short_recording_is_the_contracts_tables(tmp_path, monkeypatch, short):
     """Up, load, a leak and a crash, the tables, down; then a second call has nothing left to do."""
-    said = []
-    plan = read_plan("data/scenarios/testbed-short.yaml")
+    said, raw = [], load_yaml("data/scenarios/testbed-short.yaml")
+    if short:
+        monkeypatch.setattr(recording, "WARM_UP", 5.0)
+    plan = read_plan(shorter(raw) if short else raw)
     folder = record(plan, tmp_path / "recording", others=1.0, say=said.append)
     assert not (folder / ".service").exists()
     tables = {path.stem: read_table(path, path.stem) for path in folder.glob("*.parquet")}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ask", "default_home", "down", "status", "up"]
+__all__ = ["ask", "client", "default_home", "down", "status", "up"]
 
+import functools
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from stability.testbed.service import LOOPBACK
 from stability.testbed.upkeep import put_back, read_backup
 
 PATIENCE = 120.0  # s for everything to be up; it takes some 10 s on two idle cores
+ANSWER = 300.0  # s for an answer: a restore starts one process after the other, and a busy machine takes its time
 TAIL = 12  # lines of what a supervisor printed that are shown when it did not come up
 
 
@@ -61,7 +63,7 @@ def up(folder: Path, backup: Path | None = None) -> dict:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and process.poll() is None:
         try:
-            found = httpx.get(f"http://{LOOPBACK}:{port}/status", timeout=5).json()
+            found = client().get(f"http://{LOOPBACK}:{port}/status", timeout=5).json()
             if found["healthy"]:
                 return found
         except httpx.HTTPError:
@@ -91,7 +93,7 @@ def down(folder: Path) -> list[str]:
     supervisor = running(state["supervisor"]) if state else None
     if supervisor:
         try:
-            httpx.post(_url(state, "/stop"), timeout=5)
+            client().post(_url(state, "/stop"), timeout=5)
             supervisor.wait(15)
         except (httpx.HTTPError, OSError, TimeoutError):
             pass
@@ -131,7 +133,7 @@ def ask(folder: Path, path: str, /, body: dict | None = None, method: str = "POS
     if not state or not running(state["supervisor"]):
         raise ContractError(f"no testbed runs in {folder}", remedy="stability testbed up")
     try:
-        response = httpx.request(method, _url(state, path), json=body, params=query, timeout=90)
+        response = client().request(method, _url(state, path), json=body, params=query, timeout=ANSWER)
     except httpx.HTTPError as error:
         raise ContractError(f"the testbed's supervisor does not answer: {type(error).__name__}") from None
     if not response.is_success:
@@ -148,6 +150,12 @@ def status(folder: Path) -> dict:
         Nothing runs.
     """
     return ask(folder, "/status", method="GET")
+
+
+@functools.cache
+def client() -> httpx.Client:
+    """One for all questions, each on a connection of its own: a new client reads all certificates first."""
+    return httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def _url(state: dict, path: str) -> str:

@@ -120,4 +120,5 @@ def _store(folder: Path, version: str, weights: dict[str, np.ndarray]) -> None:
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), sys.argv[2])
+    for name in sys.argv[2:]:
+        train(Path(sys.argv[1]), name)

@@ -138,7 +138,7 @@ def _asked(port: int, item: int, patience: float = 0.0) -> dict | None:
     end = time.monotonic() + patience
     while True:
         with contextlib.suppress(httpx.HTTPError):
-            answer = httpx.post(f"http://{LOOPBACK}:{port}/v1/predict", json={"item": item}, timeout=5)
+            answer = control.client().post(f"http://{LOOPBACK}:{port}/v1/predict", json={"item": item}, timeout=5)
             if answer.is_success:
                 return answer.json()
         if time.monotonic() >= end:

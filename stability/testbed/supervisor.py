@@ -73,7 +73,8 @@ class Supervisor:
         """Start the service: the feature store, the replicas, the gateway, and whoever samples their metrics."""
         store, gateway, metrics, *ports = free_ports(3 + len(REPLICAS))
         new = [v for v in models.FIRST if not (self.home / "models" / f"{v}.npz").exists()]  # none after a restore
-        training = [subprocess.Popen([sys.executable, "-m", models.__name__, self.home / "models", v]) for v in new]
+        train = [sys.executable, "-m", models.__name__, self.home / "models", *new]  # one imports PyTorch for all
+        training = [subprocess.Popen(train)] if new else []
         self.add(self._module("feature_store", "feature-store", store))
         if any(process.wait() for process in training):
             raise RuntimeError("the models could not be trained")
