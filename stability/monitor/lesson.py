@@ -1,4 +1,4 @@
-"""What a watch of the testbed knows beforehand, learnt on a recording: `python -m stability.monitor.lesson FOLDER`."""
+"""What a watch of the testbed knows beforehand, learnt on recordings: `python -m stability.monitor.lesson FOLDER`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def taught(folder: Path, tables: Mapping[str, pd.DataFrame] | None = None) -> tu
     folder : Path
         Gets `LOCALIZER`, `DETECTOR` and its `THRESHOLD`.
     tables : mapping, optional
-        A recording to learn from and nothing else; recording 1 without.
+        Recordings to learn from and nothing else; 1 and 3 without.
 
     Returns
     -------
     Diagnoser, DataFrame
         As `game_day_learning.learnt`.
     """
-    tables = datasets.load("testbed", recordings=[1]) if tables is None else tables
+    tables = datasets.load("testbed", recordings=[1, 3]) if tables is None else tables
     diagnoser, looks = learnt(tables, read_rules(home() / RULES))
     folder.mkdir(parents=True, exist_ok=True)
     diagnoser.save(folder / LOCALIZER)
