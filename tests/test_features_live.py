@@ -152,7 +152,7 @@ def test_live_is_what_was_evaluated(seed):
         made.happened({"logs": every["logs"].iloc[:3]})  # who asks of whole tables meanwhile disturbs nothing
 
 
-@settings(max_examples=settings().max_examples // 12)
+@settings(max_examples=settings().max_examples // 25)
 @given(seed=st.integers(0, 999))
 def test_entities_that_come_late_get_what_is_known_by_then(seed):
     check_late(TOGETHER, seed, count=3)
@@ -218,7 +218,7 @@ def test_a_feature_that_is_declared_twice_is_refused():
 
 
 def test_no_feature_knows_what_comes_later():
-    every = tables(3)
+    every = tables(3, sizes=(50, 40, 30))
     train, ends = steps(every, 3)
     made = Features(**TOGETHER).fit(cut(every, START, train))
     whole = made.transform(every)
@@ -228,7 +228,7 @@ def test_no_feature_knows_what_comes_later():
 
 
 def test_live_begins_with_nothing_too():
-    every = tables(6)
+    every = tables(6, sizes=(50, 40, 30))
     train, _ = steps(every, 6)
     made = Features(**TOGETHER).fit(cut(every, START, train))
     nothing = {name: table.iloc[:0] if name != "topology" else table for name, table in every.items()}
