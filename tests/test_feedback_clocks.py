@@ -120,7 +120,7 @@ def test_groups_are_those_of_the_naive_twin_however_they_come():
 def test_few_messages_of_the_development_set_join_another_one():
     """Each with a copy that lacks a word and has one backwards: it is found, and nobody gets a stranger's answer."""
     rng = np.random.default_rng(0)
-    said = read_development()
+    said = read_development().iloc[::2]
     rows = []
     for k, one in enumerate(said.itertuples()):
         words = list(one.text) if one.language == "zh" else one.text.split(" ")
