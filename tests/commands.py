@@ -10,7 +10,8 @@ from subprocess import CompletedProcess
 
 IMPORTED = ["mlflow", "mlflow.store.tracking.sqlalchemy_store", "stability.cli"]
 IMPORTED += [f"stability.workbench.{module}" for module in ("display", "data", "runner", "retention", "reproduction")]
-IMPORTED += ["ipykernel.kernelapp", "pandas", "pyarrow.parquet"]  # of kernels: see `forking`
+IMPORTED += ["ipykernel.kernelapp", "pandas", "pyarrow.parquet", "scipy.stats"]  # of kernels: see `forking`
+IMPORTED += [f"stability.{room}" for room in ("datasets", "detection", "evaluation")]
 CONTEXT = get_context("forkserver")  # the one of its process
 """Processes that begin with everything imported: a night of a second should not wait for imports of five."""
 CONTEXT.set_forkserver_preload(IMPORTED)
