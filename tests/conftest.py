@@ -14,10 +14,10 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # threads of OpenMP wait by spinning: more of them than cores take a hundred times as long
-    os.environ["OMP_NUM_THREADS"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Threads wait by spinning: more of them than cores take a hundred times as long. Numba's say how many PyTorch has.
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
 
 import httpx
 import hypothesis
