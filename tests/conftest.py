@@ -39,6 +39,12 @@ PASSWORD = "correct horse"  # protects nothing
 BCRYPT = "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"  # its hash, cost 5
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of the testbed wait more than they work: they are spread, so that others work beside them till the end."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.name.replace("test_testbed", "test_") if here in item.path.parents else "~")
+
+
 def pytest_collection_finish():
     """A million objects come with the imports and stay: no collection of garbage has to walk through them."""
     gc.freeze()
