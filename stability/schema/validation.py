@@ -11,6 +11,7 @@ from os import PathLike
 import numpy as np
 import pandas as pd
 import pandera.errors
+import pandera.pandas as pa
 
 from stability.schema.coercion import coerce_column
 from stability.schema.errors import ContractError, nearest
@@ -75,11 +76,23 @@ def validate(frame: pd.DataFrame | pd.Series, table: str, *, source: str | PathL
         },
         index=flat.index,
     )
-    try:
-        schema.validate(flat, lazy=True)
-    except pandera.errors.SchemaErrors as error:
-        raise _told(error.failure_cases, flat, source) from None
+    if not _holds(flat, schema):
+        try:
+            schema.validate(flat, lazy=True)
+        except pandera.errors.SchemaErrors as error:
+            raise _told(error.failure_cases, flat, source) from None
     return _keyed(flat, contract, source)
+
+
+def _holds(flat: pd.DataFrame, schema: pa.DataFrameSchema) -> bool:
+    """Whether coerced columns break nothing: pandera, which copies each column's schema, is asked where they do."""
+    for name, column in schema.columns.items():
+        values = flat[name]
+        if values.dtype != column.dtype.type or (not column.nullable and values.isna().any()):
+            return False
+        if not all(check(values).check_passed for check in column.checks):
+            return False
+    return all(check(flat).check_passed for check in schema.checks)
 
 
 def _panel_in_form(frame: pd.DataFrame | pd.Series, contract: Table) -> bool:
