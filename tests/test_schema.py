@@ -855,11 +855,12 @@ PANELS = {
 PANELS["a time that is none"] = PANELS["a time that is none"].set_index(["entity", "timestamp"])
 
 
+@pytest.mark.parametrize("table", ["telemetry", "scores"])
 @pytest.mark.parametrize("kind", PANELS)
-def test_a_panel_that_is_in_form_already_is_taken_as_any_other(kind, monkeypatch):
+def test_a_panel_that_is_in_form_already_is_taken_as_any_other(kind, table, monkeypatch):
     def told():
         try:
-            return validate(PANELS[kind], "telemetry", source="x.csv")
+            return validate(PANELS[kind], table, source="x.csv")
         except ContractError as error:
             return str(error)
 

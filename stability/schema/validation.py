@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["empty", "flattened", "validate"]
 
+import functools
 import math
 import re
 from os import PathLike
@@ -19,6 +20,7 @@ from stability.schema.tables import TABLES, Table
 
 OTHER = "other"  # result tables without a contract
 SINGLE = "default"  # the entity of a frame that names none
+PANELS = ("telemetry", "scores")  # numbers of entities at moments, and nothing else
 
 
 def validate(frame: pd.DataFrame | pd.Series, table: str, *, source: str | PathLike | None = None) -> pd.DataFrame:
@@ -61,8 +63,9 @@ def validate(frame: pd.DataFrame | pd.Series, table: str, *, source: str | PathL
     if table == OTHER:
         return _microseconds(_framed(frame, source))
     contract = _contract(table)
-    if table == "telemetry" and _panel_in_form(frame, contract):
-        return pd.DataFrame(frame.set_axis(pd.Index(frame.columns, dtype="str", name=None), axis=1), copy=False)
+    panel = _framed(frame, source) if table in PANELS else None
+    if panel is not None and _panel_in_form(panel, contract):
+        return pd.DataFrame(panel.set_axis(pd.Index(panel.columns, dtype="str", name=None), axis=1), copy=False)
     flat = flattened(frame, table, source=source)
     _check_names(flat, contract, source)
     extra = tuple(name for name in flat.columns if name not in contract.columns)
@@ -95,12 +98,12 @@ def _holds(flat: pd.DataFrame, schema: pa.DataFrameSchema) -> bool:
     return all(check(flat).check_passed for check in schema.checks)
 
 
-def _panel_in_form(frame: pd.DataFrame | pd.Series, contract: Table) -> bool:
+def _panel_in_form(frame: pd.DataFrame, contract: Table) -> bool:
     """Whether a panel has names, types, order and finite values of the contract already.
 
     A look at codes and numbers: panels are handed from step to step, and coercing them anew changes nothing.
     """
-    index = frame.index if isinstance(frame, pd.DataFrame) else None
+    index = frame.index
     if not isinstance(index, pd.MultiIndex) or list(index.names) != list(contract.key) or not len(index):
         return False
     entity, stamp = index.levels
@@ -131,6 +134,11 @@ def empty(table: str) -> pd.DataFrame:
     >>> empty("windows").dtypes.astype(str).to_dict()
     {'entity': 'str', 'start': 'datetime64[us, UTC]', 'end': 'datetime64[us, UTC]'}
     """
+    return _empty(table).copy()
+
+
+@functools.cache
+def _empty(table: str) -> pd.DataFrame:
     columns = _contract(table).columns
     return validate(pd.DataFrame({name: pd.Series(dtype=column.dtype.type) for name, column in columns.items()}), table)
 
