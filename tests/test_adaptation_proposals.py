@@ -173,7 +173,7 @@ def test_blocks_do_not_teach_what_is_near_them(taught):
     assert not (far & judged).any()
 
 
-@settings(max_examples=settings().max_examples // 3)
+@settings(max_examples=settings().max_examples // 5)
 @given(seed=st.integers(0, 10), ridge=st.sampled_from([0.1, 3.0]), felt=st.sampled_from([(), ("err*",)]))
 def test_when_alarms_speak_is_told_the_same_by_arrays_and_by_the_desk(seed, ridge, felt):
     scores, parts, false = record(events=12, seed=seed, apart=6)

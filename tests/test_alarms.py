@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from series import panel
 
@@ -45,6 +45,7 @@ def spans(alarms):
     ]
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(
     gaps=st.lists(st.sampled_from([60, 60, 60, 120, 600]), min_size=1, max_size=40),
     data=st.data(),
@@ -61,6 +62,7 @@ def test_alarms_equal_the_slow_twins(gaps, data, merge, minimum_duration, refrac
     pd.testing.assert_frame_equal(validate(alarms, "alarms"), alarms)
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(
     values=st.lists(st.sampled_from([0.0, 2.0, 3.0]), min_size=3, max_size=30),
     cut=st.integers(1, 30),
@@ -252,6 +254,7 @@ def test_severity_follows_the_score_and_silence():
     assert raise_alarms(minutes(2, 0, 2), 1.0, refractory=600)["severity"].tolist() == ["warning", "info"]
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(
     values=st.lists(st.sampled_from([0.0, 0.8, 2.0, 3.0, 9.0, np.nan]), min_size=2, max_size=60),
     rules=st.fixed_dictionaries(
@@ -354,6 +357,7 @@ def test_scores_without_a_name_are_refused():
         raise_alarms(minutes(1.0, name=None), 1.0)
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(
     values=st.lists(st.sampled_from([0.0, 1.0, 1.5, 2.0, 5.0, np.nan]), min_size=1, max_size=40),
     rows=st.integers(0, 6),

@@ -7,7 +7,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stability import availability
@@ -33,6 +33,7 @@ def records(spans, entity="web", modes=None):
     return validate(pd.DataFrame(rows), "faults")
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(st.lists(st.tuples(st.integers(-20, 120), st.integers(1, 40) | st.none()), max_size=8))
 def test_outages_are_the_union_of_faults(spans):
     spans = [(a, math.nan if length is None else a + length) for a, length in spans]
@@ -46,6 +47,7 @@ def test_outages_are_the_union_of_faults(spans):
     assert found["faults"].sum() == sum(a < 100 and (math.isnan(b) or b > 0) for a, b in spans)
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40), st.sampled_from(["a", "b", "c"])), max_size=6))
 def test_downtime_by_mode_adds_up_to_the_downtime(rows):
     spans, modes = [(a, a + n) for a, n, _ in rows], [mode for *_, mode in rows]
@@ -349,6 +351,7 @@ def test_a_structure_without_end_is_refused(tmp_path):
         availability.read_structure(path)
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(
     st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20)), min_size=5, max_size=8),
     st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20)), max_size=4),

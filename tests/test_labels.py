@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stability.prediction import horizon_target, impact_labels, in_outage, survival_target
@@ -76,6 +76,7 @@ FAULTS = st.lists(
 )
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(
     rows=ROWS,
     faults=FAULTS,
@@ -192,6 +193,7 @@ def test_bad_input_is_named():
         survival_target(labels.iloc[:0], index)
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(rows=ROWS, faults=FAULTS, seed=st.integers(0, 99), end=st.none() | st.integers(0, 45))
 def test_targets_stand_where_their_rows_stand(rows, faults, seed, end):
     index = index_of(rows)

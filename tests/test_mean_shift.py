@@ -43,6 +43,7 @@ numbers = st.one_of(
 
 
 @every_variant
+@settings(max_examples=settings().max_examples // 3)
 @given(
     history=st.lists(st.sampled_from([0.0, 1.0, 5.0, np.nan]) | st.floats(-1e3, 1e3), min_size=5, max_size=30),
     later=st.lists(numbers, min_size=1, max_size=30),
@@ -171,6 +172,7 @@ def autocorrelated(rows, seed=0):
     return frame(series / series.std(), freq="1min")["metric_0"].abs().rename("z")
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(
     scores=st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, np.nan]) | st.floats(0, 5), min_size=2, max_size=40),
     thresholds=st.lists(st.floats(-1, 5) | st.sampled_from([0.0, 1.0, 2.0]), min_size=1, max_size=3),
@@ -222,6 +224,7 @@ def test_dependent_rows_are_counted_as_alarms_and_not_one_by_one():
     assert k < np.quantile(rows, 1 - 1 / 1440)
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(seed=st.integers(0, 10_000), wanted=st.floats(12, 60), merge=st.sampled_from([0.0, 600.0]))
 def test_quantile_is_the_lowest_threshold_above_which_the_history_keeps_the_budget(seed, wanted, merge):
     scores = autocorrelated(1_440, seed).round(1)

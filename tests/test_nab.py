@@ -231,7 +231,7 @@ def test_what_cannot_be_scored_is_refused():
         nab_interval(scores, windows)  # one file
 
 
-@settings(max_examples=settings().max_examples // 5)
+@settings(max_examples=settings().max_examples // 8)
 @given(corpus=corpora(files=(5, 6)), profile=st.sampled_from(sorted(NAB_PROFILES)), seed=st.integers(0, 9))
 def test_each_resample_is_a_corpus_of_its_own(corpus, profile, seed):
     """The interval's ends are percentiles of full scores of corpora made by drawing files again."""

@@ -17,6 +17,7 @@ from stability.prediction.registry import PREDICTORS, load
 from stability.schema import ContractError
 
 SOME = [{"predictor": "random_forest", "trees": 60}, {"predictor": "xgboost", "trees": 40, "depth": 3}, "logistic"]
+QUICK = [{"predictor": "random_forest", "trees": 8}, {"predictor": "xgboost", "trees": 5, "depth": 3}, "logistic"]
 every_way = pytest.mark.parametrize("how", HOW)
 
 
@@ -49,7 +50,7 @@ def test_the_last_rows_in_time_teach_how_to_join_and_others_do_not(how, monkeypa
     given_ = []
     learn = Pooled._join
     monkeypatch.setattr(Pooled, "_join", lambda self, odds, labels: (given_.append(labels), learn(self, odds, labels)))
-    Pooled(members=SOME, how=how).fit(features, happened, rows=taken)
+    Pooled(members=QUICK, how=how).fit(features, happened, rows=taken)
     (labels,) = given_
     newest = np.flatnonzero(taken & (np.arange(len(features)) % 500 >= 300))
     assert labels.tolist() == happened[newest].tolist()
@@ -129,7 +130,7 @@ def test_members_that_are_alike_share_the_weight():
 def test_a_block_without_faults_joins_evenly(how):
     features, happened = rows()
     happened = happened & (np.arange(len(features)) < 800)
-    model = Pooled(members=SOME, how=how).fit(features, happened)
+    model = Pooled(members=QUICK, how=how).fit(features, happened)
     assert model.weights_.tolist() == [1 / 3] * 3
     assert model.predict(features).between(0, 1).all()
 
@@ -149,7 +150,7 @@ def test_nets_read_the_rows_before_those_that_are_asked_for():
 @every_way
 def test_it_comes_back_from_disk_as_it_was(how, tmp_path):
     features, happened = rows()
-    model = Pooled(members=SOME, how=how).fit(features, happened)
+    model = Pooled(members=QUICK, how=how).fit(features, happened)
     again = load(model.save(tmp_path / "kept"))
     assert again.get_params() == model.get_params()
     pd.testing.assert_series_equal(again.predict(features), model.predict(features), rtol=1e-12)

@@ -5,7 +5,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.dates import date2num
 
@@ -57,6 +57,7 @@ def test_nothing_is_said_about_healthy_data():
     assert quality_events(fleet(a=healthy())).empty
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(lost=st.sets(st.integers(0, 39), max_size=39), as_rows=st.booleans())
 def test_coverage_equals_its_twin(lost, as_rows):
     kept = sorted(set(range(40)) - lost)
@@ -133,6 +134,7 @@ def test_constant_throughout():
     assert problem(panel, metric="errors") == ""
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(values=st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=60))
 def test_longest_run_equals_its_twin(values):
     stamps = BEGIN + pd.to_timedelta(np.arange(len(values)) * 60, unit="s")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import drain
 
@@ -29,6 +29,7 @@ LINES = st.lists(
 )
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(LINES, st.integers(1, 40))
 def test_the_future_changes_no_template_of_a_line(lines, cut):
     whole = LogTemplates().fit_assign(table(lines))
@@ -62,6 +63,7 @@ def test_only_frequent_templates_have_a_count_of_their_own():
     assert templates.assign(table(["z", "x y"])).tolist() == ["other", "t001"]
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(LINES, st.integers(1, 7))
 def test_counts_are_those_of_a_loop_and_know_no_future(lines, step):
     logs = table(lines, entities=[f"e{n % 2}" for n in range(len(lines))], step="37s")
@@ -111,6 +113,7 @@ def test_what_cannot_be_done_is_told():
         template_counts(table([]), "1min", fitted)
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(LINES, LINES, st.integers(0, 40))
 def test_learning_goes_on_where_it_stopped_and_again_after_a_night_on_disk(lines, later, cut):
     whole = LogTemplates(children=2).fit_assign(table(lines + later))
