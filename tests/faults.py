@@ -132,6 +132,7 @@ class Trial:
         self.bench, self.rng, self.pause, self.real = bench, rng, pause, real
         self.count, self.length = 0, 6.0 if real else 2.5
         self.store_is_new_since = 0.0
+        self.logs = True  # whether a step on a small disk writes into the store, too
         bench.notebook("tables.ipynb", TABLES)
         bench.notebook("logged.ipynb", LOGGED)
         self.empty_store = bench.folder.parent / "empty.db"
@@ -288,7 +289,8 @@ class Trial:
 
     def disk_full(self, moment):
         """The whole fault, its check and its recovery in a name space of its own, where a small disk is mounted."""
-        process = CONTEXT.Process(target=_on_a_small_disk, args=(self.bench.folder, moment, self.length, self.count))
+        arguments = (self.bench.folder, moment, self.length, self.count, self.logs)
+        process = CONTEXT.Process(target=_on_a_small_disk, args=arguments)
         process.start()
         process.join()
         assert process.exitcode == 0, (Path(self.bench.folder).parent / "nights.log").read_text()[-4_000:]
@@ -375,7 +377,7 @@ def can_mount():
     return subprocess.run(probe, capture_output=True).returncode == 0
 
 
-def _on_a_small_disk(folder, moment, length, count):
+def _on_a_small_disk(folder, moment, length, count, logs):
     """In a child: mount, fill the disk at the moment, check, make room, recover, check."""
     import random
     import traceback
@@ -397,6 +399,8 @@ def _on_a_small_disk(folder, moment, length, count):
         shutil.copy(Path(folder).parent / "empty.db", bench.folder / "mlflow.db")
         trial = Trial(bench, random.Random(count))
         trial.count, trial.length = count, length
+        if not logs:
+            bench.notebook("logged.ipynb", TABLES)
         trial.spec()
         child = os.fork()
         if child == 0:

@@ -336,7 +336,13 @@ def heard():
 
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(
-    ("number", "begin"), [(signal.SIGINT, as_a_user_does), (signal.SIGTERM, with_all_imported)], ids=["2", "15"]
+    ("number", "begin"),
+    [
+        (signal.SIGINT, with_all_imported),
+        (signal.SIGTERM, with_all_imported),
+        pytest.param(signal.SIGINT, as_a_user_does, marks=pytest.mark.soak),
+    ],
+    ids=["2", "15", "2 as a user does"],
 )
 def test_an_interrupted_night_is_marked_everywhere(bench, client, number, begin):
     path = bench.spec(HANGING)
@@ -397,6 +403,7 @@ def test_a_killed_runner_leaves_a_true_summary_and_the_next_start_mends_the_stor
     killed = stored(client)["hangs"].info.run_id, stored(client)["exp"].info.run_id
     bench.notebook("hangs.ipynb", PLAIN)
     facts = night(path)
+    assert statuses(facts) == {"good": "skipped", "hangs": "finished", "after": "finished"}
     assert facts.status == "finished"
     assert [client.get_run(r).info.status for r in killed] == ["KILLED", "KILLED"]
     for _ in range(50):  # a kernel ends within a second or so of its runner
