@@ -130,8 +130,8 @@ class ChangePoint(Detector):
     def _walk(self, rows: Rows, learnt, state) -> np.ndarray:
         table = _student(self.longest)
         return _change(
-            rows.values, rows.starts, learnt["mean"], learnt["scale"], 1 / self.expected, self.recent, self.clip,
-            table, state["runs"], state["seen"],
+            rows.values, rows.starts, learnt["mean"], learnt["scale"], 1 / self.expected, self.recent,
+            float(self.clip), table, state["runs"], state["seen"],
         )  # fmt: skip
 
 

@@ -320,6 +320,7 @@ def _volumes(scores, labels, window) -> tuple[float, float]:
     if not isinstance(window, int | np.integer) or isinstance(window, bool) or window < 0:
         raise ContractError(column="window", expected="a whole number of rows from 0 up", got=window)
     ranks, labels = rankable(scores, labels)
+    labels = np.array(labels)  # its own: pandas gives views that are read-only, and the kernel compiles twice
     rising = np.sort(ranks)
     places = np.linspace(0, len(ranks) - 1, THRESHOLDS).astype(np.int64)
     thresholds = rising[len(ranks) - 1 - places]

@@ -78,6 +78,7 @@ class Baseline:
         values = panel.to_numpy(dtype="float64")
         early = times < np.repeat(times[starts[:-1]] + self._length, np.diff(starts))
         first = np.ascontiguousarray(np.where(early[:, None], values, np.nan).T)
+        first.flags.writeable = False  # as `Rolling` gives it: the kernel compiles once
         metrics = values.shape[1]
         places = np.arange(3)[None, None, :] * metrics + np.arange(metrics)[:, None, None]
         places = np.concatenate([places, np.full((metrics, 1, 2), -1)], axis=2)

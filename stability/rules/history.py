@@ -135,7 +135,7 @@ def history_of(
             if missing[:, column].all():
                 continue
             held = tuple(sorted([*own, (NAME, str(name))]))
-            column_values = np.ascontiguousarray(block[:, column])
+            column_values = np.array(block[:, column])  # its own: a view may be read-only, and kernels compile twice
             series.append(Series(held, stamps[a:b], column_values, np.ascontiguousarray(missing[:, column])))
     return History(series, micros(lookback, "lookback"), by_entity)
 
