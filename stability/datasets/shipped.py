@@ -8,6 +8,7 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stability.datasets.sources import Dataset, intact
@@ -136,18 +137,21 @@ def _counting_on(panels: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     stood: dict[tuple[str, str], float] = {}
     for given in panels:
         panel = given.copy()
-        for entity in panel.index.unique("entity"):
-            for name in filter(is_counter, panel.columns):
-                own = panel.loc[entity, name].dropna()
-                if own.empty:
+        entities = panel.index.get_level_values("entity")
+        rows = {entity: np.flatnonzero(entities == entity) for entity in entities.unique()}
+        for name in filter(is_counter, panel.columns):
+            values = np.array(panel[name], dtype="float64")
+            for entity, places in rows.items():
+                own = places[~np.isnan(values[places])]
+                if not len(own):
                     continue
                 if (entity, name) in stood:
-                    steps = own.diff().fillna(0.0)
-                    fell = (steps < 0).to_numpy()
-                    at = pd.MultiIndex.from_product([[entity], own.index[: fell.argmax() if fell.any() else None]])
-                    step = max(steps.iloc[1], 0.0) if len(own) > 1 else 0.0
-                    panel.loc[at, name] += stood[entity, name] + step - own.iloc[0]
-                stood[entity, name] = panel.loc[(entity, own.index[-1]), name]
+                    steps = np.diff(values[own])
+                    falls = np.flatnonzero(steps < 0)
+                    step = max(steps[0], 0.0) if len(steps) else 0.0
+                    values[own[: falls[0] + 1 if len(falls) else None]] += stood[entity, name] + step - values[own[0]]
+                stood[entity, name] = values[own[-1]]
+            panel[name] = values
         yield panel
 
 
