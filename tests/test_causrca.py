@@ -1,14 +1,13 @@
 """causRCA: runs, all five times of a fault, units, and the last value held."""
 
 import csv
-import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from stability import datasets
-from stability.datasets.causrca import NAMES, TIMES
+from stability.datasets.causrca import NAMES
 
 START = pd.Timestamp("2000-01-01", tz="UTC")
 RUN = "hydraulics/exp_14/run_2"
@@ -16,34 +15,8 @@ RUN = "hydraulics/exp_14/run_2"
 
 @pytest.fixture(scope="module")
 def causrca(data_mirror):
-    return datasets.load("causrca")
-
-
-def test_runs_scenarios_diagnoses_and_causes_are_those_of_the_origin(causrca):
-    parts = causrca["parts"]
-    assert parts["part"].value_counts().to_dict() == {"normal": 170, "fault": 100}
-    scenarios = parts.loc[parts["part"] == "fault", "name"]
-    assert scenarios.nunique() == 19
-    assert scenarios.str.split("/").str[0].value_counts().to_dict() == {"hydraulics": 41, "probe": 34, "coolant": 25}
-    faults = causrca["faults"]
-    assert faults["failure_mode"].str.split(",").explode().nunique() == 10
-    assert faults["root_metrics"].str.split(",").explode().nunique() == 14
-    assert len(causrca["topology"]) == 102
-    assert (causrca["topology"]["kind"] == "caused_by").all()
-    assert set(causrca["telemetry"].columns) == {name for name, _ in NAMES.values()}
-
-
-def test_all_times_of_a_fault_and_alarms_that_end_before_their_cause(causrca, data_mirror):
-    faults = causrca["faults"]
-    assert faults["impact_start"].isna().all()
-    for path in (data_mirror / "causrca").rglob("causes.json"):
-        entity = "/".join((path.parts[-4].removeprefix("exp_"), *path.parts[-3:-1]))
-        for name, seconds in json.loads(path.read_text()).items():
-            assert (faults.loc[entity, TIMES[name]] - START).total_seconds() == pytest.approx(seconds, abs=1e-6)
-    early = faults[faults["recovered_at"] < faults["cause_end"]]
-    assert (
-        sorted(early.index.str.rpartition("/").get_level_values(0)) == ["hydraulics/exp_12"] + ["hydraulics/exp_14"] * 2
-    )
+    """One run with a fault and some without; `test_datasets` reads all 270."""
+    return datasets.load("causrca", runs=[RUN, "normal/2*", "normal/3*"])
 
 
 def test_a_run_change_by_change(causrca, data_mirror):

@@ -22,6 +22,8 @@ from workbenches import CHECKOUT
 
 from stability import datasets
 from stability.datasets.catalogue import DATASETS
+from stability.datasets.causrca import NAMES, TIMES
+from stability.datasets.causrca import START as CAUSRCA_START
 from stability.datasets.nab import increasing
 from stability.datasets.shipped import TESTBED, behind
 from stability.datasets.sources import intact
@@ -108,8 +110,8 @@ def test_a_recording_that_is_altered_or_not_there_is_told(recorded):
         TESTBED.load()
 
 
-def test_nab_is_whole(data_mirror):
-    tables = datasets.load("nab")
+def test_nab_is_whole(whole):
+    tables = whole["nab"]
     assert len(tables["telemetry"]) == 365_558  # no row is lost to a doubled stamp: the benchmark scores by row
     assert tables["telemetry"].index.unique("entity").size == 58
     assert len(tables["windows"]) == 116
@@ -118,26 +120,57 @@ def test_nab_is_whole(data_mirror):
     assert tables["faults"]["cause_start"].isna().all()
 
 
-def test_nab_keeps_rows_values_and_windows_of_its_files(data_mirror):
+@pytest.mark.parametrize(
+    ("turn", "of", "late"), [(4, 8, 13), pytest.param(0, 1, 49, marks=pytest.mark.soak)], ids=["some", "all"]
+)
+def test_nab_keeps_rows_values_and_windows_of_its_files(whole, data_mirror, turn, of, late):
     """Row by row against the files, in plain Python: the benchmark scores by row, and by the windows of rows."""
-    tables = datasets.load("nab")
+    tables = whole["nab"]
     windows = json.loads((data_mirror / "nab" / "labels" / "combined_windows.json").read_text())
     moved = 0
-    for entity, series in tables["telemetry"]["value"].groupby(level="entity"):
+    for entity, series in list(tables["telemetry"]["value"].groupby(level="entity"))[turn::of]:
         with (data_mirror / "nab" / "data" / f"{entity}.csv").open() as file:
             rows = [(datetime.fromisoformat(r["timestamp"]), float(r["value"])) for r in csv.DictReader(file)]
         stamps = [t.to_pydatetime().replace(tzinfo=None) for t in series.index.get_level_values("timestamp")]
         assert series.tolist() == [value for _, value in rows]
-        late = [k for k, (stamp, row) in enumerate(zip(stamps, rows, strict=True)) if stamp != row[0]]
-        assert all(stamps[k] - stamps[k - 1] == timedelta(microseconds=1) for k in late)
-        moved += len(late)
+        after = [k for k, (stamp, row) in enumerate(zip(stamps, rows, strict=True)) if stamp != row[0]]
+        assert all(stamps[k] - stamps[k - 1] == timedelta(microseconds=1) for k in after)
+        moved += len(after)
         own = tables["windows"][tables["windows"]["entity"] == entity]
         for (start, end), window in zip(windows[f"{entity}.csv"], own.itertuples(), strict=True):
             begin, last = datetime.fromisoformat(start), datetime.fromisoformat(end)
             inside = [begin <= stamp <= last for stamp, _ in rows]
             stamped = series.index.get_level_values("timestamp")
             assert ((stamped >= window.start) & (stamped <= window.end)).tolist() == inside
-    assert moved == 49
+    assert moved == late
+
+
+def test_runs_scenarios_diagnoses_and_causes_of_causrca_are_those_of_the_origin(whole):
+    causrca = whole["causrca"]
+    parts = causrca["parts"]
+    assert parts["part"].value_counts().to_dict() == {"normal": 170, "fault": 100}
+    scenarios = parts.loc[parts["part"] == "fault", "name"]
+    assert scenarios.nunique() == 19
+    assert scenarios.str.split("/").str[0].value_counts().to_dict() == {"hydraulics": 41, "probe": 34, "coolant": 25}
+    faults = causrca["faults"]
+    assert faults["failure_mode"].str.split(",").explode().nunique() == 10
+    assert faults["root_metrics"].str.split(",").explode().nunique() == 14
+    assert len(causrca["topology"]) == 102
+    assert (causrca["topology"]["kind"] == "caused_by").all()
+    assert set(causrca["telemetry"].columns) == {name for name, _ in NAMES.values()}
+
+
+def test_all_times_of_a_fault_of_causrca_and_alarms_that_end_before_their_cause(whole, data_mirror):
+    faults = whole["causrca"]["faults"]
+    assert faults["impact_start"].isna().all()
+    for path in (data_mirror / "causrca").rglob("causes.json"):
+        entity = "/".join((path.parts[-4].removeprefix("exp_"), *path.parts[-3:-1]))
+        for name, seconds in json.loads(path.read_text()).items():
+            assert (faults.loc[entity, TIMES[name]] - CAUSRCA_START).total_seconds() == pytest.approx(seconds, abs=1e-6)
+    early = faults[faults["recovered_at"] < faults["cause_end"]]
+    assert (
+        sorted(early.index.str.rpartition("/").get_level_values(0)) == ["hydraulics/exp_12"] + ["hydraulics/exp_14"] * 2
+    )
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30))

@@ -15,7 +15,7 @@ LATER = shop(100, seed=12, start=pd.Timestamp("2026-02-01", tz="UTC"))
 PROFILE = np.array([0.0, 0.0, 1.0, 0.9, 0.0])
 
 
-def practice(normal, seed, count=40, every=5):
+def practice(normal, seed, count=24, every=8):
     made = drills(normal, topology(), ["front"], [PROFILE], count=count, seed=seed)
     quiet = quiet_windows(normal, topology(), ["front"], 5, every=every)
     truth = pd.DataFrame(
@@ -56,7 +56,7 @@ def named(causes):
 
 
 def test_other_incidents_are_located_and_quiet_windows_stay_quiet(learnt):
-    incidents, quiet, truth = practice(LATER, 5, 24, every=10)
+    incidents, quiet, truth = practice(LATER, 5, 16, every=15)
     first = named(learnt.locate(incidents))
     right = first[first.notna()] == truth["entity"].reindex(first.index)[first.notna()]
     assert right.mean() > 0.85
@@ -117,7 +117,7 @@ def test_a_mode_that_was_never_seen_is_unknown(known, learnt):
     delays = truth["failure_mode"] != "error"
     kept = [case for case in everything if delays[case.alarm_id]]
     own = Localizer().fit(kept, truth, normal=NORMAL, collected=learnt.collected)
-    errors = [case for case in practice(LATER, 5)[0] if case.metrics != (LATENCY,)]
+    errors = [case for case in practice(LATER, 5, every=30)[0] if case.metrics != (LATENCY,)]
     said = pd.Series(own.locate(errors).attrs["answers"])
     spoken = said[said.isin(["cause", "unknown mode"])]
     assert (spoken == "unknown mode").mean() > 0.6
