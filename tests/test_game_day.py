@@ -22,7 +22,7 @@ from stability.monitor.arm import Workbench, watch_of, workbench_at
 from stability.monitor.testbed_source import QUERIES
 from stability.rules import read_rules
 from stability.schema import ContractError
-from stability.testbed import game_day_slot
+from stability.testbed import game_day_learning, game_day_slot
 from stability.testbed.game_day import ARMS, WITHHELD, GameDay, played, round_slots
 from stability.testbed.game_day_arms import Alarms, Nobody, RestartAlways, restarter
 from stability.testbed.game_day_measures import REMEDIES, episodes, measured, needed
@@ -382,7 +382,9 @@ def recorded(tmp_path_factory):
     for name in ("logs", "feedback"):
         early[name] = tables[name][tables[name]["timestamp"] < end]
     folder = tmp_path_factory.mktemp("lesson")
-    return early, folder, lesson.taught(folder, early)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(game_day_learning, "LOOKS", (0.0, 4.0))
+        return early, folder, lesson.taught(folder, early)
 
 
 @pytest.fixture
