@@ -121,9 +121,9 @@ LONG = 300  # so many tell a coverage of 0.9 from one of 0.95 nineteen times in 
         ("exponential", exponential(60.0), 60.0, 20_000.0, 0.93),
         ("exponential", exponential(500.0), 500.0, 1_000.0, 0.93),  # 0, 1 or 2 failures, often cut at either end
         ("lognormal", lognormal(500.0, 1.0), 500.0, 20_000.0, 0.9),
-        ("either", exponential(60.0), 60.0, 20_000.0, 0.93),
+        pytest.param("either", exponential(60.0), 60.0, 20_000.0, 0.93, marks=pytest.mark.soak),
         ("either", exponential(60.0), 60.0, 1_000.0, 0.93),
-        ("either", lognormal(60.0, 0.4), 60.0, 20_000.0, 0.93),
+        pytest.param("either", lognormal(60.0, 0.4), 60.0, 20_000.0, 0.93, marks=pytest.mark.soak),
         ("either", lognormal(60.0, 1.5), 60.0, 20_000.0, 0.9),
     ],
 )
@@ -343,7 +343,7 @@ def test_a_part_that_is_said_twice_is_refused(tmp_path):
 
 def test_a_structure_without_end_is_refused(tmp_path):
     path = tmp_path / "deep.yaml"
-    path.write_text("[" * 3_000)
+    path.write_text("[" * 1_000)
     with pytest.raises(ContractError, match="YAML"):
         availability.read_structure(path)
     path.write_text("series: [" + "a, " * 350_000 + "]")

@@ -106,7 +106,7 @@ def test_equal_seeds_give_equal_trials_and_others_give_others():
     assert not tuned(seed=1).table["right"].equals(one.table["right"])
 
 
-@pytest.mark.parametrize("fits", [1, 5, 16, 29])
+@pytest.mark.parametrize("fits", [1, 16, *(pytest.param(fits, marks=pytest.mark.soak) for fits in (5, 29))])
 def test_a_search_that_was_stopped_goes_on_as_if_it_never_was(fits, tmp_path):
     whole = tuned()
 
