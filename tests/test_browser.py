@@ -22,10 +22,11 @@ import nbformat
 import pytest
 from forking import Forked
 from jupyter_client.provisioning import local_provisioner
-from workbenches import CHECKOUT, Workbench
+from workbenches import Workbench
 
 from stability.adaptation.alarm_labels import AlarmLabels
 from stability.workbench import tracking
+from stability.workbench.reporting.cells import REPORT_TAG
 from stability.workbench.runner import run
 from stability.workbench.spec import load_plan
 
@@ -45,15 +46,36 @@ PANEL = ".jp-NotebookPanel:visible"  # other tabs hold what earlier tests opened
 TRIES = 3  # of the click on "run all": the page may not listen yet when its menu is there
 
 
+EXPLORES = (
+    "output = ''",
+    """%matplotlib inline
+import matplotlib.pyplot as plt
+import mlflow
+from tqdm.auto import tqdm
+
+from stability.workbench import tracking
+
+for _ in tqdm(range(3)):
+    pass""",
+    "plt.plot([1, 2]);",
+    """tracking.connect()
+with mlflow.start_run():
+    tracking.log(output=output, estimates={"explore.coverage": (0.9, 0.8, 1.0)})""",
+)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, empty_store):
-    """A workbench with the notebook `01-explore` on the smallest dataset, and a night of it in its store."""
+    """A workbench with a notebook that draws and logs, and a night of it in its store."""
     made = Workbench(tmp_path_factory.mktemp("browser") / "workbench")
-    shutil.copytree(CHECKOUT / "data" / "sample", made.folder / "data" / "sample")
     shutil.copy(empty_store, made.folder / "mlflow.db")
-    shutil.copy(CHECKOUT / "notebooks" / "01-explore.ipynb", made.folder / "notebooks")
-    steps = {"explore": {"notebook": "01-explore.ipynb"}}
-    spec = made.spec(steps, name="small", question="What is there?", dataset="sample", headline=["explore.coverage"])
+    made.notebook("explore.ipynb", EXPLORES)
+    notebook = nbformat.read(made.folder / "notebooks" / "explore.ipynb", as_version=4)
+    notebook.cells[2].metadata["tags"] = [REPORT_TAG]
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Explore"))
+    nbformat.write(notebook, made.folder / "notebooks" / "explore.ipynb")
+    steps = {"explore": {"notebook": "explore.ipynb"}}
+    spec = made.spec(steps, name="small", question="What is there?", headline=["explore.coverage"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STABILITY_HOME", str(made.folder))
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
@@ -220,23 +242,6 @@ with mlflow.start_run():
 )
 
 
-def test_a_notebook_runs_in_jupyterlab_and_logs_by_itself(home, page, door):
-    home.notebook("by-hand.ipynb", LOGS_BY_HAND)
-    file = home.folder / "notebooks" / "by-hand.ipynb"
-    open_notebook(page, door, file.name)
-    run_all(page)
-    cells = saved(page, file)
-    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
-    outputs = [o for c in cells for o in c.outputs]
-    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
-    assert any("image/png" in o.get("data", {}) for o in outputs)
-    assert page.locator(".jp-Dialog:visible, .Toastify__toast:visible").count() == 0
-    client = tracking.open_store()
-    found = client.search_runs([tracking.experiment_id(client, tracking.INTERACTIVE)])
-    assert [r.info.status for r in found] == ["FINISHED"]
-    assert found[0].data.metrics["hand.coverage"] == 0.9
-
-
 LABELLER = """
 import numpy as np
 import pandas as pd
@@ -256,14 +261,26 @@ alarm_labeller(alarms, panel, pd.Series(load, index=index, name="novelty"))
 """
 
 
-def test_alarms_are_labelled_in_jupyterlab_with_mouse_and_keyboard(home, page, door):
-    home.notebook("label.ipynb", ["", LABELLER])
-    open_notebook(page, door, "label.ipynb")
+def test_a_notebook_in_jupyterlab_logs_by_itself_and_labels_alarms_with_mouse_and_keyboard(home, page, door):
+    home.notebook("by-hand.ipynb", (*LOGS_BY_HAND, LABELLER))
+    file = home.folder / "notebooks" / "by-hand.ipynb"
+    open_notebook(page, door, file.name)
     run_all(page)
     until(page, page.get_by_text("0 of 3 labelled").is_visible)
-    pictures = page.locator(f"{PANEL} .jp-OutputArea img")
+    pictures = page.locator(f"{PANEL} .jp-CodeCell").last.locator("img")  # the view has followed to the end
     until(page, lambda: pictures.count() == 3)
     assert all(pictures.nth(k).evaluate("i => i.complete && i.naturalWidth > 300") for k in range(3))
+    assert page.locator(".jp-Dialog:visible, .Toastify__toast:visible").count() == 0
+    cells = saved(page, file)
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    outputs = [o for c in cells for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+    client = tracking.open_store()
+    found = client.search_runs([tracking.experiment_id(client, tracking.INTERACTIVE)])
+    assert [r.info.status for r in found] == ["FINISHED"]
+    assert found[0].data.metrics["hand.coverage"] == 0.9
+
     page.get_by_role("button", name="discard", exact=True).first.click()
     until(page, page.get_by_text("1 of 3 labelled").is_visible)
     assert AlarmLabels().current()["label"].tolist() == ["discarded"]
@@ -299,7 +316,11 @@ def run_all(page):
 
 
 def saved(page, file):
-    """Save a notebook that holds no widgets, which change it again while it is saved; give its code cells."""
+    """Save a notebook, and give its code cells once the file has what they gave; widgets change it again meanwhile."""
+
+    def cells():
+        return [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code"]
+
     page.keyboard.press("Control+s")
-    until(page, lambda: page.locator(".jp-mod-dirty").count() == 0)
-    return [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code" and c.source.strip()]
+    until(page, lambda: all(c.execution_count for c in cells()))
+    return cells()
