@@ -2,12 +2,14 @@
 
 import logging
 import os
+import secrets
 import time
 
 import commands
 import mlflow
+import psycopg
 import pytest
-from workbenches import LOGS, PLAIN, RAISES
+from workbenches import LOGS, PLAIN, RAISES, Workbench
 
 from stability.workbench import runner, tracking
 from stability.workbench.reporting import read_summary
@@ -21,6 +23,28 @@ WAITS = (
     "from stability.workbench import tracking\nimport mlflow\ntracking.connect()",
     "with mlflow.start_run():\n    tracking.log(output=output, counts={'g.late': 1})",
 )
+
+
+@pytest.fixture(scope="module")
+def made_together(postgres_server, tmp_path_factory):
+    """A store that two processes create at once, and their ends."""
+    address = postgres_server.create("together")
+    folder = Workbench(tmp_path_factory.mktemp("together") / "workbench").folder
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": address, "STABILITY_HOME": str(folder)}
+    code = "from stability.workbench import tracking as t; c = t.open_store(); print(t.experiment_id(c, 'one'))"
+    processes = [commands.Begun(folder, "-c", code, **environment) for _ in range(2)]
+    return address, [(p.communicate(), p.returncode) for p in processes]
+
+
+@pytest.fixture
+def store(made_together, postgres_server):
+    """Address of a store that nothing is in but that experiment: a copy takes no migrations."""
+    name = f"copy{secrets.token_hex(4)}"
+    with psycopg.connect(postgres_server.url().replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"create database {name} template together")
+    yield postgres_server.url(name)
+    if postgres_server.process.poll() is not None:  # a test that stops it has failed
+        postgres_server.start()
 
 
 forked = pytest.mark.usefixtures("forked_kernels")
@@ -46,9 +70,9 @@ def texts(client):
 
 
 @forked
-def test_nights_skip_fail_load_and_are_pruned(bench, postgres_server, monkeypatch, caplog, capfd):
+def test_nights_skip_fail_load_and_are_pruned(bench, postgres_server, store, monkeypatch, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres_server.create("nights"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     steps = {
         "sweep": {"notebook": "logs.ipynb", "matrix": {"k": [1, 2]}},
         "raises": {"notebook": "raises.ipynb"},
@@ -89,9 +113,9 @@ def start(bench, steps):
 
 
 @forked
-def test_a_server_that_dies_leaves_the_truth_and_is_told_it_later(bench, postgres_of_its_own, monkeypatch):
-    server = postgres_of_its_own
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.create("dies"))
+def test_a_server_that_dies_leaves_the_truth_and_is_told_it_later(bench, postgres_server, store, monkeypatch):
+    server = postgres_server
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     marker = bench.folder / "marker"
     steps = {
         "good": {"notebook": "plain.ipynb"},
@@ -134,10 +158,7 @@ def test_a_store_that_nobody_answers_for_fails_the_night_and_says_so(bench, monk
     assert (bench.latest() / "index.html").is_file()
 
 
-def test_processes_that_create_the_store_together(bench, postgres_server, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres_server.create("together"))
-    code = "from stability.workbench import tracking as t; c = t.open_store(); print(t.experiment_id(c, 'one'))"
-    processes = [commands.Begun(bench.folder, "-c", code, **os.environ) for _ in range(2)]
-    ends = [(p.communicate(), p.returncode) for p in processes]
+def test_processes_that_create_the_store_together(made_together):
+    _, ends = made_together
     assert {code for _, code in ends} == {0}, ends
     assert len({out for (out, _), _ in ends}) == 1
