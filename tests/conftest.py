@@ -307,13 +307,6 @@ def postgres_server():
         yield server
 
 
-@pytest.fixture
-def postgres_of_its_own():
-    """A real PostgreSQL that a test may stop and start again."""
-    with a_postgres() as server:
-        yield server
-
-
 @pytest.fixture(scope="session")
 def s3_endpoint():
     """Address of an S3 server on loopback (moto), in a thread of this process."""
