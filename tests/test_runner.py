@@ -394,6 +394,8 @@ def test_a_night_ends_when_the_signal_comes_where_an_exception_is_swallowed(benc
 def test_a_killed_runner_leaves_a_true_summary_and_the_next_start_mends_the_store(bench, client):
     path = bench.spec(HANGING)
     process = start(bench, path)
+    while stored(client)["good"].info.status != "FINISHED":
+        time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     summary = read_summary(bench.latest() / "summary.json")
