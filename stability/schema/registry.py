@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Metric", "base_name", "home", "metric", "metric_registry"]
 
-import contextlib
 import os
 from dataclasses import replace
 from functools import cache
@@ -165,21 +164,9 @@ def metric(name: str) -> Metric:
         ) from None
 
 
-_KNOWN: dict[bytes, dict[str, Metric]] = {}  # what a file of this content says, wherever it lies
-
-
 @cache
 def _read_registry(path: Path, changed: int) -> dict[str, Metric]:
     # `changed`, the file's time of change, is part of the cache's key: an edited registry is read again.
-    with contextlib.suppress(OSError):  # the reader below says it better
-        content = path.read_bytes()
-        if content not in _KNOWN:
-            _KNOWN[content] = _entries(path)
-        return _KNOWN[content]
-    return _entries(path)
-
-
-def _entries(path: Path) -> dict[str, Metric]:
     entries = load_yaml(path)
     if not isinstance(entries, dict):
         raise ContractError(file=path, expected="a mapping of metric name to its entry", got=type(entries).__name__)
