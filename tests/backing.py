@@ -1,11 +1,9 @@
 """A workbench with something to lose, for the tests of backups; and what of it has to be there again."""
 
-import base64
 import functools
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import sqlite3
 import subprocess
@@ -14,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.poly1305 import Poly1305
 from workbenches import CHECKOUT
 
 from stability.schema import write_table
@@ -100,50 +96,17 @@ def _fill(home, runs):
     return ids
 
 
-def easily_opened(repository):
-    """Stretch the password of a repository of restic less: half a second of each command, and nothing else, is saved.
-
-    The key file says how its password is stretched (restic's design document, "Keys, Encryption and MAC"); it is
-    written again under its own content's name, with the same master key in it.
-    """
-    (path,) = (repository / "keys").iterdir()
-    key = json.loads(path.read_bytes())
-    sealed = base64.b64decode(key["data"])
-    master = _crypt(_stretched(key)[:32], sealed[:16], sealed[16:-16])
-    assert "encrypt" in json.loads(master)
-    key |= {"N": 2, "r": 1, "p": 1}
-    stretched, nonce = _stretched(key), secrets.token_bytes(16)
-    sealed = _crypt(stretched[:32], nonce, master)
-    mask = Cipher(algorithms.AES(stretched[32:48]), modes.ECB()).encryptor().update(nonce)
-    mark = Poly1305.generate_tag(stretched[48:] + mask, sealed)
-    content = json.dumps(key | {"data": base64.b64encode(nonce + sealed + mark).decode()}).encode()
-    path.chmod(0o600)
-    path.unlink()
-    path.with_name(hashlib.sha256(content).hexdigest()).write_bytes(content)
-
-
-def _stretched(key):
-    """Keys to encrypt (32 bytes) and to authenticate (16 and 16), as a key file says that they are made."""
-    salt, cost = base64.b64decode(key["salt"]), {"n": key["N"], "r": key["r"], "p": key["p"]}
-    return hashlib.scrypt(SECRET.encode(), salt=salt, dklen=64, maxmem=1 << 30, **cost)
-
-
-def _crypt(key, nonce, content):
-    return Cipher(algorithms.AES(key), modes.CTR(nonce)).encryptor().update(content)
-
-
 @functools.cache
 def _initialised():
     """A folder with a repository that holds nothing yet."""
     folder = tempfile.TemporaryDirectory()
     command = ["restic", "init", "--no-cache", "--repo", f"{folder.name}/empty"]
     subprocess.run(command, env={**os.environ, "RESTIC_PASSWORD": SECRET}, check=True, capture_output=True)
-    easily_opened(Path(folder.name) / "empty")
     return folder
 
 
 def empty_repository(folder):
-    """Lay a repository of restic under `SECRET` there that is opened easily."""
+    """Lay an empty repository of restic under `SECRET` there."""
     return shutil.copytree(Path(_initialised().name) / "empty", folder)
 
 
