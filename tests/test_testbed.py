@@ -210,13 +210,18 @@ def processes_of(folder):
     return [running(facts) for facts in (state["supervisor"], *state["children"].values())]
 
 
-def at_the_terminal(folder, *words, code=0):
+def at_the_terminal(folder, *words, codes=(0,)):
     """What a verb prints; an error that it means to say is raised."""
     done = CliRunner().invoke(app, ["testbed", *words, "--home", str(folder)])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
-    assert done.exit_code == code, done.output
+    assert done.exit_code in codes, done.output
     return done.output
+
+
+def state_of(folder):
+    """What `status` prints, whoever is held up on a busy machine."""
+    return at_the_terminal(folder, "status", codes=(0, 1))
 
 
 def lines_of(path):
@@ -266,12 +271,12 @@ def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(begun, tr
     with pytest.raises(ContractError, match="slow_dependency befalls feature-store"):
         at_the_terminal(folder, "inject", "slow_dependency", "--entity", "gateway")
     at_the_terminal(folder, "inject", "slow_dependency", "--seconds", "300")
-    assert "at work: slow_dependency of feature-store" in at_the_terminal(folder, "status")
+    assert "at work: slow_dependency of feature-store" in state_of(folder)
     assert at_the_terminal(folder, "undo") == "Ended: 1.\n"
     for mode, repair in (("bad_model_version", "rollback"), ("memory_leak", "restart")):
         at_the_terminal(folder, "inject", mode, "--entity", "model-a", "--seconds", "300")
         at_the_terminal(folder, "act", repair, "model-a")
-        until(lambda: "at work" not in at_the_terminal(folder, "status"))
+        until(lambda: "at work" not in state_of(folder))
     ends = [(event["mode"], event["ended_by"]) for event in lines_of(folder / "events.jsonl")]
     assert ends == [("slow_dependency", "stop"), ("bad_model_version", "repair"), ("memory_leak", "repair")]
 
@@ -296,14 +301,14 @@ def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(begun, tr
     with pytest.raises(ContractError, match="no backup in"):
         at_the_terminal(folder, "restore", str(tmp_path))
 
-    assert "model-c" not in at_the_terminal(folder, "status")
+    assert "model-c" not in state_of(folder)
     at_the_terminal(folder, "scale", "3")
-    assert "model-c" in at_the_terminal(folder, "status")
+    assert "model-c" in state_of(folder)
     assert scaling.scale(folder, 2)[:2] == (2, 2)
-    assert "model-c" not in at_the_terminal(folder, "status")
+    assert "model-c" not in state_of(folder)
     until(lambda: backed_up(folder, copy) == ["model-a", "model-b"])  # who is held up on a busy machine is left out
     at_the_terminal(folder, "act", "stop", "model-b")
-    assert re.search(r"model-b .* is stopped", at_the_terminal(folder, "status", code=1))
+    assert re.search(r"model-b .* is stopped", at_the_terminal(folder, "status", codes=(1,)))
     monkeypatch.setenv("STABILITY_HOME", str(bare(tmp_path / "workbench")))  # where a drill works
     a_drill_finds_the_one_answer_that_the_service_never_gave(folder, copy)
     at_the_terminal(folder, "act", "start", "model-b")
