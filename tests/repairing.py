@@ -43,7 +43,7 @@ class Supervisor:
 
     def __init__(self):
         self.asked, self.headers, self.bodies = [], [], []
-        self.status, self.delay, self.answer = 200, 0.0, None
+        self.status, self.delay, self.answer, self.changed = 200, 0.0, None, True
         self.processes = {name: {"port": 0} for name in ALL}
         outer = self
 
@@ -56,6 +56,7 @@ class Supervisor:
                 time.sleep(outer.delay)
                 asked_status = self.path == "/status"
                 told = {"processes": outer.processes} if asked_status else {"done": True}
+                told = {"there": outer.changed} if self.path.endswith("/before") else told
                 text = outer.answer if outer.answer is not None else json.dumps(told).encode()
                 self.send_response(200 if asked_status else outer.status)
                 if outer.status in (301, 302, 307):

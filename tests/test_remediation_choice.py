@@ -127,3 +127,10 @@ def test_nobody_goes_back_to_what_was_before_where_it_is_the_same(since, refused
     (found,) = options(rows, [PLAYBOOKS["roll-back-model"]], HERE, known, History(), 10.0, at(0))
     told = [one.guard for one in found.refusals]
     assert told == ([UNCHANGED] if refused else [])
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(0, True), (9.9, True), (10, False)])
+def test_what_others_may_show_a_little_later_is_waited_for(seconds, refused):
+    rows = suspects(causes(("model-a", "bad_model_version", 0.9)), "a1")
+    (found,) = options(rows, [PLAYBOOKS["roll-back-model"]], HERE, state(seconds), History(), 10.0, at(0))
+    assert [one.guard for one in found.refusals] == (["lasts"] if refused else [])

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stability.cli import app
+from stability.remediation.before import nothing_before
+from stability.remediation.inventory import Inventory
 from stability.schema import ContractError, load_yaml, read_table, validate
 from stability.testbed import control, models, recording, recovery, scaling
 from stability.testbed.effects import Effect
@@ -273,8 +275,14 @@ def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(begun, tr
     at_the_terminal(folder, "inject", "slow_dependency", "--seconds", "300")
     assert "at work: slow_dependency of feature-store" in state_of(folder)
     assert at_the_terminal(folder, "undo") == "Ended: 1.\n"
+    here = Inventory.model_validate(
+        {"entities": [{"match": ["*"], "controls": [{"control": "testbed", "folder": str(folder)}]}]}
+    )
+    never = "model-a was never changed"
     for mode, repair in (("bad_model_version", "rollback"), ("memory_leak", "restart")):
+        assert nothing_before(here, "model-a", "roll_back_model") == never
         at_the_terminal(folder, "inject", mode, "--entity", "model-a", "--seconds", "300")
+        assert nothing_before(here, "model-a", "roll_back_model") == ("" if repair == "rollback" else never)
         at_the_terminal(folder, "act", repair, "model-a")
         until(lambda: "at work" not in state_of(folder))
     ends = [(event["mode"], event["ended_by"]) for event in lines_of(folder / "events.jsonl")]

@@ -112,6 +112,7 @@ def options(
                     spent=round(playbook.cost + playbook.risk.probability * playbook.risk.minutes, 6),
                     refusals=(
                         *_unmet(playbook, entity, (probability, strange, rival), inventory, state),
+                        *_too_soon(playbook, state.at, state.at if begun is None else begun),
                         *_unchanged(playbook, entity, state, state.at if begun is None else begun),
                     ),
                 )
@@ -145,6 +146,12 @@ def _unmet(playbook: Playbook, entity: str, likely: tuple[float, ...], inventory
         yield Refusal("impact", "users are not hurt" if state.impact is False else "whether users are hurt is unknown")
     if able(inventory, entity, playbook.steps[0].action) is None:
         yield Refusal("inventory", f"nobody can {playbook.steps[0].action} {entity}")
+
+
+def _too_soon(playbook: Playbook, now: pd.Timestamp, begun: pd.Timestamp):
+    age, least = (now - begun).total_seconds(), playbook.conditions.lasts
+    if age < least:
+        yield Refusal("lasts", f"it has lasted for {age:.0f} s, and in {least:g} s others may show the same")
 
 
 def _unchanged(playbook: Playbook, entity: str, state: ServiceState, begun: pd.Timestamp):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ENVIRONMENT", "docker", "kubernetes", "run", "systemd"]
+__all__ = ["ENVIRONMENT", "cluster", "docker", "kubernetes", "run", "systemd"]
 
 import contextlib
 import os
@@ -105,10 +105,15 @@ def docker(control: Command, task: Task) -> Outcome:
     return _one_after_the_other([commands[task.action]], task.timeout)
 
 
+def cluster(control: Kubernetes) -> list[str]:
+    """Arguments that say where a Deployment is."""
+    return [f"--namespace={control.namespace}", *([f"--context={control.context}"] if control.context else [])]
+
+
 def kubernetes(control: Kubernetes, task: Task, undo: dict | None = None) -> Outcome:
     """Restart, undo or scale a Deployment, and wait until the rollout is over; or take one of these back."""
     name = f"deployment/{control.deployment}"
-    where = [f"--namespace={control.namespace}", *([f"--context={control.context}"] if control.context else [])]
+    where = cluster(control)
     wait = ("kubectl", "rollout", "status", name, *where, f"--timeout={max(1, int(task.timeout))}s")
     if task.action == "restart":
         return _one_after_the_other([("kubectl", "rollout", "restart", name, *where), wait], task.timeout)

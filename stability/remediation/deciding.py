@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from stability.remediation.before import nothing_before
 from stability.remediation.choice import ALIKE, UNCHANGED, UNKNOWN, options
 from stability.remediation.decisions import Case, Decision, Option, Refusal, ServiceState, moment
 from stability.remediation.guards import Guards, refusals
@@ -92,7 +93,7 @@ def choose(
         because = f"what happens to {entity} is not known, and what is not known is not repaired"
         return call(because, entity)
     found = options(rows, list(playbooks.values()), inventory, state, history, impact, told["impact_start"])
-    found = _guarded(found, told, playbooks, guards, state, history)
+    found = _undoable(_guarded(found, told, playbooks, guards, state, history), playbooks, inventory)
     if not found:
         return say("escalate", f"no playbook for {mode} on {entity}", entity)
     best = found[0]
@@ -140,6 +141,18 @@ def _guarded(
             more += (Refusal("tries", f"{guards.tries} playbooks were tried for this alarm"),)
         judged.append(dataclasses.replace(option, refusals=option.refusals + more))
     return tuple(sorted(judged, key=_order))
+
+
+def _undoable(found: tuple[Option, ...], playbooks: Mapping[str, Playbook], inventory: Inventory) -> tuple[Option, ...]:
+    """Ask whether there is anything to go back to, where that would be done now."""
+    for _ in found:
+        best = found[0]
+        action = playbooks[best.playbook].steps[0].action
+        why = "" if best.refusals else nothing_before(inventory, best.entity, action)
+        if not why:
+            break
+        found = tuple(sorted((dataclasses.replace(best, refusals=(Refusal(UNCHANGED, why),)), *found[1:]), key=_order))
+    return found
 
 
 def _order(option: Option) -> tuple:

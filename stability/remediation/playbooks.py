@@ -78,6 +78,9 @@ class Conditions(_Strict):
         How many others of its group must be healthy.
     needs_impact : bool
         Whether users must be hurt already; else what is foreseen is reason enough.
+    lasts : float
+        s for which it must have lasted: what one shows before its neighbours do, such as answers that are judged one
+        by one, is no fault of that one.
     changed : Changed, optional
         What must have changed shortly before.
     """
@@ -87,6 +90,7 @@ class Conditions(_Strict):
     alone: bool | None = None
     healthy_peers: int = Field(0, ge=0)
     needs_impact: bool = False
+    lasts: float = Field(0.0, ge=0)
     changed: Changed | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["files", "models"]
+__all__ = ["earlier_file", "earlier_model", "files", "models"]
 
 import re
 import secrets
@@ -26,21 +26,27 @@ def models(control: Models, task: Task, undo: dict | None = None) -> Outcome:
 
     client = mlflow.MlflowClient()
     try:
-        now = int(client.get_model_version_by_alias(control.model, control.alias).version)
-        if undo:
-            wanted = int(undo["version"])
-        else:
-            found = client.search_model_versions(f"name = '{control.model.replace(chr(39), '')}'")
-            ready = [int(v.version) for v in found if v.status == "READY" and int(v.version) < now]
-            if not ready:
-                return failed(f"{control.model} has no version before {now}")
-            # What was in use before is better known than a version in between that perhaps nobody ever promoted.
-            used = int(client.get_registered_model(control.model).aliases.get(PREVIOUS, 0))
-            wanted = used if used in ready else max(ready)
+        now, wanted = earlier_model(control)
+        wanted = int(undo["version"]) if undo else wanted
+        if wanted is None:
+            return failed(f"{control.model} has no version before {now}")
         client.set_registered_model_alias(control.model, control.alias, str(wanted))
     except mlflow.exceptions.MlflowException as error:
         return failed(f"the registry: {error.error_code}: {control.model}, alias {control.alias}")
     return _told(control.reload, task, f"version {wanted} instead of {now}", None if undo else {"version": now})
+
+
+def earlier_model(control: Models) -> tuple[int, int | None]:
+    """Say which version the alias names, and which one it would go back to; None where there is no earlier one."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    now = int(client.get_model_version_by_alias(control.model, control.alias).version)
+    found = client.search_model_versions(f"name = '{control.model.replace(chr(39), '')}'")
+    ready = [int(v.version) for v in found if v.status == "READY" and int(v.version) < now]
+    # What was in use before is better known than a version in between that perhaps nobody ever promoted.
+    used = int(client.get_registered_model(control.model).aliases.get(PREVIOUS, 0))
+    return now, used if used in ready else max(ready, default=None)
 
 
 def files(control: Files, task: Task, undo: dict | None = None) -> Outcome:
@@ -64,17 +70,24 @@ def _linked(control: Files, task: Task, undo: dict | None) -> Outcome:
         if not (folder / wanted).exists() or Path(wanted).name != wanted:
             return failed(f"no version {wanted!r} any longer")
     else:
-        link_name = link.name if folder.resolve() == link.parent.resolve() else None
-        there = [p.name for p in folder.iterdir() if p.suffix == target.suffix and p.name != link_name]
-        older = [n for n in there if not n.startswith(".") and _natural(n) < _natural(target.name)]
-        if not older:
+        wanted = earlier_file(link)
+        if wanted is None:
             return failed(f"no version before {target.name}")
-        wanted = max(older, key=_natural)
     draft = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     draft.symlink_to(target.with_name(wanted))
     draft.replace(link)
     back = None if undo else {"target": target.name}
     return _told(control.reload, task, f"{wanted} instead of {target.name}", back)
+
+
+def earlier_file(link: Path) -> str | None:
+    """The neighbour of a link's target that comes before it, in the order of versions; None where there is none."""
+    target = link.readlink()
+    folder = (link.parent / target).parent
+    link_name = link.name if folder.resolve() == link.parent.resolve() else None
+    there = [p.name for p in folder.iterdir() if p.suffix == target.suffix and p.name != link_name]
+    older = [n for n in there if not n.startswith(".") and _natural(n) < _natural(target.name)]
+    return max(older, key=_natural, default=None)
 
 
 def _natural(name: str) -> list:

@@ -55,6 +55,10 @@ def application(supervisor: Supervisor) -> None:
             raise HTTPException(404, f"no verb {verb!r}: there are {', '.join(verbs)}")
         return {"done": verb, "name": name, "result": await verbs[verb](name)}
 
+    @app.get("/processes/{name}/before")
+    async def before(name: str) -> dict[str, bool]:
+        return {"there": supervisor.before(name).exists()}
+
     @app.post("/scale/{replicas}")
     async def scale(replicas: int) -> dict[str, int]:
         await supervisor.scale(replicas)

@@ -268,8 +268,7 @@ class Supervisor:
 
     async def configure(self, name: str, **changes: object) -> dict:
         """Change some of a replica's configuration, have it reloaded, and keep what was before for `rollback`."""
-        before = self._configuration(name)
-        shutil.copyfile(before, before.with_suffix(".before"))
+        shutil.copyfile(self._configuration(name), self.before(name))
         self.replace(name, self.configuration(name) | changes)
         return await self.reload(name)
 
@@ -287,13 +286,17 @@ class Supervisor:
         self.state(name, state)
         return state
 
+    def before(self, name: str) -> Path:
+        """The configuration that a replica had before the last change, if there was one."""
+        self.child(name)
+        return self._configuration(name).with_suffix(".before")
+
     async def rollback(self, name: str) -> dict:
         """Go back to the configuration and the version that a replica had before the last change."""
-        path = self._configuration(name)
-        before = path.with_suffix(".before")
+        before = self.before(name)
         if not before.exists():
             raise HTTPException(409, f"{name} was never changed: there is nothing to go back to")
-        before.replace(path)
+        before.replace(self._configuration(name))
         return await self.reload(name)
 
     async def clean(self, name: str) -> dict[str, int]:
