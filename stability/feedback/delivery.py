@@ -7,13 +7,12 @@ __all__ = ["LOOPBACK", "Delivery", "Letter", "chat_address", "mail_address", "se
 import contextlib
 import datetime as dt
 import email.utils
-import logging
 import os
 import re
 import smtplib
 import ssl
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from typing import NamedTuple
 import httpx
 
 from stability.feedback.mails import MESSAGE_ID
-from stability.schema import ContractError
+from stability.schema import ContractError, unlogged
 
 SMTP = "STABILITY_SMTP_HOST"  # with _PORT, _USER, _PASSWORD, _FROM, and _PLAIN=1 for a server on this machine
 CHAT_REPLY = "STABILITY_CHAT_REPLY"  # address of a webhook that takes answers whose message brought none
@@ -182,7 +181,7 @@ def send_chat(letter: Letter) -> Delivery:
     host = _split(address)[1]
     text = letter.text if address == letter.address else f"{letter.feedback_id}: {letter.text}"
     try:
-        with _silent(), httpx.Client(timeout=TIMEOUT, trust_env=host not in LOOPBACK) as client:
+        with unlogged("httpx"), httpx.Client(timeout=TIMEOUT, trust_env=host not in LOOPBACK) as client:
             response = client.post(address, json=_chat(host, text))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         return Delivery("not sent", f"the service did not answer: {type(error).__name__}")
@@ -223,17 +222,6 @@ def _chat(host: str, text: str) -> dict:
     if host.endswith("slack.com"):  # an answer that quotes <!channel> calls nobody
         return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
     return {"text": text}
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep the client from writing the address, which is a secret, into a log."""
-    logger = logging.getLogger("httpx")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def _split(address: str) -> tuple[str, str] | None:

@@ -21,7 +21,7 @@ import httpx
 
 from stability.remediation.inventory import Http, Testbed, Webhook, checked
 from stability.remediation.outcomes import Outcome, Task, failed
-from stability.schema import ContractError, home
+from stability.schema import ContractError, home, unlogged
 
 MOST = 1 << 16  # bytes of an answer that are read: what is needed of it is a few words
 PROCESS = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -50,6 +50,7 @@ def ask(
     told = {"Content-Type": "application/json"} | dict(headers or {})
     try:
         with (
+            unlogged("httpx"),  # an address may hold a secret
             httpx.Client(timeout=most, trust_env=False, follow_redirects=False) as client,
             _cut_off(most) as trace,
             client.stream(method, url, content=body, headers=told, extensions={"trace": trace}) as response,

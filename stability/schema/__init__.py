@@ -15,6 +15,7 @@ from stability.schema.store import (
     written_whole,
 )
 from stability.schema.tables import TABLES, Table
+from stability.schema.unlogged import unlogged
 from stability.schema.validation import empty, validate
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "read_metadata",
     "read_table",
     "refuse_overlap",
+    "unlogged",
     "validate",
     "write_table",
     "write_yaml",

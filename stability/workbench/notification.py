@@ -5,15 +5,14 @@ as `mailto://...`, `slack://...`, `ntfy://...`, separated by blanks or new lines
 environment alone, kernels do not get them, and nothing of them but their kind is ever printed.
 """
 
-import contextlib
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from stability.schema import unlogged
 from stability.workbench.facts import RunFacts
 from stability.workbench.reporting.changes import changes
 from stability.workbench.reporting.formats import duration, interval, last_line, moment, redact, value
@@ -87,13 +86,12 @@ def send(title: str, text: str, *, bad: bool = False) -> bool:
     def one(number: int) -> None:
         taken[number] = _deliver(addresses[number], title, text, bad=bad)
 
-    with _silent():
-        threads = [threading.Thread(target=one, args=[n], daemon=True) for n in range(len(addresses))]
-        for thread in threads:
-            thread.start()
-        end = time.monotonic() + DEADLINE
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+    threads = [threading.Thread(target=one, args=[n], daemon=True) for n in range(len(addresses))]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + DEADLINE
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
     for number in [n for n, ok in enumerate(taken) if not ok]:
         kind = addresses[number].partition("://")[0] if "://" in addresses[number] else "no address"
         LOG.warning("the message was not delivered to address %d of %s (%s)", number + 1, ADDRESSES, kind[:20])
@@ -104,36 +102,16 @@ def _deliver(address: str, title: str, text: str, *, bad: bool) -> bool:
     try:
         import apprise
 
-        service = apprise.Apprise()
-        kind = apprise.NotifyType.FAILURE if bad else apprise.NotifyType.SUCCESS
-        if not service.add(address):
-            return False
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(PAUSE)
-            if service.notify(body=text, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT):
-                return True
+        with unlogged(*TALKATIVE):
+            service = apprise.Apprise()
+            kind = apprise.NotifyType.FAILURE if bad else apprise.NotifyType.SUCCESS
+            if not service.add(address):
+                return False
+            for attempt in range(ATTEMPTS):
+                if attempt:
+                    time.sleep(PAUSE)
+                if service.notify(body=text, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT):
+                    return True
     except Exception:  # noqa: BLE001  its text may hold the address
         return False
     return False
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep the libraries that know the addresses from writing them anywhere."""
-    loggers = [logging.getLogger(name) for name in TALKATIVE]
-    before = [logger.disabled for logger in loggers]
-    children = [
-        logger
-        for name, logger in logging.root.manager.loggerDict.items()
-        if isinstance(logger, logging.Logger) and name.partition(".")[0] in TALKATIVE and logger not in loggers
-    ]
-    before += [logger.disabled for logger in children]
-    loggers += children
-    for logger in loggers:
-        logger.disabled = True
-    try:
-        yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
