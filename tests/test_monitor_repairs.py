@@ -89,6 +89,24 @@ def test_a_cause_that_a_change_would_have_is_left_to_people_where_nothing_change
     assert "unchanged" in called[0]["because"]
 
 
+def test_what_others_may_show_is_waited_for_also_where_nobody_looks_again(tmp_path, supervisor):
+    plan = [one.model_dump() for one in read_playbooks() if one.name == "restart-replica"]
+    plan[0]["conditions"]["lasts"] = 40.0
+    (tmp_path / "playbooks.yaml").write_text(json.dumps({"playbooks": plan}))
+    panel = bursts()
+    parts = repairing(tmp_path, supervisor.url, panel, mode="dry-run")
+    parts["repair"]["playbooks"] = str(tmp_path / "playbooks.yaml")
+    follow(declaration(tmp_path, panel, looks=ONCE, **parts), tmp_path / "state")
+    assert not journal(tmp_path / "state", "error")
+    assert {line["acted"].get("status") for line in journal(tmp_path / "state", "incident")} == {None}
+    told = [line["facts"]["decision"] for line in record(tmp_path / "state") if line["kind"] == "decision"]
+    waited = {one["alarm_id"]: one["at"] for one in told if "lasts" in one["because"]}
+    done = {one["alarm_id"]: one["at"] for one in told if one["kind"] == "step"}
+    both = waited.keys() & done.keys()
+    assert both
+    assert {(pd.Timestamp(done[name]) - pd.Timestamp(waited[name])).total_seconds() for name in both} == {45.0}
+
+
 def trial(folder, supervisor, kills, seed, latest, rows=330, looks=ONCE):
     """Kill a watch that repairs so many times; each that gets to its end is followed by another. Gives the actions."""
     rng, met, fleets, actions = random.Random(seed), 0, 0, 0

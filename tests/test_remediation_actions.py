@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 
+import httpx
 import mlflow
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from stability.remediation.actions import Task, able, perform
 from stability.remediation.commands import run
 from stability.remediation.inventory import Inventory, read_inventory
 from stability.remediation.playbooks import ACTIONS
+from stability.remediation.versions import earlier_file
 from stability.schema import ContractError
 
 AT = "2026-03-01T12:00:00+00:00"
@@ -62,6 +64,10 @@ def test_there_are_no_more_replicas_than_allowed_and_no_second_store(supervisor)
     assert "no more than 2" in do(inventory(supervisor.url, most=2), "scale_out", "model-a").detail
     assert "no replica" in do(inventory(supervisor.url), "scale_out", "feature-store").detail
     assert able(inventory(supervisor.url), "feature-store", "restore") is None  # no backup is known
+    assert (
+        "somebody has changed that since"
+        in do(inventory(supervisor.url), "scale_out", "model-a", {"replicas": 2}).detail
+    )
     assert supervisor.done == []
 
 
@@ -287,6 +293,13 @@ def test_a_deployment_that_somebody_has_scaled_since_is_not_scaled_back(tools, m
     assert [call[1] for call in tools()] == ["get"]
 
 
+def test_what_was_rolled_out_since_is_not_rolled_back(tools):
+    there = controlled(control="kubernetes", deployment="app")
+    assert "2 more revisions" in do(there, "roll_back_model", undo={"revision": 4}).detail
+    assert [call[1] for call in tools()] == ["get"]
+    assert do(there, "roll_back_model", undo={"revision": 6}).status == "done"
+
+
 def test_a_command_that_fails_or_is_not_there_says_so(tools, monkeypatch):
     outcome = do(controlled(control="docker", name="fails"), "restart")
     assert outcome.status == "failed"
@@ -341,6 +354,36 @@ def test_names_and_addresses_that_could_be_more_than_that_are_errors(tmp_path, c
         assert "did you mean 'reload'" in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "control",
+    [
+        {"control": "http", "token": "s3cret-value"},
+        {"control": "http", "reload": "http://ops.example.org/hook?token=s3cret"},
+        {"control": "http", "reload": "https://me:s3cret@[bad/x"},
+        {"control": "http", "tokn": "s3cret"},
+        {"control": "webhook", "url": "https://hooks.example.org/s3cret", "secret": "KEY"},
+        {"control": "webhook", "url": "URL", "secret": "s3cret"},
+        {"control": "webhook", "url": "URL", "secret": "KEY", "keys": {"X-Key": "s3cret"}},
+    ],
+)
+def test_what_may_be_a_secret_is_not_repeated_in_an_error(tmp_path, control):
+    file = tmp_path / "inventory.yaml"
+    file.write_text(json.dumps({"entities": [{"match": ["thing"], "controls": [control]}]}))
+    with pytest.raises(ContractError, match=r"entities\.0\.controls\.0") as told:
+        read_inventory(file)
+    assert "s3cret" not in str(told.value)
+
+
+def test_a_webhooks_address_reaches_no_log(supervisor, monkeypatch, caplog):
+    monkeypatch.setenv("HOOK", f"{supervisor.url}/s3cret-token?key=s3cret")
+    monkeypatch.setenv("HOOK_KEY", "k" * 32)
+    with caplog.at_level("DEBUG"):
+        assert do(controlled(control="webhook", url="HOOK", secret="HOOK_KEY"), "restart").status == "done"
+        httpx.get(f"{supervisor.url}/plain", trust_env=False)
+    assert "s3cret" not in caplog.text
+    assert "/plain" in caplog.text  # what others ask is logged as ever
+
+
 # ---- versions and state ---------------------------------------------------------------------------------------------
 def test_a_link_goes_back_to_the_version_before_in_the_order_of_numbers(tmp_path, supervisor):
     for name in ("m-2.9.npz", "m-2.10.npz", "m-2.11.npz", "m-2.10.txt", ".m-2.10.npz"):
@@ -354,12 +397,36 @@ def test_a_link_goes_back_to_the_version_before_in_the_order_of_numbers(tmp_path
     assert do(there, "roll_back_model").status == "done"
     assert link.read_text() == "m-2.9.npz"
     assert do(there, "roll_back_model").status == "failed"
+    assert "somebody has changed that since" in do(there, "roll_back_model", undo=outcome.undo).detail
+    link.unlink()
+    link.symlink_to("m-2.10.npz")  # as it was left
     assert do(there, "roll_back_model", undo=outcome.undo).status == "done"
     assert link.read_text() == "m-2.11.npz"
-    assert do(there, "roll_back_model", undo={"target": "../../etc/passwd"}).status == "failed"
+    away = {"target": "../../etc/passwd", "left": "m-2.11.npz"}
+    assert "no version" in do(there, "roll_back_model", undo=away).detail
     supervisor.status = 500  # the link is back, and nobody serves it: it can still be taken back
     outcome = do(there, "roll_back_model")
-    assert (outcome.status, outcome.undo) == ("failed", {"target": "m-2.11.npz"})
+    assert (outcome.status, outcome.undo) == ("failed", {"target": "m-2.11.npz", "left": "m-2.10.npz"})
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "now", "before"),
+    [
+        (("v1.3.1", "v1.4.0", "v1.4.1"), "v1.4.1", "v1.4.0"),
+        (("m-2.9", "m-2.10"), "m-2.10", "m-2.9"),
+        (("m-2.8.npz", "m-2.9.npz", "m-2.9.1.npz"), "m-2.9.npz", "m-2.8.npz"),
+        (("m-2.8.npz", "m-2.9.npz", "m-2.9.1.npz"), "m-2.9.1.npz", "m-2.9.npz"),
+        (("churn-7.npz", "fraud-1.npz"), "fraud-1.npz", None),  # another model
+        (("v1.3.9", "v1.4.0-rc1", "v1.4.0"), "v1.4.0", "v1.3.9"),  # nobody released a candidate
+        (("2026-01-30", "2026-02-01"), "2026-02-01", "2026-01-30"),
+        (("blue", "green"), "green", None),  # nobody knows which came first
+    ],
+)
+def test_the_version_before_is_one_of_the_same(tmp_path, neighbours, now, before):
+    for name in neighbours:
+        (tmp_path / name).mkdir()
+    (tmp_path / "current").symlink_to(now)
+    assert earlier_file(tmp_path / "current") == before
 
 
 def test_state_is_put_back_from_the_backup_and_taken_back(tmp_path):
@@ -375,6 +442,14 @@ def test_state_is_put_back_from_the_backup_and_taken_back(tmp_path):
     assert (state / "new").read_text() == "kept"
     assert do(there, "restore", undo=outcome.undo).status == "done"
     assert (state / "deep" / "a").read_text() == "bad"
+    (state / "later").mkdir()
+    (backup / "later").write_text("a file where the state has a folder")
+    outcome = do(there, "restore")  # the first file is back, the second cannot be
+    assert (outcome.status, (state / "deep" / "a").read_text()) == ("failed", "good")
+    assert do(there, "restore", undo=outcome.undo).status == "done"
+    assert (state / "deep" / "a").read_text() == "bad"
+    assert sorted(path.name for path in state.iterdir()) == ["deep", "later", "new"]  # no draft is left
+    (backup / "later").unlink()
     (backup / "link").symlink_to("/etc/passwd")
     assert "no plain file" in do(there, "restore").detail
     assert (
@@ -407,7 +482,10 @@ def test_a_registered_model_goes_back_to_the_version_before_by_its_alias(tmp_pat
         return int(client.get_model_version_by_alias("m", "champion").version)
 
     outcome = do(there, "roll_back_model")
-    assert (outcome.status, version(), outcome.undo) == ("done", 2, {"version": 3})
+    assert (outcome.status, version(), outcome.undo) == ("done", 2, {"version": 3, "left": 2})
+    client.set_registered_model_alias("m", "champion", "1")
+    assert "somebody has changed that since" in do(there, "roll_back_model", undo=outcome.undo).detail
+    client.set_registered_model_alias("m", "champion", "2")
     assert do(there, "roll_back_model", undo=outcome.undo).status == "done"
     assert version() == 3
     for expected in (2, 1):

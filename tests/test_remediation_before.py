@@ -2,13 +2,17 @@
 
 import mlflow
 import pytest
-from repairing import alarm, causes, inventory, repairer, state
+from repairing import OPEN, aftermath, alarm, causes, inventory, repairer, state
 from repairing import at as moment
 
-from stability.remediation.before import nothing_before
+from stability.remediation.before import Before
 from stability.remediation.inventory import Inventory
 
 BACK = "roll_back_model"
+
+
+def nothing_before(here, entity, action):
+    return Before(here).nothing(entity, action, moment(0))
 
 
 def controlled(**control):
@@ -89,6 +93,16 @@ def test_routes_of_ones_own_are_not_asked(supervisor):
     assert supervisor.asked == []
 
 
+def test_an_answer_holds_for_half_a_minute_so_that_whoever_waits_asks_once(supervisor):
+    asked = Before(inventory(supervisor.url))
+    assert [asked.nothing("model-a", BACK, moment(k)) for k in range(30)] == [""] * 30
+    assert len(supervisor.asked) == 1
+    supervisor.changed = False
+    assert asked.nothing("model-a", BACK, moment(30)) == "model-a was never changed"
+    assert asked.nothing("model-b", BACK, moment(31)) == "model-b was never changed"
+    assert len(supervisor.asked) == 3
+
+
 def test_where_nothing_was_ever_changed_people_are_called_instead_of_going_back(tmp_path, supervisor):
     cause = causes(("model-a", "bad_model_version", 0.9))
     supervisor.changed = False
@@ -98,9 +112,16 @@ def test_where_nothing_was_ever_changed_people_are_called_instead_of_going_back(
     assert "model-a was never changed" in decision.because
     assert own.decide(alarm(), cause, moment(2), state(2)) == decision  # said once
     supervisor.changed = True
-    decision = own.decide(alarm(), cause, moment(4), state(4))
+    decision = own.decide(alarm(), cause, moment(40), state(40))
     assert (decision.kind, decision.playbook, decision.entity) == ("step", "roll-back-model", "model-a")
     assert supervisor.done == []
+
+
+def test_nobody_is_asked_about_what_is_not_worth_it(tmp_path, supervisor):
+    supervisor.changed = False
+    own = repairer(tmp_path, supervisor.url)
+    decision = own.decide(alarm(), causes(("model-a", "bad_model_version", 0.9)), moment(0), state(), impact=0.2)
+    assert (decision.kind, supervisor.asked) == ("nothing", [])
 
 
 def test_the_next_best_is_done_where_there_is_nothing_to_go_back_to(tmp_path, supervisor):
@@ -109,3 +130,27 @@ def test_the_next_best_is_done_where_there_is_nothing_to_go_back_to(tmp_path, su
     cause = causes(("model-a", "bad_model_version", 0.45), ("model-a", "memory_leak", 0.41))
     decision = own.decide(alarm(), cause, moment(0), state())
     assert (decision.kind, decision.playbook) == ("step", "restart-replica")
+
+
+def test_nothing_else_is_done_while_it_is_waited_for_what_others_show(tmp_path, supervisor):
+    own = repairer(tmp_path, supervisor.url)
+    cause = causes(("model-a", "bad_model_version", 0.5), ("model-a", "memory_leak", 0.41))
+    for seconds in (0, 9):  # the alarm has lasted; that it is taken for this has not
+        decision = own.decide(alarm(), cause, moment(seconds), state(seconds), since=moment(0))
+        assert (decision.kind, decision.waits, decision.options[0].playbook) == ("nothing", True, "roll-back-model")
+    assert supervisor.asked == []
+    decision = own.decide(alarm(), cause, moment(10), state(10), since=moment(0))
+    assert (decision.kind, decision.waits, decision.playbook) == ("step", False, "roll-back-model")
+
+
+def test_nobody_goes_back_twice_because_going_back_was_the_change(tmp_path, supervisor):
+    own = repairer(tmp_path, supervisor.url, OPEN.model_copy(update={"cool_down": 0.0, "touched": 0.0}))
+    cause = ("model-a", "bad_model_version", 0.9)
+    decision = own.decide(alarm(), causes(cause), moment(0), state())
+    assert own.act(decision, moment(0), state()).status == "done"
+    [case] = own.open_cases()
+    assert own.observe(case, aftermath(case, 150), moment(151)).verdict == "verified"
+    for name, seconds, kind in (("b", 400, "escalate"), ("c", 880, "escalate"), ("d", 950, "step")):
+        later = own.decide(alarm(name, seconds=seconds - 20), causes(cause, name=name), moment(seconds), state(seconds))
+        assert later.kind == kind, later.because
+        assert ("roll-back-model changed model-a" in later.because) == (kind == "escalate")

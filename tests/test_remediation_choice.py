@@ -130,7 +130,9 @@ def test_nobody_goes_back_to_what_was_before_where_it_is_the_same(since, refused
 
 
 @pytest.mark.parametrize(("seconds", "refused"), [(0, True), (9.9, True), (10, False)])
-def test_what_others_may_show_a_little_later_is_waited_for(seconds, refused):
+@pytest.mark.parametrize("moments", [(at(0),), (at(-60), at(0))])  # from the impact, or from when it was taken for it
+def test_what_others_may_show_a_little_later_is_waited_for(moments, seconds, refused):
     rows = suspects(causes(("model-a", "bad_model_version", 0.9)), "a1")
-    (found,) = options(rows, [PLAYBOOKS["roll-back-model"]], HERE, state(seconds), History(), 10.0, at(0))
+    (found,) = options(rows, [PLAYBOOKS["roll-back-model"]], HERE, state(seconds), History(), 10.0, *moments)
     assert [one.guard for one in found.refusals] == (["lasts"] if refused else [])
+    assert found.waits == refused

@@ -10,7 +10,7 @@ import pytest
 from repairing import OPEN, Supervisor, aftermath, alarm, at, causes, forked, inventory, repairer, state
 
 from stability.remediation import Record, Repairer, log_record, read_playbooks
-from stability.remediation.doing import intent
+from stability.remediation.doing import UNDER_WAY, intent
 from stability.schema import ContractError, validate
 
 LEAK = ("model-a", "memory_leak", 0.9)
@@ -330,6 +330,78 @@ def test_what_another_machine_began_has_its_time_before_it_counts_as_lost(tmp_pa
     made.record.append("intent", at(0), **facts, mode="automatic", approval=None)
     assert made.resume(at(179)) == []
     assert [case.status for case in made.resume(at(180))] == ["perhaps"]
+
+
+def test_what_is_lost_while_we_run_keeps_nobody_waiting_for_ever(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, FREE, send=post)
+    decision = made.decide(alarm(), causes(LEAK), at(0), state())
+    facts = intent(decision, made.playbooks["restart-replica"], state()) | {"host": "elsewhere", "pid": 1}
+    made.record.append("intent", at(0), **facts, mode="automatic", approval=None)
+    other = ("gateway", "cpu_saturation", 0.9)
+    waits = made.decide(alarm("b"), causes(other, name="b"), at(170), state(170))
+    assert "at_once" in waits.because
+    made.sweep(at(181))
+    assert [case.status for case in made.open_cases()] == ["perhaps"]
+    late = at(181 + OPEN.forgotten + 1)
+    made.sweep(late)
+    assert made.open_cases() == []
+    assert "nobody judged" in post.taken[-1][0]
+    again = made.decide(alarm("b"), causes(other, name="b"), late, state(181 + OPEN.forgotten + 1))
+    assert again.acts
+
+
+def test_what_another_repairer_of_this_process_is_doing_is_not_taken_for_lost(tmp_path, supervisor):
+    supervisor.delay = 1.0
+    made = repairer(tmp_path, supervisor.url, FREE)
+    decision = made.decide(alarm(), causes(LEAK), at(0), state())
+    with ThreadPoolExecutor(1) as worker:
+        acting = worker.submit(made.act, decision, at(0), state())
+        while not supervisor.asked:
+            time.sleep(0.005)
+        later = repairer(tmp_path, supervisor.url, FREE)  # as after a reload
+        assert later.resume(at(5)) == []
+        assert acting.result().status == "done"
+    assert [case.status for case in later.open_cases()] == ["done"]
+
+
+def test_what_could_not_be_written_down_is_not_begun_and_not_under_way(tmp_path, supervisor, monkeypatch):
+    made = repairer(tmp_path, supervisor.url, FREE)
+    decision = made.decide(alarm(), causes(LEAK), at(0), state())
+
+    def full(*given, **told):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(made.record, "append", full)
+        with pytest.raises(OSError, match="No space"):
+            made.act(decision, at(0), state())
+    assert (supervisor.done, UNDER_WAY) == ([], set())
+    assert made.act(decision, at(1), state(1)).status == "done"
+
+
+def test_a_way_back_that_is_lost_ends_the_repair_and_calls_people(tmp_path, supervisor):
+    post = Post()
+    made = repairer(tmp_path, supervisor.url, FREE, send=post)
+    back, step = see(made, begin(made, OVERLOAD), 185, well=False).next
+    facts = intent(back, made.playbooks[back.playbook], state(190)) | {"host": "elsewhere", "pid": 1}
+    made.record.append("intent", at(190), **facts, mode="automatic", approval=None)
+    told = made.act(step, at(191), state(191))  # it is still under way
+    assert "order" in [refusal.guard for refusal in told.refusals]
+    made.sweep(at(190 + 2 * back.plan["timeout"] + 1))
+    assert made.pending() == []
+    assert "could not be taken back" in post.taken[-1][0]
+
+
+def test_no_step_is_taken_before_the_way_back_from_the_last_one(tmp_path, supervisor):
+    made = repairer(tmp_path, supervisor.url, FREE)
+    back, step = see(made, begin(made, OVERLOAD), 185, well=False).next
+    told = made.act(step, at(190), state(190))
+    assert [refusal.guard for refusal in told.refusals] == ["order"]
+    assert supervisor.done == ["POST /scale/3"]
+    supervisor.processes["model-c"] = {"port": 1}
+    assert made.act(back, at(191), state(191)).status == "done"
+    assert not made.act(step, at(192), state(192)).refusals
 
 
 def test_an_action_may_take_its_time_in_a_thread_while_others_are_decided_on(tmp_path, supervisor):

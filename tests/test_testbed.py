@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stability.cli import app
-from stability.remediation.before import nothing_before
+from stability.remediation.before import Before
 from stability.remediation.inventory import Inventory
 from stability.schema import ContractError, load_yaml, read_table, validate
 from stability.testbed import control, models, recording, recovery, scaling
@@ -280,9 +280,10 @@ def test_a_session_at_the_terminal_and_what_a_killed_supervisor_leaves(begun, tr
     )
     never = "model-a was never changed"
     for mode, repair in (("bad_model_version", "rollback"), ("memory_leak", "restart")):
-        assert nothing_before(here, "model-a", "roll_back_model") == never
+        assert Before(here).nothing("model-a", "roll_back_model", pd.Timestamp.now("UTC")) == never
         at_the_terminal(folder, "inject", mode, "--entity", "model-a", "--seconds", "300")
-        assert nothing_before(here, "model-a", "roll_back_model") == ("" if repair == "rollback" else never)
+        said = Before(here).nothing("model-a", "roll_back_model", pd.Timestamp.now("UTC"))
+        assert said == ("" if repair == "rollback" else never)
         at_the_terminal(folder, "act", repair, "model-a")
         until(lambda: "at work" not in state_of(folder))
     ends = [(event["mode"], event["ended_by"]) for event in lines_of(folder / "events.jsonl")]

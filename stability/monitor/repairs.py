@@ -155,6 +155,7 @@ class Repairs:
         now, state = self.now(moment), self.state(moment, alarm["start"])
         until, why = settled(incident, moment, self.watch.told.looks)
         told: dict[str, Any] = {"wait": why} if until else {"settled": why}
+        told["since"] = _alike_since(incident)
         if why and not until:
             told["evidence"] = {"users": self.broken(moment) or [], "look": [*map(in_words, incident.looks[-TOLD:])]}
         decision = self.repairer.decide(alarm, causes, now, state, impact=self.part.impact_minutes, **told)
@@ -262,7 +263,9 @@ class Repairs:
             if decision.alarm_id in held and not waits:  # a way back before the next step
                 self._act(held[decision.alarm_id], decision, now, state)
         for incident in held.values():
-            if incident.acted.get("status") not in AGAIN or not incident.open or self.busy(incident):
+            decided = self.repairer.history.decided.get(incident.alarm["alarm_id"])
+            again = incident.acted.get("status") in AGAIN or (decided is not None and decided.waits)
+            if not again or not incident.open or self.busy(incident):
                 continue
             if named(incident, self.watch.told.looks.agree) is not None:
                 self.decide(incident, incident.table(), moment)
@@ -352,6 +355,16 @@ class Repairs:
     def resume(self) -> None:
         """After a start: what was begun and never ended was perhaps done, and is judged, never repeated."""
         self.repairer.resume(self.now(self.watch.moment))
+
+
+def _alike_since(incident: Incident) -> pd.Timestamp | None:
+    """Since when looks have said the same, without a break."""
+    at, said = None, [(one["entity"], one["failure_mode"]) for one in incident.looks]
+    for one, pair in zip(reversed(incident.looks), reversed(said), strict=True):
+        if pair != said[-1]:
+            break
+        at = pd.Timestamp(one["at"])
+    return at
 
 
 def _judged(

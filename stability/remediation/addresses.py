@@ -134,6 +134,8 @@ def supervised(control: Testbed, task: Task, undo: dict | None = None) -> Outcom
         if not task.entity.startswith(REPLICA):
             return failed(f"{task.entity} is no replica: there can be no more of it")
         now = sum(name.startswith(REPLICA) for name in processes)
+        if undo and now != int(undo["replicas"]) + 1:
+            return failed(f"{now} replicas, and {int(undo['replicas']) + 1} were left: somebody has changed that since")
         wanted = int(undo["replicas"]) if undo else now + 1
         if wanted > control.most:
             return failed(f"{now} replicas, and no more than {control.most} are allowed")

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
-from stability.remediation.actions import able
-from stability.remediation.decisions import Option, Refusal, ServiceState
+from stability.remediation.actions import ROLL_BACK, able
+from stability.remediation.decisions import LASTS, Option, Refusal, ServiceState
 from stability.remediation.history import History
 from stability.remediation.inventory import Inventory
 from stability.remediation.playbooks import Playbook
@@ -26,6 +26,7 @@ CLEARLY = 1.5
 # The first round of the game day showed the need; the number is a judgement, since recording 1 allows any up to 100.
 ALONE = 5.0
 ALIKE = "alike"  # what refuses it
+AGAIN = 900.0  # s after a going back in which a second one would go back to what the first has left
 UNCHANGED = "unchanged"  # what refuses to go back to what was before, where it is the same
 
 
@@ -60,6 +61,7 @@ def options(
     history: History,
     impact: float,
     begun: pd.Timestamp | None = None,
+    since: pd.Timestamp | None = None,
 ) -> tuple[Option, ...]:
     """List what could be done about the causes of an alarm, the best first; doing nothing is worth 0.
 
@@ -77,6 +79,8 @@ def options(
         Minutes.
     begun : Timestamp, optional
         When users began to feel it; without it, when the service was looked at.
+    since : Timestamp, optional
+        Since when it has been taken for what it is taken for now; `begun` without it.
 
     Returns
     -------
@@ -90,6 +94,8 @@ def options(
     """
     named = rows.dropna(subset=["entity", "failure_mode"])
     strange = float(rows.loc[rows["failure_mode"] == UNKNOWN, "probability"].sum())
+    begun = state.at if begun is None else begun
+    since = begun if since is None else since
     found = []
     for entity in dict.fromkeys(named["entity"]):
         here = named[named["entity"] == entity]
@@ -112,8 +118,9 @@ def options(
                     spent=round(playbook.cost + playbook.risk.probability * playbook.risk.minutes, 6),
                     refusals=(
                         *_unmet(playbook, entity, (probability, strange, rival), inventory, state),
-                        *_too_soon(playbook, state.at, state.at if begun is None else begun),
-                        *_unchanged(playbook, entity, state, state.at if begun is None else begun),
+                        *_too_soon(playbook, state.at, since),
+                        *_unchanged(playbook, entity, state, begun),
+                        *_went_back(playbook, entity, history, begun),
                     ),
                 )
             )
@@ -148,10 +155,25 @@ def _unmet(playbook: Playbook, entity: str, likely: tuple[float, ...], inventory
         yield Refusal("inventory", f"nobody can {playbook.steps[0].action} {entity}")
 
 
-def _too_soon(playbook: Playbook, now: pd.Timestamp, begun: pd.Timestamp):
-    age, least = (now - begun).total_seconds(), playbook.conditions.lasts
+def _too_soon(playbook: Playbook, now: pd.Timestamp, since: pd.Timestamp):
+    age, least = (now - since).total_seconds(), playbook.conditions.lasts
     if age < least:
-        yield Refusal("lasts", f"it has lasted for {age:.0f} s, and in {least:g} s others may show the same")
+        yield Refusal(LASTS, f"it has looked so for {age:.0f} s, and within {least:g} s others may show the same")
+
+
+def _went_back(playbook: Playbook, entity: str, history: History, begun: pd.Timestamp):
+    """Say no to going back again: the change before it was the last going back."""
+    if playbook.steps[0].action not in ROLL_BACK:
+        return
+    within = playbook.conditions.changed.within if playbook.conditions.changed else AGAIN
+    for _, action in history.real():
+        facts = action.facts
+        if facts["entity"] != entity or facts["action"] not in ROLL_BACK or action.status == "failed":
+            continue
+        age = (begun - action.last).total_seconds()
+        if age < within:
+            yield Refusal(UNCHANGED, f"{facts['playbook']} changed {entity} {age:.0f} s before it began")
+            return
 
 
 def _unchanged(playbook: Playbook, entity: str, state: ServiceState, begun: pd.Timestamp):

@@ -126,6 +126,9 @@ def kubernetes(control: Kubernetes, task: Task, undo: dict | None = None) -> Out
         return failed(f"expected {what} from kubectl, got {said!r}")
     now, left = int(said), task.timeout - (time.monotonic() - begun)
     if task.action in UNDOES:  # it goes back to what was there, also where the first undoing never arrived
+        if undo and now > int(undo["revision"]) + 1:
+            more = now - int(undo["revision"]) - 1
+            return failed(f"{more} more revisions than we left: somebody has changed that since")
         to = [f"--to-revision={int(undo['revision'])}"] if undo else []
         forth = ("kubectl", "rollout", "undo", name, *where, *to)
         return _one_after_the_other([forth, wait], left, None if undo else {"revision": now})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from stability.remediation.before import nothing_before
+from stability.remediation.before import Before
 from stability.remediation.choice import ALIKE, UNCHANGED, UNKNOWN, options
 from stability.remediation.decisions import Case, Decision, Option, Refusal, ServiceState, moment
 from stability.remediation.guards import Guards, refusals
@@ -48,6 +48,8 @@ def choose(
     history: History,
     impact: float,
     *,
+    before: Before,
+    since: pd.Timestamp | None = None,
     wait: str = "",
     settled: str = "",
 ) -> Decision:
@@ -63,6 +65,10 @@ def choose(
         What may be done, to whom, within which limits, as the service is and as it has been.
     impact : float
         Minutes of impact that are expected if nobody acts.
+    before : Before
+        Who is asked whether there is anything to go back to.
+    since : Timestamp, optional
+        Since when it has been taken for what it is taken for now; since the impact without it.
     wait, settled : str
         Why nobody is called yet about what is not known, or why now; then nothing is done.
     """
@@ -92,8 +98,8 @@ def choose(
     if mode in (None, UNKNOWN):
         because = f"what happens to {entity} is not known, and what is not known is not repaired"
         return call(because, entity)
-    found = options(rows, list(playbooks.values()), inventory, state, history, impact, told["impact_start"])
-    found = _undoable(_guarded(found, told, playbooks, guards, state, history), playbooks, inventory)
+    found = options(rows, list(playbooks.values()), inventory, state, history, impact, told["impact_start"], since)
+    found = _undoable(_guarded(found, told, playbooks, guards, state, history), playbooks, before, told["at"])
     if not found:
         return say("escalate", f"no playbook for {mode} on {entity}", entity)
     best = found[0]
@@ -143,12 +149,14 @@ def _guarded(
     return tuple(sorted(judged, key=_order))
 
 
-def _undoable(found: tuple[Option, ...], playbooks: Mapping[str, Playbook], inventory: Inventory) -> tuple[Option, ...]:
+def _undoable(
+    found: tuple[Option, ...], playbooks: Mapping[str, Playbook], before: Before, now: pd.Timestamp
+) -> tuple[Option, ...]:
     """Ask whether there is anything to go back to, where that would be done now."""
     for _ in found:
         best = found[0]
         action = playbooks[best.playbook].steps[0].action
-        why = "" if best.refusals else nothing_before(inventory, best.entity, action)
+        why = "" if best.refusals or best.gain <= 0 else before.nothing(best.entity, action, now)
         if not why:
             break
         found = tuple(sorted((dataclasses.replace(best, refusals=(Refusal(UNCHANGED, why),)), *found[1:]), key=_order))
@@ -156,8 +164,8 @@ def _undoable(found: tuple[Option, ...], playbooks: Mapping[str, Playbook], inve
 
 
 def _order(option: Option) -> tuple:
-    """What may be done first, then what a guard forbids for now, then what is not made for this entity."""
-    return bool(option.refusals), _not_made_for(option), -option.gain, option.playbook
+    """What may be done first, now or in a moment, then what a guard forbids, then what is not made for this entity."""
+    return bool(option.refusals) and not option.waits, _not_made_for(option), -option.gain, option.playbook
 
 
 def _not_made_for(option: Option) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Acted", "Case", "Decision", "Option", "Progress", "Refusal", "ServiceState", "moment"]
+__all__ = ["LASTS", "Acted", "Case", "Decision", "Option", "Progress", "Refusal", "ServiceState", "moment"]
 
 import hashlib
 import json
@@ -16,6 +16,7 @@ import pandas as pd
 from stability.schema import ContractError
 
 BOOLS = (bool, np.bool_)
+LASTS = "lasts"  # what refuses a repair until it is known what others show
 
 
 def moment(value: object, what: str = "now") -> pd.Timestamp:
@@ -129,6 +130,11 @@ class Option:
         """Minutes of impact that are expected to be won, doing nothing being 0."""
         return self.saved - self.spent
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is refused for a moment alone: nothing else is done instead."""
+        return bool(self.refusals) and all(refusal.guard == LASTS for refusal in self.refusals)
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -174,6 +180,11 @@ class Decision:
     def acts(self) -> bool:
         """Whether something is to be done to the service."""
         return self.kind in ("step", "rollback")
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be asked again soon, because its best option is refused for a moment alone."""
+        return self.kind == "nothing" and any(option.waits for option in self.options[:1])
 
     def facts(self) -> dict:
         """As JSON types."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["carry_out", "checked", "intent", "lives"]
+__all__ = ["UNDER_WAY", "carry_out", "checked", "intent", "lives"]
 
 import os
 import socket
@@ -19,6 +19,9 @@ from stability.remediation.inventory import Inventory
 from stability.remediation.outcomes import failed
 from stability.remediation.playbooks import Playbook
 from stability.schema import ContractError, one_of
+
+UNDER_WAY: set[str] = set()
+"""Actions that this very process is doing, whoever of it began them."""
 
 SAME = 1.0  # s by which the begin of a process may differ between two looks and it is the same process
 
@@ -100,13 +103,13 @@ def _undo(facts: Mapping, history: History) -> dict | None:
     return None
 
 
-def lives(name: str, action: Action, under_way: set[str], now: pd.Timestamp) -> bool:
+def lives(name: str, action: Action, now: pd.Timestamp) -> bool:
     """Whether whoever began an action is still at it: a process of this machine that runs, or time is left to it."""
     facts = action.facts
     if facts["host"] != socket.gethostname():  # nobody can look there, but no action outlasts its timeout for long
         return (now - action.at).total_seconds() < 2 * facts["plan"]["timeout"]
     if facts["pid"] == os.getpid() and abs(facts["begun"] - psutil.Process().create_time()) < SAME:
-        return name in under_way
+        return name in UNDER_WAY
     try:
         process = psutil.Process(facts["pid"])
         same = abs(process.create_time() - facts["begun"]) < SAME

@@ -124,6 +124,7 @@ def refusals(
     found = [stopped(guards), _stale(guards, state, now), _expired(guards, decision, now), _once(decision, history)]
     found += [_hands_off(guards, decision, now), _last_healthy(decision, playbook, step.action, state, history)]
     if decision.kind == "step":
+        found += [_in_order(decision, history)]
         found += [_cool_down(guards, decision, playbook, history, now), _rate(guards, history, now)]
         found += [_under_repair(guards, decision, history), _share(guards, decision, state, history, now)]
     return tuple(refusal for refusal in found if refusal)
@@ -162,6 +163,15 @@ def _once(decision: Decision, history: History) -> Refusal | None:
         facts = action.facts
         if facts["decision_id"] == decision.decision_id or all(facts[k] == getattr(decision, k) for k in same):
             return Refusal("once", f"it was begun at {action.at:%H:%M:%S} as {name} and is not done twice")
+    return None
+
+
+def _in_order(decision: Decision, history: History) -> Refusal | None:
+    """No step before the one that has not helped is taken back."""
+    backs = [one for one in history.pending.values() if one.kind == "rollback"]
+    begun = [action.facts for _, action in history.real() if action.facts["kind"] == "rollback" and action.end is None]
+    if decision.alarm_id in {one.alarm_id for one in backs} | {facts["alarm_id"] for facts in begun}:
+        return Refusal("order", "what was done about the alarm is to be taken back first")
     return None
 
 

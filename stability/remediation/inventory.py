@@ -43,7 +43,10 @@ def checked(url: str) -> str:
     ValueError
         It may not be.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its words hold the address
+        raise ValueError("an address http(s)://host[:port]/..., without a password in it") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise ValueError("an address http(s)://host[:port]/..., without a password in it")
     try:
@@ -221,5 +224,8 @@ def read_inventory(path: str | os.PathLike) -> Inventory:
             model = next((kinds[part] for part in first["loc"] if part in kinds), outer)
             remedy = nearest(str(first["loc"][-1]), model.model_fields)
         expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        got = "one with a password" if "password" in expected else first["input"]
+        plain = {"match", "control", "name", "deployment", "namespace", "most", "alias", "entities", "controls"}
+        got = first["input"] if first["loc"] and first["loc"][-1] in plain else "something else (it may be a secret)"
+        if first["type"] == "extra_forbidden":
+            got = "a key that nobody knows"
         raise ContractError(file=path, column=place, expected=expected, got=got, remedy=remedy) from None

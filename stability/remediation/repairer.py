@@ -11,10 +11,11 @@ import pandas as pd
 
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.approval import check_token
+from stability.remediation.before import Before
 from stability.remediation.choice import suspects
 from stability.remediation.deciding import alarm_name, choose, next_step, same
 from stability.remediation.decisions import Acted, Case, Decision, Progress, Refusal, ServiceState, moment
-from stability.remediation.doing import carry_out, checked, intent, lives
+from stability.remediation.doing import UNDER_WAY, carry_out, checked, intent, lives
 from stability.remediation.exporting import actions_table, call_text
 from stability.remediation.following import follow, recovered
 from stability.remediation.guards import Guards, needs_approval, refusals
@@ -75,7 +76,7 @@ class Repairer:
         self.mode = one_of(mode, MODES, "mode")
         self.send, self.key = send, key or secrets.token_bytes(32)
         self.history = History()
-        self._under_way: set[str] = set()  # actions that this very process is doing
+        self.before = Before(inventory)
         self._look()
 
     def _look(self) -> History:
@@ -92,6 +93,7 @@ class Repairer:
         *,
         impact: float = 10.0,
         impact_start: pd.Timestamp | None = None,
+        since: pd.Timestamp | None = None,
         wait: str = "",
         settled: str = "",
         evidence: Mapping[str, Sequence[str]] | None = None,
@@ -115,6 +117,8 @@ class Repairer:
             Minutes of impact that are expected if nobody acts: remaining time times how bad it is.
         impact_start : Timestamp, optional
             When users began to feel it; the alarm's start without.
+        since : Timestamp, optional
+            Since when it has been taken for what it is taken for now; since `impact_start` without.
         wait : str
             Why nobody is called yet about what is not known: it may still become known. A known mode does not wait.
         settled : str
@@ -137,7 +141,7 @@ class Repairer:
         told = {"alarm_id": alarm_id, "at": now, "impact_start": min(start, now)}
         rows = suspects(causes, alarm_id)
         known = (self.playbooks, self.inventory, self.guards, state, self.history, float(impact))
-        decision = choose(told, rows, *known, wait=wait, settled=settled)
+        decision = choose(told, rows, *known, before=self.before, since=since, wait=wait, settled=settled)
         before = self.history.decided.get(alarm_id)
         if before is not None and same(before, decision) and self._holds(before, now):
             return before
@@ -200,9 +204,13 @@ class Repairer:
                     return self._refused(decision, (Refusal("approval", why),), now)
             facts = intent(decision, playbook, state)
             facts |= {"mode": "approved" if by else "automatic", "approval": by and by.token_id, "by": by and by.by}
-            self._under_way.add(facts["action_id"])
-            self.record.append("intent", now, **facts)
-            self._look()
+            UNDER_WAY.add(facts["action_id"])
+            try:
+                self.record.append("intent", now, **facts)
+                self._look()
+            except BaseException:
+                UNDER_WAY.discard(facts["action_id"])
+                raise
         return self._done(facts, now)
 
     def _done(self, facts: dict, now: pd.Timestamp) -> Acted:
@@ -213,13 +221,16 @@ class Repairer:
             told = {"status": outcome.status, "detail": outcome.detail, "undo": outcome.undo, "end": end.isoformat()}
             self.record.append("outcome", end, action_id=name, **told)
         finally:
-            self._under_way.discard(name)
+            UNDER_WAY.discard(name)
         self._look()
         if facts["kind"] == "rollback" and outcome.status != "done":
-            self._drop(facts["alarm_id"], end)
-            why = f"{facts['playbook']} on {facts['entity']} could not be taken back"
-            self._call(facts["alarm_id"], why, end, {"said": outcome.detail})
+            self._not_taken_back(facts, end, outcome.detail)
         return Acted(outcome.status, outcome.detail, name, start=now, end=end)
+
+    def _not_taken_back(self, facts: Mapping, now: pd.Timestamp, detail: str) -> None:
+        self._drop(facts["alarm_id"], now)
+        why = f"{facts['playbook']} on {facts['entity']} could not be taken back"
+        self._call(facts["alarm_id"], why, now, {"said": detail})
 
     def _refused(self, decision: Decision, told: tuple[Refusal, ...], now: pd.Timestamp) -> Acted:
         said = "; ".join(f"{refusal.guard}: {refusal.why}" for refusal in told)
@@ -312,21 +323,27 @@ class Repairer:
         list of Case
             All repairs that wait for their verdict.
         """
-        now = moment(now)
+        self.sweep(now)
+        return self.open_cases()
+
+    def _lost(self, now: pd.Timestamp) -> None:
+        detail, backs = "whoever began it was killed: perhaps it was done", []
         with self.record.locked():
-            for name, action in list(self._look().real()):
-                if action.end is None and not lives(name, action, self._under_way, now):
-                    detail = "whoever began it was killed: perhaps it was done"
+            for name, action in self._look().real():
+                if action.end is None and not lives(name, action, now):
                     end = max(now, action.at).isoformat()
                     self.record.append(
                         "outcome", now, action_id=name, status="perhaps", detail=detail, undo=None, end=end
                     )
-        self.sweep(now)
-        return self.open_cases()
+                    backs += [action.facts] if action.facts["kind"] == "rollback" else []
+            self._look()
+        for facts in backs:
+            self._not_taken_back(facts, now, detail)
 
     def sweep(self, now: pd.Timestamp) -> None:
-        """Close what nobody judged, drop what nobody did, and say again what nobody heard; `decide` does so, too."""
+        """Close what was lost or not judged, drop what was not done, repeat what nobody heard; `decide` does so too."""
         now = moment(now)
+        self._lost(now)
         with self.record.locked():
             history = self._look()
             late = [c for c in history.cases() if (now - c.acted_at).total_seconds() > self.guards.forgotten]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["earlier_file", "earlier_model", "files", "models"]
 
+import contextlib
 import re
 import secrets
 import shutil
@@ -27,13 +28,16 @@ def models(control: Models, task: Task, undo: dict | None = None) -> Outcome:
     client = mlflow.MlflowClient()
     try:
         now, wanted = earlier_model(control)
+        if undo and now != undo["left"]:
+            return failed(f"the alias names {now}, and {undo['left']} was left: somebody has changed that since")
         wanted = int(undo["version"]) if undo else wanted
         if wanted is None:
             return failed(f"{control.model} has no version before {now}")
         client.set_registered_model_alias(control.model, control.alias, str(wanted))
     except mlflow.exceptions.MlflowException as error:
         return failed(f"the registry: {error.error_code}: {control.model}, alias {control.alias}")
-    return _told(control.reload, task, f"version {wanted} instead of {now}", None if undo else {"version": now})
+    back = None if undo else {"version": now, "left": wanted}
+    return _told(control.reload, task, f"version {wanted} instead of {now}", back)
 
 
 def earlier_model(control: Models) -> tuple[int, int | None]:
@@ -67,6 +71,8 @@ def _linked(control: Files, task: Task, undo: dict | None) -> Outcome:
     folder = (link.parent / target).parent
     if undo:
         wanted = str(undo["target"])
+        if target.name != undo["left"]:
+            return failed(f"{target.name} is in use, and {undo['left']} was left: somebody has changed that since")
         if not (folder / wanted).exists() or Path(wanted).name != wanted:
             return failed(f"no version {wanted!r} any longer")
     else:
@@ -76,23 +82,38 @@ def _linked(control: Files, task: Task, undo: dict | None) -> Outcome:
     draft = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     draft.symlink_to(target.with_name(wanted))
     draft.replace(link)
-    back = None if undo else {"target": target.name}
+    back = None if undo else {"target": target.name, "left": wanted}
     return _told(control.reload, task, f"{wanted} instead of {target.name}", back)
 
 
 def earlier_file(link: Path) -> str | None:
-    """The neighbour of a link's target that comes before it, in the order of versions; None where there is none."""
+    """The neighbour of a link's target that comes before it, in the order of versions; None where there is none.
+
+    Only what differs from the target in nothing but numbers, and what parts them, is a version of the same.
+    """
     target = link.readlink()
     folder = (link.parent / target).parent
     link_name = link.name if folder.resolve() == link.parent.resolve() else None
-    there = [p.name for p in folder.iterdir() if p.suffix == target.suffix and p.name != link_name]
-    older = [n for n in there if not n.startswith(".") and _natural(n) < _natural(target.name)]
-    return max(older, key=_natural, default=None)
+    there = [p.name for p in folder.iterdir() if p.name != link_name]
+    name, now, kind = _version(target.name)
+    older = {n: _version(n)[1] for n in there if _version(n)[::2] == (name, kind) and _version(n)[1] < now}
+    return max(older, key=older.__getitem__, default=None)
 
 
-def _natural(name: str) -> list:
-    """Order of versions: 2.9 before 2.10."""
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name) if part]
+def _version(name: str) -> tuple[str, list, str]:
+    """Take a name apart: its text before the first digit and its letters after that, the version, the kind of file.
+
+    Examples
+    --------
+    >>> [_version(name)[::2] for name in ("m-2.10.npz", "v1.4.1", "v1.4.0-rc1", "blue")]
+    [('m-', '.npz'), ('v', ''), ('vrc', ''), ('blue', '')]
+    >>> sorted(["m-2.10.npz", "m-2.9.1.npz", "m-2.9.npz"], key=lambda name: _version(name)[1])
+    ['m-2.9.npz', 'm-2.9.1.npz', 'm-2.10.npz']
+    """
+    kind = "".join(re.findall(r"\.[A-Za-z]\w*$", name))
+    first, *rest = re.split(r"(\d+)", name.removesuffix(kind))
+    text = first + "".join(re.findall(r"[^\W\d_]", "".join(rest)))
+    return text, [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in rest if part], kind
 
 
 def _restored(control: Files, task: Task, undo: dict | None) -> Outcome:
@@ -116,13 +137,18 @@ def _restored(control: Files, task: Task, undo: dict | None) -> Outcome:
         shutil.copytree(state, draft, symlinks=True)
         shutil.rmtree(state.with_name(kept), ignore_errors=True)
         draft.rename(state.with_name(kept))
+    back = {"kept": kept} if not undo and state.with_name(kept).is_dir() else None
     for path in found:
         goal = state / path.relative_to(source)
-        goal.parent.mkdir(parents=True, exist_ok=True)
         draft = goal.with_name(f".{goal.name}.{secrets.token_hex(4)}")
-        shutil.copy2(path, draft)
-        draft.replace(goal)
-    back = {"kept": kept} if not undo and state.with_name(kept).is_dir() else None
+        try:
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, draft)
+            draft.replace(goal)
+        except OSError as error:  # some files are put back and others are not: that can be taken back
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            return failed(f"{goal.name}: {type(error).__name__}: {error.strerror}", back)
     return _told(control.reload, task, f"{len(found)} files are put back", back)
 
 
