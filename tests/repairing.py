@@ -42,8 +42,10 @@ class Supervisor:
     """A real HTTP server on loopback that keeps what it was asked, and answers as it is told."""
 
     def __init__(self):
-        self.asked, self.headers, self.bodies = [], [], []
+        self.asked, self.headers, self.bodies, self.answered = [], [], [], 0
         self.status, self.delay, self.answer, self.changed = 200, 0.0, None, True
+        self.gate = threading.Event()  # nobody is answered while it is shut
+        self.gate.set()
         self.processes = {name: {"port": 0} for name in ALL}
         outer = self
 
@@ -54,6 +56,8 @@ class Supervisor:
                 outer.headers.append(dict(self.headers))
                 outer.bodies.append(body)
                 time.sleep(outer.delay)
+                outer.gate.wait(60)
+                outer.answered += 1
                 asked_status = self.path == "/status"
                 told = {"processes": outer.processes} if asked_status else {"done": True}
                 told = {"there": outer.changed} if self.path.endswith("/before") else told

@@ -352,7 +352,7 @@ def test_what_is_lost_while_we_run_keeps_nobody_waiting_for_ever(tmp_path, super
 
 
 def test_what_another_repairer_of_this_process_is_doing_is_not_taken_for_lost(tmp_path, supervisor):
-    supervisor.delay = 1.0
+    supervisor.gate.clear()
     made = repairer(tmp_path, supervisor.url, FREE)
     decision = made.decide(alarm(), causes(LEAK), at(0), state())
     with ThreadPoolExecutor(1) as worker:
@@ -360,7 +360,9 @@ def test_what_another_repairer_of_this_process_is_doing_is_not_taken_for_lost(tm
         while not supervisor.asked:
             time.sleep(0.005)
         later = repairer(tmp_path, supervisor.url, FREE)  # as after a reload
-        assert later.resume(at(5)) == []
+        waits = later.resume(at(5))
+        supervisor.gate.set()
+        assert waits == []
         assert acting.result().status == "done"
     assert [case.status for case in later.open_cases()] == ["done"]
 
