@@ -5,7 +5,10 @@ from __future__ import annotations
 __all__ = ["Checkpoint", "Checkpoints"]
 
 import json
+import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +67,8 @@ class Checkpoints:
         for folder in known:
             try:
                 said = json.loads((folder / SAID).read_text(encoding="utf-8"))
-                return Checkpoint(int(folder.name.removeprefix("at-")), said, folder)
+                if all(map(_is_whole, folder.glob("*.npz"))):
+                    return Checkpoint(int(folder.name.removeprefix("at-")), said, folder)
             except (OSError, ValueError):
                 continue
         if known:
@@ -79,11 +83,28 @@ class Checkpoints:
         with folder_written_whole(folder) as draft:
             if beside is not None:
                 beside(draft)
+                _sync(draft)
             with written_whole(draft / SAID) as file:
                 file.write(json.dumps(said).encode())
         for old in sorted(self.folder.glob("at-*"))[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         return folder
+
+
+def _sync(folder: Path) -> None:
+    """Have every file of a folder on the disk, so that a power cut leaves none of them without its content."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether an archive of arrays can be read: all of it has the checksum that it was written with."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # the last: damage may look like a password
+        return False
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 __all__ = ["Journal", "JournalError"]
 
-import contextlib
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stability.monitor.appended import Appended
 from stability.schema import read_json_lines
 
 NAME = "events"
@@ -65,7 +65,7 @@ class Journal:
             self.kept |= {key: line for key, line in late.items() if line.get("kind") in WHOLE}
             if told and not late:
                 break
-        self._file = self.path.open("ab")
+        self._file = Appended(self.path)
 
     def once(self, key: str, moment: int, **told: Any) -> bool:
         """Write an entry unless there is one of this key; on the disk when this returns.
@@ -112,20 +112,14 @@ class Journal:
         if not lines:
             return
         text = "".join(json.dumps(_plain(line), allow_nan=False, ensure_ascii=False) + "\n" for line in lines)
-        place = self._file.tell()
         try:
-            self._file.write(text.encode())
-            self._file.flush()
-            if sure:
-                os.fsync(self._file.fileno())
+            if self._file.size >= self.largest:
+                self._next()
+            self._file.add(text.encode(), sure=sure)
         except OSError as error:
-            with contextlib.suppress(OSError):  # of a full disk nothing half is left
-                self._file.truncate(place)
             raise JournalError(error.errno, error.strerror or str(error), str(self.path)) from None
         newest = max((int(line["moment"]) for line in lines if "moment" in line), default=-1)
         self._since[self.path] = max(self._since.get(self.path, -1), newest)
-        if self._file.tell() >= self.largest:
-            self._next()
 
     def forget(self, until: int) -> None:
         """Forget the keys of moments up to this one: there is a checkpoint, and they are never gone through again."""
@@ -141,9 +135,10 @@ class Journal:
 
     def _next(self) -> None:
         number = int(self.path.stem.rsplit("-", 1)[1]) + 1
+        path = self.folder / f"{NAME}-{number:08}.jsonl"
+        file = Appended(path)
         self._file.close()
-        self.path = self.folder / f"{NAME}-{number:08}.jsonl"
-        self._file = self.path.open("ab")
+        self.path, self._file = path, file
 
     def _known(self) -> list[Path]:
         return sorted(self.folder.glob(f"{NAME}-????????.jsonl"))

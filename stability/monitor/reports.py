@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["report_name", "write_report"]
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from stability.monitor.incident import Incident
 
 PANELS = 4  # metrics that are drawn
+PAGES = 2_000  # that are kept, the newest: some hundred megabytes
 PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
     """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ alarm.alarm_id }}</title>
@@ -99,7 +101,7 @@ def report_name(alarm_id: str, start: int) -> str:
 
 
 def write_report(folder: Path, incident: Incident, panel: pd.DataFrame, firings: Sequence[Firing], moment: int) -> Path:
-    """Write an incident's page, whole or not at all: no script, nothing from elsewhere.
+    """Write an incident's page, whole or not at all: no script, nothing from elsewhere; the oldest of too many go.
 
     Parameters
     ----------
@@ -143,7 +145,16 @@ def write_report(folder: Path, incident: Incident, panel: pd.DataFrame, firings:
     path = folder / incident.page
     with written_whole(path) as file:
         file.write(text.encode())
+    _keep_newest(folder)
     return path
+
+
+def _keep_newest(folder: Path) -> None:
+    pages = list(folder.glob("*.html"))
+    if len(pages) > PAGES:
+        with contextlib.suppress(OSError):  # somebody else may tidy up there, too
+            for old in sorted(pages, key=lambda page: page.stat().st_mtime_ns)[:-PAGES]:
+                old.unlink()
 
 
 def _picture(panel: pd.DataFrame, alarm: dict[str, Any]) -> str:

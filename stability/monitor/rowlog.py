@@ -8,18 +8,16 @@ from __future__ import annotations
 
 __all__ = ["RowLog"]
 
-import contextlib
 import itertools
 import json
-import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from stability.monitor.appended import Appended
 from stability.monitor.ring import Rows
 from stability.schema import ContractError
 
@@ -43,7 +41,7 @@ class RowLog:
     def __init__(self, folder: Path, metrics: Sequence[str], *, moments: int = MOMENTS):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.metrics, self.moments = folder, list(metrics), moments
-        self._file: BinaryIO | None = None
+        self._file: Appended | None = None
         self._count, self._entities = 0, None
 
     def append(self, rows: Rows, *, sure: bool = True) -> None:
@@ -56,15 +54,9 @@ class RowLog:
         if self._count == 0:
             told["metrics"] = self.metrics
         content = json.dumps(told).encode() + b"\n" + np.ascontiguousarray(rows.values, dtype="<f8").tobytes()
-        place = self._file.tell()
         try:
-            self._file.write(HEAD.pack(MARK, len(content), zlib.crc32(content)) + content)
-            self._file.flush()
-            if sure:
-                os.fsync(self._file.fileno())
+            self._file.add(HEAD.pack(MARK, len(content), zlib.crc32(content)) + content, sure=sure)
         except OSError:
-            with contextlib.suppress(OSError):
-                self._file.truncate(place)
             self.close()  # the next moment begins a file of its own
             raise
         self._entities = rows.entities
@@ -100,9 +92,9 @@ class RowLog:
 
     def close(self) -> None:
         """Close the file; the next rows begin a new one."""
-        if self._file is not None:
-            self._file.close()
-        self._file, self._count, self._entities = None, 0, None
+        file, self._file, self._count, self._entities = self._file, None, 0, None
+        if file is not None:
+            file.close()
 
     def _known(self) -> list[Path]:
         return sorted(self.folder.glob("rows-*.log"))
@@ -112,7 +104,7 @@ class RowLog:
 
     def _open(self, path: Path) -> None:
         self.close()
-        self._file = path.open("wb")
+        self._file = Appended(path, anew=True)
 
     def _read(self, path: Path, last: bool) -> Iterator[Rows]:
         entities: tuple[str, ...] = ()
