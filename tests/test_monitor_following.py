@@ -12,7 +12,7 @@ import pytest
 from commands import stability
 from conftest import START, STEP, free_port
 from rich.console import Console
-from watching import declaration, fleet, follow, journal, told_once
+from watching import declaration, fleet, follow, journal, repairing, told_once
 
 from stability import detection, rules
 from stability.monitor import incidents
@@ -260,6 +260,52 @@ def test_rules_that_change_are_read_anew_and_wrong_ones_are_refused(tmp_path):
     follower.close()
 
 
+@pytest.mark.usefixtures("no_pages")
+def test_a_folder_of_rules_that_is_empty_for_a_while_stops_no_step(tmp_path):
+    panel = fleet(entities=2, steps=240)
+    rows = panel.reset_index().sort_values("timestamp", kind="stable")
+    begin, folder = rows["timestamp"].min(), tmp_path / "rules"
+    parts = [rows[rows["timestamp"] < begin + pd.Timedelta(minutes=minute)] for minute in (50, 52, 54)]
+    told = declaration(tmp_path, rules={"files": [str(folder)]})
+    folder.mkdir()
+    shutil.move(tmp_path / "rules.yaml", folder / "rules.yaml")
+    written = 0
+    follower = Follower(told, folder=tmp_path / "state")
+    for k, part in enumerate(parts):
+        if k == 1:
+            shutil.move(folder / "rules.yaml", tmp_path / "rules.yaml")
+        if k == 2:
+            shutil.move(tmp_path / "rules.yaml", folder / "rules.yaml")
+        part.iloc[written:].to_csv(tmp_path / "metrics.csv", mode="a", header=not written, index=False)
+        written = len(part)
+        assert list(follower.tick())
+        assert not follower.trouble
+        assert ("a folder without one" in follower.refused) == (k == 1)
+        assert {rule.alert for rule in follower.watch.alerts.rules} == {"Busy", "Errors", "Lost"}
+    follower.close()
+
+
+@pytest.mark.usefixtures("no_pages")
+def test_an_inventory_that_changes_is_read_anew(tmp_path):
+    panel = fleet(entities=2, steps=200)
+    told = declaration(tmp_path, panel, **repairing(tmp_path, "http://127.0.0.1:9", panel, mode="dry-run"))
+    follower = Follower(told, folder=tmp_path / "state")
+    list(follower.tick())
+    repairer = follower.watch.incidents.repair.repairer
+    assert repairer.inventory.controls("web-0")
+    inventory, known = tmp_path / "inventory.yaml", (tmp_path / "inventory.yaml").read_text()
+    inventory.write_text(known.replace("web-*", "web-1"))
+    assert follower.reload()
+    repairer = follower.watch.incidents.repair.repairer
+    assert not repairer.inventory.controls("web-0")
+    assert repairer.inventory.controls("web-1")
+    inventory.write_text("entities: 3\n")
+    assert not follower.reload()
+    assert "not reloaded" in follower.refused
+    assert follower.watch.incidents.repair.repairer is repairer
+    follower.close()
+
+
 def test_two_do_not_watch_in_one_folder(tmp_path):
     told = declaration(tmp_path, fleet(entities=1, steps=60))
     follower = Follower(told, folder=tmp_path / "state")
@@ -295,6 +341,51 @@ def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
     console = Console(width=160, record=True)
     console.print(screen(follower))
     assert "fleet: healthy" in console.export_text()
+    follower.close()
+
+
+def told_of_health(served):
+    """What the door says: status and answer, and the seconds that it is behind by the metrics."""
+    url = f"http://{served.address[0]}:{served.address[1]}"
+    answer, metrics = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/metrics").text
+    behind = [line.split()[1] for line in metrics.splitlines() if line.startswith("stability_watch_behind_seconds ")]
+    return answer.status_code, answer.json(), float(behind[0])
+
+
+@pytest.mark.usefixtures("no_pages")
+def test_a_watch_that_hangs_is_not_healthy_although_it_says_nothing(prometheus_server, tmp_path):
+    told, clock = of_server(prometheus_server.url, tmp_path), Clock(at(3_901))
+    follower = Follower(told, clock=clock, folder=tmp_path / "state")
+    served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
+    for step in follower.tick():
+        served.after(step)
+    served.after(None)
+    assert told_of_health(served) == (200, {"healthy": True, "why": "", "behind_seconds": 0.0}, 0.0)
+    clock.now = at(3_903)
+    assert told_of_health(served) == (200, {"healthy": True, "why": "", "behind_seconds": 30.0}, 30.0)
+    clock.now = at(3_921)
+    told_then = {"healthy": False, "why": "300 s behind", "behind_seconds": 300.0}
+    assert told_of_health(served) == (503, told_then, 300.0)
+    served.close()
+    follower.close()
+
+
+@pytest.mark.usefixtures("no_pages")
+def test_a_watch_of_files_that_gives_no_sign_of_life_is_not_healthy(tmp_path):
+    told = declaration(tmp_path, fleet(entities=2, steps=200))
+    follower = Follower(told, folder=tmp_path / "state")
+    served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
+    for step in follower.tick():
+        served.after(step)
+    served.after(None)
+    assert told_of_health(served)[0] == 200
+    served.heard -= 60.0
+    status, said, behind = told_of_health(served)
+    assert (status, behind) == (503, 0.0)
+    assert "no sign of life for 60 s" in said["why"]
+    served.after(None)
+    assert told_of_health(served)[0] == 200
+    served.close()
     follower.close()
 
 

@@ -6,8 +6,9 @@ __all__ = ["Exposition"]
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from stability.monitor.following import Follower
 
 PREFIX = "stability_watch"
+SILENCE = 10.0  # s beyond three steps without a sign of life, in which a page, a diagnosis or a checkpoint is made
 BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
 
 class Exposition:
-    """A small server beside the watch.
+    """A small server beside the watch, whose answers are true when they are given, also of a watch that hangs.
 
     Parameters
     ----------
@@ -34,11 +36,13 @@ class Exposition:
     Attributes
     ----------
     address : tuple of (str, int)
+    heard : float or None
+        When the watch last gave a sign of life, a step or the end of a tick: seconds, as `time.monotonic` counts.
     """
 
     def __init__(self, follower: Follower, part: ServePart):
         self.follower, self.registry = follower, CollectorRegistry()
-        self.health: dict = {"healthy": False, "why": "begins"}
+        self.heard: float | None = None
         made = {"registry": self.registry, "namespace": PREFIX}
         self.steps = Counter("steps", "Steps that were judged", **made)
         self.late = Gauge("late_steps", "Steps that were judged more than a step after they were due", **made)
@@ -49,6 +53,7 @@ class Exposition:
         self.reloads = Gauge("reloads", "Times that rules or models were read anew", **made)
         self.refused = Gauge("reload_refused", "1 while changed rules or models are not used, being wrong", **made)
         self.behind = Gauge("behind_seconds", "Time between what is due and the last step", **made)
+        self.behind.set_function(lambda: follower.behind)
         self.moment = Gauge("last_moment_seconds", "Moment of the last step, Unix time", **made)
         self.open = Gauge("open_alarms", "Alarms that go on", ["severity"], **made)
         self.firing = Gauge("firing_rules", "Alerts of rules that fire", **made)
@@ -68,12 +73,12 @@ class Exposition:
     def after(self, step: Step | None) -> None:
         """Take a step, or the end of a tick (None), into account."""
         follower, watch = self.follower, self.follower.watch
+        self.heard = time.monotonic()
         if step is not None:
             self.steps.inc()
             self.cost.observe(step.seconds)
             self.moment.set(step.moment / 1e6)
             return
-        behind = follower.behind
         self.late.set(follower.late)
         self.skipped.set(follower.skipped)
         self.late_rows.set(follower.source.late_rows)
@@ -81,16 +86,26 @@ class Exposition:
         self.errors.set(follower.errors)
         self.reloads.set(follower.reloads)
         self.refused.set(bool(follower.refused))
-        self.behind.set(behind)
         if watch is not None:
             for severity in ("critical", "warning", "info"):
                 self.open.labels(severity).set(sum(one.severity == severity for one in watch.open_alarms))
             self.firing.set(len(watch.alerts.firing) if watch.alerts is not None else 0)
             for what, count in watch.counts.items():
                 self.counted.labels(what).set(count)
-        why = follower.trouble or ("" if follower.healthy else "begins" if watch is None else f"{behind:.0f} s behind")
-        self.health = {"healthy": follower.healthy, "why": why, "behind_seconds": round(behind, 1)}
-        self.health |= {"refused": follower.refused} if follower.refused else {}
+
+    def health(self) -> dict[str, Any]:
+        """Tell how the watch is now."""
+        follower, behind = self.follower, self.follower.behind
+        silent = 0.0 if self.heard is None else time.monotonic() - self.heard
+        why = follower.trouble
+        if not why and (self.heard is None or follower.watch is None):
+            why = "begins"
+        if not why and silent > 3 * follower.told.step_us / 1e6 + SILENCE:  # files tell nothing while nobody reads them
+            why = f"no sign of life for {silent:.0f} s"
+        if not why and not follower.healthy:
+            why = f"{behind:.0f} s behind"
+        told = {"healthy": not why, "why": why, "behind_seconds": round(behind, 1)}
+        return told | ({"refused": follower.refused} if follower.refused else {})
 
     def close(self) -> None:
         """Stop listening."""
@@ -112,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/metrics":
             self._answer(200, CONTENT_TYPE_LATEST, generate_latest(own.registry))
         elif self.path == "/healthz":
-            self._answer(200 if own.health["healthy"] else 503, "application/json", json.dumps(own.health).encode())
+            health = own.health()
+            self._answer(200 if health["healthy"] else 503, "application/json", json.dumps(health).encode())
         else:
             self._answer(404, "text/plain", b"There are /metrics and /healthz.\n")
 

@@ -8,13 +8,14 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from stability.monitor.declaration import Declaration
-from stability.monitor.ring import Rows
+from stability.monitor.ring import Rows, moments_after
 from stability.schema import ContractError
 from stability.telemetry import read
 from stability.telemetry.grid import micros, stamps_of
@@ -22,13 +23,38 @@ from stability.telemetry.grid import micros, stamps_of
 KEPT = 100_000  # rows that are set aside at most; what comes beyond is lost until a start
 LINES = {".csv", ".tsv", ".jsonl", ".ndjson"}  # of which new lines are read alone; others are read again as a whole
 
+_Told = tuple[int | np.ndarray, np.ndarray]  # stamps of an entity's values in a step, and the values
+
+
+@dataclass(frozen=True)
+class _Place:
+    """How far a file has been read.
+
+    Parameters
+    ----------
+    at : int
+        Bytes.
+    header : bytes
+        First line of a table; nothing of others.
+    inode : int
+        Whose they are: another file may get the name.
+    rows : int
+        Below the header.
+    """
+
+    at: int = 0
+    header: bytes = b""
+    inode: int = -1
+    rows: int = 0
+
 
 class FilesSource:
     """Rows of files.
 
-    A row stands at the first multiple of the step that is not before it: the newest value of the step, as a Prometheus
-    tells it. A moment is complete when a row of `delay` later has come. A row that is farther ahead of the clock than
-    `files.ahead` completes nothing, since all others would be late then: it is set aside until the clock is there.
+    A row stands at the first multiple of the step that is not before it: of each metric the newest value of the step,
+    as a Prometheus tells it, in whichever row or file it stands. A moment is complete when a row of `delay` later has
+    come. A row that is farther ahead of the clock than `files.ahead` completes nothing, since all others would be late
+    then: it is set aside until the clock is there.
 
     Parameters
     ----------
@@ -41,7 +67,12 @@ class FilesSource:
     newest : int or None
         The newest stamp of any row that was not set aside, microseconds since 1970.
     late_rows, ahead_rows : int
-        That came after their moment had been given; that were set aside.
+        That came after their moment had been given; that were set aside. What is there already when files are looked at
+        for the first time is not late: after a start it is what was judged before.
+    ignored : set of str
+        Columns that came later than the others, and are left out.
+    unread : list of (int, str)
+        Moments that were passed over: none, since files are not asked again.
     ahead : str
         The newest row that was set aside, in words.
     """
@@ -53,13 +84,15 @@ class FilesSource:
         self.told, self.part = told, told.source.files
         self.metrics = list(metrics) if metrics else []
         self.ignored: set[str] = set()
+        self.unread: list[tuple[int, str]] = []
         self.late_rows = self.ahead_rows = 0
         self.ahead = ""
         self._done = np.iinfo(np.int64).min  # moments up to this one have been given
-        self._places: dict[Path, tuple[int, bytes, int]] = {}  # bytes that were read, the header, and whose they are
+        self._looked = False  # whether all files have been looked at
+        self._places: dict[Path, _Place] = {}
         self._stats: dict[Path, tuple[int, int, int]] = {}
-        self._held: dict[int, dict[str, np.ndarray]] = {}
-        self._aside: dict[tuple[int, str], tuple[int, np.ndarray]] = {}  # moment, entity -> stamp, values
+        self._held: dict[int, dict[str, _Told]] = {}  # by moment and entity
+        self._aside: dict[tuple[int, str], np.ndarray] = {}  # values by stamp and entity
         self.newest: int | None = None
 
     def check(self, now: pd.Timestamp) -> None:
@@ -91,10 +124,10 @@ class FilesSource:
 
     def read(self, after: int, until: int) -> Iterator[Rows]:
         """Rows of the moments after one, up to another, in time's order; a moment without rows has none."""
-        for moment in range(after + self.told.step_us, until + 1, self.told.step_us):
+        for moment in moments_after(after, until, self.told.step_us):
             own = self._held.get(moment, {})
             names = tuple(sorted(own))
-            values = np.array([own[name] for name in names]).reshape(len(names), len(self.metrics))
+            values = np.array([own[name][1] for name in names]).reshape(len(names), len(self.metrics))
             yield Rows(moment, names, values)
         self.forget(until)
 
@@ -106,12 +139,10 @@ class FilesSource:
     # ---- what is new -------------------------------------------------------------------------------------------------
     def _look(self, now: int) -> None:
         latest = now + micros(self.part.ahead, "ahead")
-        for (moment, name), (stamp, values) in list(self._aside.items()):
-            if stamp <= now:  # not sooner: it completes what others have not told yet
-                del self._aside[moment, name]
-                if moment > self._done:
-                    self._held.setdefault(moment, {})[name] = values
-                self._is_there(stamp)
+        # Not sooner: it completes what others have not told yet.
+        for stamp, name in sorted(one for one in self._aside if one[0] <= now):
+            self._take(name, stamp, self._aside.pop((stamp, name)))
+            self._is_there(stamp)
         pattern = self.told.place(self.part.path)
         for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
             with contextlib.suppress(FileNotFoundError):  # it may be rotated away between the two
@@ -123,38 +154,38 @@ class FilesSource:
                 self._stats[path] = known
                 if panel is not None:
                     self._hold(panel, latest, counts=path.suffix in LINES)
+        self._looked = True
 
     def _new_lines(self, path: Path) -> pd.DataFrame | None:
         """Read the whole lines that have been added; the last one may be half written."""
-        place, header, whose = self._places.get(path, (0, b"", -1))
+        known = self._places.get(path, _Place())
         with path.open("rb") as file:
             state = os.fstat(file.fileno())
-            if state.st_size < place or state.st_ino != whose:
-                place, header = 0, b""  # it began anew, or another one has its name
-            file.seek(place)
+            if state.st_size < known.at or state.st_ino != known.inode:
+                known = _Place()  # it began anew, or another one has its name
+            file.seek(known.at)
             added = file.read()
         added = added[: added.rfind(b"\n") + 1]
         if not added:
             return None
+        header, rest = known.header, added
         if not header and path.suffix in {".csv", ".tsv"}:
-            header, _, rest = added.partition(b"\n")
-            header += b"\n"
+            header, end, rest = added.partition(b"\n")
+            header += end
             if not rest:
                 return None  # nothing but the header yet
-            content = added
-        else:
-            content = header + added
         with tempfile.TemporaryDirectory() as scratch:
             part = Path(scratch) / path.name
-            part.write_bytes(content)
+            part.write_bytes(header + rest)
             try:
                 panel = read(part, **self.part.reader)
             except ContractError as error:
                 raise ContractError(
-                    error.problem, file=path, row=error.row, column=error.column, expected=error.expected,
-                    got=error.got, remedy=error.remedy,
+                    error.problem, file=path, row=_counted(error.row, known.rows), column=error.column,
+                    expected=error.expected, got=error.got, remedy=error.remedy,
                 ) from None  # fmt: skip
-        self._places[path] = (place + len(added), header, state.st_ino)
+        rows = known.rows + sum(1 for line in rest.split(b"\n") if line.strip())
+        self._places[path] = _Place(known.at + len(added), header, state.st_ino, rows)
         return panel
 
     def _hold(self, panel: pd.DataFrame, latest: int, counts: bool) -> None:
@@ -169,19 +200,41 @@ class FilesSource:
         late, ahead = moments <= self._done, stamps > latest
         if counts or not self.ahead_rows:  # a file that was read as a whole holds what was told, too
             self.ahead_rows += int(ahead.sum())
-        if counts:
+        if counts and self._looked:
             self.late_rows += int(late.sum())
         if ahead.any():
             k = int(np.argmax(np.where(ahead, stamps, 0)))
             self.ahead = f"one of {names[k]} at {pd.Timestamp(int(stamps[k]), unit='us', tz='UTC')}"
             for k in np.flatnonzero(ahead):
-                key = int(moments[k]), names[k]
-                if key in self._aside or len(self._aside) < KEPT:
-                    self._aside[key] = int(stamps[k]), values[k]
+                key = int(stamps[k]), names[k]
+                if key in self._aside:
+                    self._aside[key] = np.where(np.isnan(values[k]), self._aside[key], values[k])
+                elif len(self._aside) < KEPT:
+                    self._aside[key] = values[k]
         for k in np.flatnonzero(~late & ~ahead):
-            self._held.setdefault(int(moments[k]), {})[names[k]] = values[k]
+            self._take(names[k], int(stamps[k]), values[k])
         if not ahead.all():
             self._is_there(int(stamps[~ahead].max()))
 
+    def _take(self, name: str, stamp: int, values: np.ndarray) -> None:
+        """Hold a row until its moment is given: beside others of the step, of which it has newer values."""
+        moment = -(-stamp // self.told.step_us) * self.told.step_us
+        if moment <= self._done:
+            return
+        own = self._held.setdefault(moment, {})
+        if name in own:
+            since, before = own[name]
+            newer = ~np.isnan(values) & ((since <= stamp) | np.isnan(before))
+            own[name] = np.where(newer, stamp, since), np.where(newer, values, before)
+        else:
+            own[name] = stamp, values
+
     def _is_there(self, stamp: int) -> None:
         self.newest = stamp if self.newest is None else max(self.newest, stamp)
+
+
+def _counted(row: int | Sequence[int] | None, before: int) -> int | list[int] | None:
+    """Count a row of what was added as one of the whole file."""
+    if row is None:
+        return None
+    return row + before if isinstance(row, int) else [one + before for one in row]

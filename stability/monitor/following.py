@@ -7,6 +7,7 @@ __all__ = ["Follower", "source_of"]
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -77,11 +78,14 @@ class Follower:
         self.trouble = self.refused = ""
         self.watch: Watch | None = None
         self.seconds: list[float] = []
-        self._edition = self._ahead = 0  # of the watch's ring; rows that were told of
+        self._edition = 0  # of the watch's ring
+        self._told_of = {"ahead_rows": 0, "late_rows": 0}  # rows that were told of
+        self._ignored: set[str] = set()  # columns that were told of
         self._owed: set[str] = set()  # files that have changed, of which nothing was used yet
         known = self.folder / METRICS
         metrics = known.read_text(encoding="utf-8").split() if known.is_file() else None
-        self.source = (source or source_of(told))(told, metrics)
+        self._open = partial(source or source_of(told), told)
+        self.source = self._open(metrics)
         if metrics:
             watch = Watch(told, metrics, folder=self.folder, beside=self.source.beside)
             if watch.resumed:
@@ -99,21 +103,29 @@ class Follower:
         ContractError, ConnectionError
             When the source refuses what it is asked.
         """
-        if self.watch is not None:
-            return True
+        if self.watch is None:
+            try:
+                self._begin()
+            except OSError:  # such as a full disk: it begins anew, with the history that files gave meanwhile
+                if self.watch is None and not self.source.live:
+                    self.source = self._open(None)
+                raise
+        return self.watch is not None
+
+    def _begin(self) -> None:
         told, step = self.told, self.told.step_us
         due = self.source.due(self.clock())
         before = max([0, *(micros(part.learn, "learn") for part in told.detectors if part.learn)])
         is_files = told.source.files is not None
         if is_files and self.source.first() is None:
             self.trouble = f"no rows but those set aside: {self.source.ahead}" if self.source.ahead_rows else ""
-            return False
+            return
         if told.start is not None:
             start = -(-int(pd.Timestamp(told.start).timestamp() * 1e6) // step) * step
         else:
             start = self.source.first() + before // step * step if is_files else due
         if due < start:
-            return False
+            return
         reach = max(before, micros(told.history, "history"))
         since = start - step - reach // step * step
         since = max(since, self.source.first() - step) if is_files else since
@@ -123,7 +135,7 @@ class Follower:
         if not self.source.metrics:
             list(self.source.read(due - step, due))  # names of the columns
         if not self.source.metrics:
-            return False
+            return
         known = (k for k, rows in enumerate(history) if np.isfinite(rows.values).any())
         first = next(known, len(history))  # before it there was nobody yet
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +144,6 @@ class Follower:
         watch = Watch(told, self.source.metrics, folder=self.folder, beside=self.source.beside)
         watch.begin(history[first:], start - step)
         self._take_up(watch)
-        return True
 
     def _take_up(self, watch: Watch) -> None:
         self.watch = watch
@@ -178,20 +189,20 @@ class Follower:
         watch, step = self.watch, self.told.step_us
         while True:
             due = self.source.due(self.clock())
-            self._tell_ahead()
+            self._tell_left_out()
             self._skip(due)
             if due <= watch.moment:
                 return
             self.reload()
+            before = watch.moment
             for rows in islice(self.source.read(watch.moment, min(due, watch.moment + BATCH * step)), BATCH):
-                late = self.source.late_rows
                 found = watch.take(rows)
                 self._let_go()
                 self._count(rows.moment)
                 self.seconds = [*self.seconds[-999:], found.seconds]
                 yield found
-                if self.source.late_rows > late:
-                    watch.note("late_rows", rows=self.source.late_rows)
+            if watch.moment == before:
+                return  # the source has nothing of what is due: it is asked again at the next tick
 
     def _let_go(self) -> None:
         """Give no rows any longer of whom the watch has let go."""
@@ -200,11 +211,22 @@ class Follower:
             held, self._edition = set(ring.entities), ring.edition
             self.source.known = {name: None for name in self.source.known if name in held}
 
-    def _tell_ahead(self) -> None:
-        """Tell of rows that were set aside since this was asked last."""
-        if self.source.ahead_rows > self._ahead:
-            self._ahead = self.source.ahead_rows
-            self.watch.note("ahead_rows", rows=self._ahead, said=f"set aside: {self.source.ahead}")
+    def _tell_left_out(self) -> None:
+        """Tell of what the source did not give, or too late, since this was asked last."""
+        source, late = self.source, "came after their moment had been judged"
+        for what, said in (("ahead_rows", f"set aside: {source.ahead}"), ("late_rows", late)):
+            if (rows := getattr(source, what)) > self._told_of[what]:
+                self.watch.note(what, rows=rows, said=said)
+                self._told_of[what] = rows
+        if fresh := source.ignored - self._ignored:
+            said = "these columns came after the watch had begun, and are left out; another name begins one with them"
+            self.watch.note("ignored", columns=sorted(fresh), said=said)
+            self._ignored |= fresh
+        while source.unread:
+            said = source.unread[0][1]
+            moments = [moment for moment, why in source.unread if why == said]
+            self.watch.note("unread", moments=len(moments), first=moments[0], last=moments[-1], said=said)
+            source.unread = [one for one in source.unread if one[1] != said]
 
     def _count(self, moment: int) -> None:
         """Count a step that came too late to keep up; of files that is not known."""
@@ -248,12 +270,18 @@ class Follower:
     def _files(self) -> dict[str, str]:
         """Names of the files that shape the watch, and what tells one state of them from another."""
         told = self.told
-        paths = [path for one in (told.rules.files if told.rules else []) for path in rule_files(told.place(one))]
+        paths: list[Path] = []
+        for place in map(told.place, told.rules.files if told.rules else []):
+            try:
+                paths += rule_files(place)
+            except (ContractError, OSError):  # a folder that is just being filled; the watch goes on with what it has
+                paths.append(place)
         paths += [told.place(one) for part in told.detectors for one in (part.file, part.accepted) if one]
         paths += [told.place(one) for one in (told.localizer, told.worksheet, told.topology) if one]
         if told.repair:
             place = told.place(told.repair.playbooks)
             paths += sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+            paths.append(told.place(told.repair.inventory))
         found = {}
         for path in paths:
             try:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stability.monitor.declaration import Declaration
-from stability.monitor.ring import Rows
+from stability.monitor.ring import Rows, moments_after
 from stability.schema import ContractError
 from stability.telemetry import check_prometheus, read_prometheus
 
@@ -26,6 +26,13 @@ class PrometheusSource:
     told : Declaration
     metrics : sequence of str, optional
         Columns that are known already, of an earlier start.
+
+    Attributes
+    ----------
+    ignored : set of str
+        Columns that came later than those, and are left out.
+    unread : list of (int, str)
+        Moments that were passed over, since later ones can be read and they cannot, and why.
     """
 
     live = True  # it goes on by itself: what is late is late, and what is long ago may be given up
@@ -36,6 +43,8 @@ class PrometheusSource:
         self.metrics = list(metrics) if metrics else []
         self.known: dict[str, None] = {}
         self.ignored: set[str] = set()
+        self.unread: list[tuple[int, str]] = []
+        self._newest = 0  # moment that can be asked for
         self.late_rows = self.ahead_rows = 0  # a server is asked for what is due, and nothing else
         self.ahead = ""
 
@@ -56,32 +65,56 @@ class PrometheusSource:
     def due(self, now: pd.Timestamp) -> int:
         """The newest moment that can be asked for, in microseconds since 1970."""
         now_us = (now - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1us")
-        return (now_us - self.told.delay_us) // self.told.step_us * self.told.step_us
+        self._newest = (now_us - self.told.delay_us) // self.told.step_us * self.told.step_us
+        return self._newest
 
     def read(self, after: int, until: int) -> Iterator[Rows]:
         """Rows of the moments after one, up to another, in time's order.
 
-        Every entity that has ever been there has a row at each moment: one that is gone has no values.
+        Every entity that has ever been there has a row at each moment: one that is gone has no values. Where an answer
+        cannot be laid out, such as one of two series that have followed each other under one name, shorter ones are
+        asked for; a moment that cannot be read even alone has no values, and is told.
 
         Raises
         ------
         ContractError, ConnectionError
-            As `telemetry.read_prometheus`; what came before the error has been given.
+            As `telemetry.read_prometheus`, for the newest moment; what came before the error has been given.
         """
-        step = self.told.step_us
-        for first in range(after + step, until + 1, CHUNK * step):
-            last = min(first + (CHUNK - 1) * step, until)
-            yield from self._rows(first, last)
+        moments = moments_after(after, until, self.told.step_us)
+        for k in range(0, len(moments), CHUNK):
+            for part, panel in self._parts(moments[k : k + CHUNK]):
+                yield from self._rows(part, panel)
 
-    def _rows(self, first: int, last: int) -> Iterator[Rows]:
-        step = self.told.step_us
-        moments = np.arange(first, last + 1, step)
+    def _parts(self, moments: range) -> Iterator[tuple[range, pd.DataFrame | None]]:
+        """Panels of moments, in time's order; None where there is nothing."""
+        left, answers = [moments], False
+        while left:
+            part = left.pop()
+            try:
+                panel = self._answer(part[0], part[-1])
+            except ContractError as error:
+                if not answers:  # what cannot be read now, either, is no matter of some moments: it is waited for
+                    now = max(moments[-1], self._newest)
+                    if part[0] == now:
+                        raise
+                    self._answer(now, now)
+                    answers = True
+                if len(part) > 1:
+                    left += [part[len(part) // 2 :], part[: len(part) // 2]]
+                    continue
+                self.unread.append((part[0], str(error)))
+                panel = None
+            yield part, panel
+
+    def _answer(self, first: int, last: int) -> pd.DataFrame | None:
         try:
-            panel = self._panel(first, last)
+            return self._panel(first, last)
         except ContractError as error:
             if error.expected != NOTHING:
                 raise
-            panel = None  # the server is there, and nobody gives it anything
+            return None  # the server is there, and nobody gives it anything
+
+    def _rows(self, moments: range, panel: pd.DataFrame | None) -> Iterator[Rows]:
         if panel is None:
             blocks, entities = np.empty((0, len(moments), len(self.metrics))), []
         else:
@@ -94,7 +127,7 @@ class PrometheusSource:
         gone = [name for name in self.known if name not in set(entities)]
         names = (*entities, *gone)
         absent = np.full((len(gone), len(self.metrics)), np.nan)
-        for k, moment in enumerate(moments.tolist()):
+        for k, moment in enumerate(moments):
             yield Rows(moment, names, np.concatenate([blocks[:, k], absent]))
 
     def _panel(self, first: int, last: int) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Ring", "Rows"]
+__all__ = ["Ring", "Rows", "moments_after"]
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,22 @@ from stability.schema import ContractError, validate
 
 SLACK = 0.25  # of the length: how much room there is behind it before everything moves to the front once
 GROWTH = 1.25  # by how much room for entities grows, so that a fleet that grows one by one is not copied one by one
+
+
+def moments_after(after: int, until: int, step: int) -> range:
+    """Moments of the grid, which are the multiples of the step since 1970: those after one, up to another.
+
+    Parameters
+    ----------
+    after, until, step : int
+        Microseconds; `after` may lie between two moments, as the last one of another step does.
+
+    Examples
+    --------
+    >>> list(moments_after(25, 60, 10))
+    [30, 40, 50, 60]
+    """
+    return range((after // step + 1) * step, until + 1, step)
 
 
 @dataclass(frozen=True)
