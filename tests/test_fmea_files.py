@@ -130,3 +130,39 @@ def test_a_workbook_that_unpacks_to_more_than_any_worksheet(tmp_path):
         packed.writestr("xl/worksheets/sheet1.xml", b"0" * (1 << 25))
     with pytest.raises(ContractError, match="unpacked"):
         read_worksheet(tmp_path / "bomb.xlsx")
+
+
+def _twice(path, name):
+    """Write the worksheet with a column that stands twice, as a spreadsheet's user may leave it."""
+    flat = SHIPPED.head(3).reset_index()
+    head = [*flat.columns, name]
+    rows = [[*row, row[flat.columns.get_loc(name)]] for row in flat.astype(object).where(flat.notna(), None).to_numpy()]
+    if path.suffix == ".csv":
+        pd.DataFrame(rows, columns=head).to_csv(path, index=False)
+    elif path.suffix == ".html":
+        pd.DataFrame(rows, columns=head).to_html(path, index=False, table_id="worksheet", na_rep="")
+    else:
+        book = openpyxl.Workbook()
+        for row in (head, *rows):
+            book.active.append(list(row))
+        book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "html"])
+@pytest.mark.parametrize("name", ["effect", "severity", "failure_mode"])
+def test_a_column_that_stands_twice_is_named(tmp_path, form, name):
+    with pytest.raises(
+        ContractError, match=rf"twice\.{form}.*column '{name}': expected each column once, got it twice"
+    ):
+        read_worksheet(_twice(tmp_path / f"twice.{form}", name))
+
+
+def test_a_row_of_a_csv_that_is_too_short_or_too_long_is_told(tmp_path):
+    lines = write_worksheet(SHIPPED.head(3), tmp_path / "x.csv").read_text().splitlines()
+    (tmp_path / "short.csv").write_text("\n".join([*lines[:3], lines[3].split(",")[0]]) + "\n")
+    with pytest.raises(ContractError, match=r"short\.csv.*row 3"):
+        read_worksheet(tmp_path / "short.csv")
+    (tmp_path / "long.csv").write_text("\n".join([lines[0], *(f"{line},more" for line in lines[1:])]) + "\n")
+    with pytest.raises(ContractError, match=r"long\.csv.*a CSV in UTF-8"):
+        read_worksheet(tmp_path / "long.csv")

@@ -86,6 +86,8 @@ def test_rules_of_another_mode_or_none_are_told():
         ("effect", "long " * 300, "at most 1000 characters"),
         ("not_observable", "because", "got both"),
         ("rules", "", "got none of them"),
+        ("rules", " ; ;", "got none of them"),
+        ("sources", ";", "column 'sources'.*expected a text"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_row_and_column(column, value, said):
@@ -105,6 +107,20 @@ def test_columns_are_those_of_a_worksheet():
         checked(SHIPPED.drop(columns="effect"), "mine.csv")
     with pytest.raises(ContractError, match="no other columns"):
         checked(SHIPPED.assign(owner="me"), "mine.csv")
+
+
+@pytest.mark.parametrize("name", ["effect", "severity", "failure_mode"])
+def test_a_column_stands_once(name):
+    flat = SHIPPED.head(3).reset_index()
+    with pytest.raises(ContractError, match=rf"column '{name}': expected each column once, got it twice"):
+        checked(flat.join(flat[[name]], rsuffix=" ").rename(columns=str.strip), "mine.xlsx")
+
+
+def test_lists_have_one_form():
+    one = SHIPPED.loc[["queue_buildup"]].assign(sources="a;b ; ;c;")
+    told = checked(one, "mine.csv")
+    assert told["sources"].tolist() == ["a; b; c"]
+    assert from_declaration(to_declaration(told), "mine.yaml")["sources"].tolist() == ["a; b; c"]
 
 
 def test_a_mode_stands_once():

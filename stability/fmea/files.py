@@ -123,12 +123,16 @@ def _csv(table: pd.DataFrame, _rated) -> bytes:
 
 def _from_csv(file: Path) -> pd.DataFrame:
     try:
-        read = pd.read_csv(file, dtype="str", keep_default_na=False, encoding="utf-8-sig", nrows=ROWS + 1)
+        # the header is a row like any other: pandas would give a name that stands twice another one
+        read = pd.read_csv(file, header=None, dtype="str", keep_default_na=False, encoding="utf-8-sig", nrows=ROWS + 2)
     except (ValueError, OSError) as error:
         raise ContractError(file=file, expected="a CSV in UTF-8 with a header", got=str(error)) from error
-    for name in read:
-        read[name] = [cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell for cell in read[name]]
-    return _few(read, file)
+    rows = read.iloc[1:].set_axis(read.iloc[0].tolist(), axis="columns").reset_index(drop=True)
+    return _few(rows.map(_unquoted), file)
+
+
+def _unquoted(cell: object) -> object:
+    return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def _few(read: pd.DataFrame, file: Path) -> pd.DataFrame:

@@ -145,15 +145,19 @@ def checked(frame: pd.DataFrame, source: str | PathLike) -> pd.DataFrame:
     Returns
     -------
     DataFrame, index failure_mode
-        Texts with single spaces, '' where nothing is said; ratings as float64; columns as in `COLUMNS`.
+        Texts with single spaces, '' where nothing is said, lists with '; ' in between; ratings as float64; columns as
+        in `COLUMNS`.
 
     Raises
     ------
     ContractError
-        With row and column: a column that is missing or unknown, a mode without a name or named twice, a needed text
-        that is empty, a rating outside of 1 to 10 or without a reason, a severity below its floor, a severity of
-        danger without a floor, and a mode that is neither observable nor said to be none.
+        With row and column: a column that is missing, unknown or there twice, a mode without a name or named twice, a
+        needed text that is empty, a rating outside of 1 to 10 or without a reason, a severity below its floor, a
+        severity of danger without a floor, and a mode that is neither observable nor said to be none.
     """
+    if (twice := frame.columns.duplicated()).any():
+        name = str(frame.columns[twice][0])
+        raise ContractError(file=source, column=name, expected="each column once", got="it twice")
     table = (
         frame.reset_index(names="failure_mode") if "failure_mode" not in frame.columns else frame.reset_index(drop=True)
     )
@@ -170,6 +174,8 @@ def checked(frame: pd.DataFrame, source: str | PathLike) -> pd.DataFrame:
     for name in ("failure_mode", *COLUMNS):
         if name not in NUMBERS:
             table[name] = [_text(cell, row, name, source) for row, cell in enumerate(table[name], 1)]
+    for name in LISTS:
+        table[name] = ["; ".join(_listed(cell)) for cell in table[name]]
     for row, said in enumerate(table.to_dict("records"), 1):
         _check_row(said, row, source)
     if (twice := table["failure_mode"].duplicated()).any():
