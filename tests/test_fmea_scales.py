@@ -66,6 +66,9 @@ def test_without_evidence_what_was_written_stands_and_without_both_nothing():
         ("occurrence,2,0,x\noccurrence,2,1,x\n", "all rise or all fall"),
         ("occurrence,2,0,x\noccurrence,3,0,x\n", "all rise or all fall"),
         ("occurrence,2,0,x\noccurrence,11,1,x\n", "from 1 to 10"),
+        ("occurrence,2,0,x\noccurrence,4,1,x\n", "without one left out"),
+        ("occurrence,4,0,x\noccurrence,2,1,x\n", "without one left out"),
+        ("occurrence,2,0,x\noccurrence,3,,x\n", "from 0 up"),
         ("occurrence,2,zero,x\n", "a CSV with scale"),
     ],
 )

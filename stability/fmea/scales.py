@@ -35,8 +35,8 @@ def read_scale(scale: str, path: str | PathLike | None = None) -> pd.Series:
     Raises
     ------
     ContractError
-        For an unknown scale, a rating outside of 1 to 10, a scale that does not begin at 0 or whose ratings neither
-        rise nor fall throughout.
+        For an unknown scale, a rating outside of 1 to 10, a scale that does not begin at 0, or whose ratings neither
+        rise nor fall throughout, or leave one out.
     """
     file = home() / FILE if path is None else Path(path)
     scales = _read(file, file.stat().st_mtime_ns if file.is_file() else 0)
@@ -53,12 +53,12 @@ def _read(file: Path, _changed: int) -> dict[str, pd.Series]:
             file=file, expected="a CSV with scale, rating, at_least, meaning", got=str(error)
         ) from error
     for name, one in found.items():
-        steps, levels = np.diff(one.to_numpy()), np.diff(one.index)
-        if one.iloc[0] != 0 or (steps <= 0).any() or not ((levels > 0).all() or (levels < 0).all()):
-            expected = "bands from 0 up, whose ratings all rise or all fall"
-            raise ContractError(file=file, column=name, expected=expected, got=str(one.to_dict()))
         if one.index.min() < 1 or one.index.max() > 10:
             raise ContractError(file=file, column=name, expected="ratings from 1 to 10", got=str(list(one.index)))
+        steps, levels = np.diff(one.to_numpy()), np.diff(one.index)
+        if one.iloc[0] != 0 or not (steps > 0).all() or not ((levels == 1).all() or (levels == -1).all()):
+            expected = "bands from 0 up, whose ratings all rise or all fall, without one left out"
+            raise ContractError(file=file, column=name, expected=expected, got=str(one.to_dict()))
     return found
 
 
