@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stability.evaluation import wilson_interval
-from stability.fmea import detectability, occurrence, rate, severity
+from stability.fmea import action_priority, detectability, occurrence, rate, severity
+from stability.fmea.bounds import exact_interval
 from stability.schema import ContractError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -70,11 +70,11 @@ def seen(took, impact, *, mode="leak", lasted=100.0):
 
 def test_all_found_early_is_as_good_as_the_number_of_cases_proves():
     told = detectability(*seen([5] * 10, [30] * 10)).loc["leak"]
-    assert tuple(told[["recall", "recall_lo", "recall_hi"]]) == pytest.approx(wilson_interval(10, 10, 0.9))
-    assert tuple(told[["margin", "margin_lo", "margin_hi"]]) == pytest.approx(wilson_interval(10, 10, 0.9))
+    assert tuple(told[["recall", "recall_lo", "recall_hi"]]) == pytest.approx(exact_interval(10, 10, 0.9))
+    assert tuple(told[["margin", "margin_lo", "margin_hi"]]) == pytest.approx(exact_interval(10, 10, 0.9))
     assert told["caught"] == 1
     assert (told["detection"], told["detection_lo"]) == (2, 2)
-    assert told["detection_hi"] == rate("detection", [wilson_interval(10, 10, 0.9).lo])[0]
+    assert told["detection_hi"] == rate("detection", [exact_interval(10, 10, 0.9).lo])[0]
     more = detectability(*seen([5] * 200, [30] * 200)).loc["leak"]
     assert more["detection_hi"] < told["detection_hi"]
 
@@ -108,13 +108,20 @@ def test_each_fault_counts_by_its_own_impact():
     # two are found before users are hurt, one after twice as long; one is not found
     told = detectability(*seen([5, 20, 60, None], [10, 25, 30, 10])).loc["leak"]
     assert told["margin"] == pytest.approx(2.5 / 3)
-    assert tuple(told[["caught", "caught_lo", "caught_hi"]]) == pytest.approx(wilson_interval(2.5, 4, 0.9))
+    assert tuple(told[["caught", "caught_lo", "caught_hi"]]) == pytest.approx(exact_interval(2.5, 4, 0.9))
 
 
 def test_a_single_case_proves_little():
     told = detectability(*seen([5], [30])).loc["leak"]
-    assert tuple(told[["caught", "caught_lo", "caught_hi"]]) == pytest.approx(wilson_interval(1, 1, 0.9))
-    assert (told["detection_lo"], told["detection_hi"]) == (2, 8)
+    assert tuple(told[["caught", "caught_lo", "caught_hi"]]) == pytest.approx(exact_interval(1, 1, 0.9))
+    assert (told["detection_lo"], told["detection_hi"]) == (2, 9)
+
+
+def test_three_found_of_three_move_a_rating_no_further_than_they_prove():
+    told = detectability(*seen([5] * 3, [30] * 3)).loc["leak"]
+    assert told["caught_lo"] == pytest.approx(0.05 ** (1 / 3))
+    assert told["detection_hi"] == 7
+    assert str(action_priority(8, 5, told["detection_hi"])) == "H"
 
 
 def test_an_impact_that_was_there_before_its_cause_leaves_no_time():
@@ -142,7 +149,7 @@ def test_answers_multiply_and_unknown_ones_are_left_out():
     incidents, found = seen([5] * 10, [30] * 10)
     half = pd.Series([True] * 4 + [False] * 4 + [None] * 2, index=incidents.index, dtype=object)
     told = detectability(incidents, found, answered=half).loc["leak"]
-    assert tuple(told[["answered", "answered_lo", "answered_hi"]]) == pytest.approx(wilson_interval(4, 8, 0.9))
+    assert tuple(told[["answered", "answered_lo", "answered_hi"]]) == pytest.approx(exact_interval(4, 8, 0.9))
     assert told["caught"] == pytest.approx(0.5)
     assert told["caught_lo"] == pytest.approx(told["recall_lo"] * told["answered_lo"])
     incidents, found = seen([5] * 4 + [None] * 4, [30] * 8)
@@ -176,6 +183,8 @@ def test_an_incident_without_an_answer_whether_it_was_found():
 
 # --- severity ---
 
+SCALES, MEASURED = ("budget", "users", "feedback"), ("budget", "users", "complaints")
+
 
 def costs(budget, users=None, complaints=np.nan):
     table = {"budget": budget, "users": budget if users is None else users, "requests": 1000.0, "bad": 0.0}
@@ -197,6 +206,33 @@ def test_means_have_students_bounds():
     assert told["budget_hi"] == pytest.approx(high)
 
 
+def test_the_worst_of_several_lower_bounds_is_one_of_them_all():
+    rng, modes, each = np.random.default_rng(0), 400, 6
+    # means that lie a hair below the band of 5: whoever calls it 5 is wrong
+    shares = [rng.normal(edge, edge / 4, modes * each) for edge in (0.02 - 1e-9, 0.1 - 1e-9)]
+    complaints = rng.poisson(2 - 1e-9, modes * each).astype("float64")
+    frame, _ = costs(shares[0], shares[1], complaints)
+    told = severity(frame, pd.Series(np.repeat(np.arange(modes), each).astype(str)))
+    alone = [rate(f"severity_{scale}", told[f"{name}_lo"]) >= 5 for scale, name in zip(SCALES, MEASURED, strict=True)]
+    assert np.max([one.mean() for one in alone]) < 0.08  # each of them is a bound of 95 %
+    assert (told["severity_lo"] >= 5).mean() < 0.08  # and so is theirs together
+
+
+def test_a_single_measure_shares_its_doubt_with_no_other():
+    frame, modes = costs([0.052, 0.082, 0.062, 0.072], [np.nan] * 4)
+    told = severity(frame, modes).loc["crash"]
+    assert told["severity_lo"] == rate("severity_budget", [told["budget_lo"]])[0]
+    more = severity(*costs([0.052, 0.082, 0.062, 0.072], [0.0] * 4)).loc["crash"]
+    assert more["budget_lo"] == told["budget_lo"]
+    assert more["severity_lo"] < told["severity_lo"]
+
+
+def test_an_incident_of_unknown_length_was_felt():
+    frame, modes = costs([0.03, 0.03])
+    told = severity(frame.assign(seconds=[np.nan, 0.0]), modes).loc["crash"]
+    assert told["felt"] == 1
+
+
 def test_a_floor_is_never_lowered_and_stands_without_incidents():
     told = severity(*costs([0.0001] * 5), floor={"crash": 9, "fire": 10})
     assert told.loc["crash", ["severity", "severity_lo", "severity_hi"]].tolist() == [9, 9, 9]
@@ -216,7 +252,7 @@ def test_unfelt_so_far_is_not_harmless_for_sure():
     frame, _ = costs([0.0, 0.0, 0.4, 0.4])
     told = severity(frame, pd.Series(["slow", "slow", "crash", "crash"])).loc["slow"]
     assert (told["felt"], told["severity_lo"], told["severity"]) == (0, 1, 1)
-    assert told["budget_hi"] == pytest.approx(wilson_interval(0, 2, 0.9).hi * 0.4)
+    assert told["budget_hi"] == pytest.approx(exact_interval(0, 2, 0.9).hi * 0.4)
     assert told["severity_hi"] > 1
 
 

@@ -125,7 +125,9 @@ def test_an_incident_that_is_not_over_costs_more_every_second():
     assert told[["bad", "users", "seconds"]].tolist() == [1000, 1, 99]  # to the record's end, and not to its detection
     unknown = impacts_of(still, objective=0.9, period="1000s").loc["f2"]
     assert unknown[["budget", "seconds"]].isna().all()  # without a record of the service nobody knows
-    assert severity(impacts_of(still), still["failure_mode"]).loc["crash", "severity_hi":].isna().all()
+    rated = severity(impacts_of(still), still["failure_mode"]).loc["crash"]
+    assert rated["severity_hi":].isna().all()
+    assert rated["felt"] == 1
 
 
 def test_an_incident_is_over_when_all_that_were_hurt_are_well():
@@ -193,3 +195,15 @@ def test_only_a_verified_action_in_time_is_an_answer(columns, said):
     told = answered_by(INCIDENTS, actions(**columns), within="30s")
     assert told["f1"] is said
     assert told["f2"] is False
+
+
+def test_in_time_counts_from_the_moment_that_it_was_found_where_that_is_given():
+    found = pd.Series(at(118, None), index=["f1", "f2"])
+    late = actions(end=at(145))
+    assert answered_by(INCIDENTS, late, within="30s")["f1"] is False  # the cause began at 100
+    told = answered_by(INCIDENTS, late, within="30s", found_at=found)
+    assert told["f1"] is True
+    assert told["f2"] is None  # nobody found it: nothing says how long an answer took
+    assert answered_by(INCIDENTS, actions(end=at(149)), within="30s", found_at=found)["f1"] is False
+    with pytest.raises(ContractError, match="none for f2"):
+        answered_by(INCIDENTS, late, within="30s", found_at=found.iloc[:1])

@@ -197,6 +197,17 @@ def test_more_faults_raise_it_when_it_is_said():
     assert occurrence(leaks(1 + more, 0), 400.0).loc["leak", "occurrence_lo"] == rated.loc["leak", "occurrence"]
 
 
+def test_more_than_none_raise_what_nobody_has_seen():
+    none = leaks(1, 1).iloc[:0]
+    often = occurrence(none, 30.0, modes=["leak"])
+    rated = confront(written(leak=(8, 2, 7)), {"occurrence": often})
+    assert rated.loc["leak", "occurrence"] == 2
+    told = what_would_change(rated, often).loc["leak"]
+    assert told["more_faults"] == 1
+    assert "O rises with 1 more" in told["said"]
+    assert occurrence(leaks(1, 1), 30.0).loc["leak", "occurrence_lo"] > 2
+
+
 def test_nothing_to_say_without_evidence():
     told = what_would_change(confront(written(leak=(8, 4, 6)), {}))
     assert told["said"].tolist() == ["nothing within reach of a record changes it"]

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.intervals import Estimate, require_share, wilson_interval
+from stability.evaluation.intervals import Estimate, require_share
+from stability.fmea.bounds import exact_interval
+from stability.fmea.incidents import times_of
 from stability.fmea.scales import rate
-from stability.schema import ContractError
 
 LATEST = 0.9  # quantile of the time to find that is shown
 _UNKNOWN, _NOTHING = Estimate(math.nan, 0.0, 1.0), Estimate(*[math.nan] * 3)
@@ -65,14 +66,13 @@ def detectability(
 
     Notes
     -----
-    Intervals are Wilson's, of parts of faults as of whole ones: a mean of parts between 0 and 1 varies at most as much
-    as a share of that size, so that they are rather too wide. A quantile of the times to find would be the other way:
-    of a handful of faults a bootstrap knows nothing of the late ones; its lower bound holds half as often as it says.
+    Intervals are exact (`stability.fmea.bounds`), also of one fault of one; parts of faults count as fractions: a mean
+    of parts between 0 and 1 varies at most as much as a share of that size, so that its bounds are rather too wide. A
+    quantile of the times to find would be the other way: of a handful of faults a bootstrap knows nothing of the late
+    ones; its lower bound holds half as often as it says.
     """
     require_share(confidence)
-    if missing := list(incidents.index.difference(found_at.index)):
-        raise ContractError("found_at", expected="a moment, or NaT, for each incident", got=f"none for {missing[0]}")
-    took = (found_at.reindex(incidents.index) - incidents["start"]).dt.total_seconds()
+    took = (times_of(incidents, found_at) - incidents["start"]).dt.total_seconds()
     lasted = (incidents["cause_end"].fillna(incidents["end"]) - incidents["start"]).dt.total_seconds()
     allowed = (incidents["impact_start"] - incidents["start"]).dt.total_seconds()
     allowed = allowed.fillna(lasted if tolerable is None else tolerable)
@@ -93,13 +93,13 @@ def _row(took: np.ndarray, allowed: np.ndarray, answers: pd.Series | None, confi
     fits = float(_fits(took[found], allowed[found]).sum())
     factors = dict.fromkeys(("recall", "margin", "answered", "caught"), _NOTHING)
     if many:
-        in_time = wilson_interval(fits, many, confidence)
-        factors["recall"] = wilson_interval(hits, many, confidence)
-        factors["margin"] = wilson_interval(fits, hits, confidence) if hits else _UNKNOWN
+        in_time = exact_interval(fits, many, confidence)
+        factors["recall"] = exact_interval(hits, many, confidence)
+        factors["margin"] = exact_interval(fits, hits, confidence) if hits else _UNKNOWN
         factors["caught"] = in_time
         if answers is not None:
             told = answers[found].dropna().astype(bool)
-            factors["answered"] = wilson_interval(int(told.sum()), len(told), confidence) if len(told) else _UNKNOWN
+            factors["answered"] = exact_interval(int(told.sum()), len(told), confidence) if len(told) else _UNKNOWN
             both = zip(in_time, factors["answered"], strict=True)
             # what is not found in time is not caught, whatever the answer would be
             factors["caught"] = Estimate(*(one * other if one else 0.0 for one, other in both))

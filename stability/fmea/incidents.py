@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["answered_by", "first_alarms", "impacts_of", "incidents_of"]
+__all__ = ["answered_by", "first_alarms", "impacts_of", "incidents_of", "times_of"]
 
 import numpy as np
 import pandas as pd
@@ -93,7 +93,20 @@ def first_alarms(
     return found
 
 
-def answered_by(incidents: pd.DataFrame, actions: pd.DataFrame, *, within: str | pd.Timedelta) -> pd.Series:
+def times_of(incidents: pd.DataFrame, found_at: pd.Series) -> pd.Series:
+    """Put the moments at which incidents were found in their order, or name one of which nothing is said."""
+    if missing := list(incidents.index.difference(found_at.index)):
+        raise ContractError("found_at", expected="a moment, or NaT, for each incident", got=f"none for {missing[0]}")
+    return found_at.reindex(incidents.index)
+
+
+def answered_by(
+    incidents: pd.DataFrame,
+    actions: pd.DataFrame,
+    *,
+    within: str | pd.Timedelta,
+    found_at: pd.Series | None = None,
+) -> pd.Series:
     """Tell of each incident whether a repair ended it in time, by the verdicts of actions.
 
     Parameters
@@ -103,23 +116,31 @@ def answered_by(incidents: pd.DataFrame, actions: pd.DataFrame, *, within: str |
     actions : DataFrame
         Table `actions` of the contract; dry runs are none.
     within : Timedelta or text
-        From the cause's begin until the action has ended.
+        From the moment that it was found until the action has ended.
+    found_at : Series of datetime, index incident, optional
+        When each was found, NaT = never; as `detectability` takes it. Without, it counts from the cause's begin.
 
     Returns
     -------
     Series of object, index incident
         True: an action on the incident's entity that began during it, ended in time, with the verdict `verified`.
-        Missing: one whose effect is not known (`inconclusive`, or no verdict yet) and none that was verified. False:
-        nobody acted, or to no avail, or too late.
+        Missing: one whose effect is not known (`inconclusive`, or no verdict yet) and none that was verified, or nobody
+        found the incident. False: nobody acted, or to no avail, or too late.
+
+    Raises
+    ------
+    ContractError
+        For incidents of which `found_at` says nothing.
     """
     table = validate(actions, "actions")
     table, limit = table[table["mode"] != "dry-run"], pd.Timedelta(within)
+    since = incidents["start"] if found_at is None else times_of(incidents, found_at)
     told = pd.Series(False, index=incidents.index, dtype="object", name="answered")
     for name, one in incidents.iterrows():
         own = table[(table["entity"] == one["entity"]) & table["start"].between(one["start"], one["end"])]
-        verified = (own["verdict"] == "verified") & (own["end"] <= one["start"] + limit)
+        verified = (own["verdict"] == "verified") & (own["end"] <= since[name] + limit)
         unclear = own["verdict"].isna() | (own["verdict"] == "inconclusive")
-        told[name] = True if verified.any() else None if unclear.any() else False
+        told[name] = True if verified.any() else None if unclear.any() or pd.isna(since[name]) else False
     return told
 
 
@@ -154,7 +175,7 @@ def impacts_of(
         `budget` and `users` (shares), `requests` (within the impact), `bad` (of them, beyond those of quiet times),
         `complaints` (count; NaN where nobody could), `seconds` of impact. An incident that nobody felt has zeros. One
         of which nobody says when it recovered ends with its cause; where that is not known either, it counts to the end
-        of the service's record, and without a service nobody knows what it cost: NaN.
+        of the service's record, and without a service nobody knows for how long it was felt, nor what it cost: NaN.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stability.evaluation.intervals import wilson_interval
+from stability.fmea.bounds import exact_interval
 from stability.fmea.priority import LEVELS, action_priority
 from stability.fmea.scales import band, rate
 
@@ -63,7 +63,7 @@ def _rate_moves(count: int, days: float, rating: int, confidence: float) -> tupl
     needed = float(stats.gamma.ppf(1 - tail, count + 0.5)) / below if below else math.nan
     quiet = max(0.0, needed - days) if not math.isnan(needed) else math.nan
     beyond = band("occurrence", rating)[1]
-    more = np.arange(MOST + 1)
+    more = np.arange(0 if count else 1, MOST + 1)  # nothing seen excludes nothing below, as in `occurrence`
     risen = stats.gamma.ppf(tail, count + more + 0.5) / days >= beyond
     return quiet, float(more[risen][0]) if risen.any() and math.isfinite(beyond) else math.nan
 
@@ -76,10 +76,10 @@ def _share_moves(seen: pd.Series, rating: int, confidence: float) -> tuple[float
     fallen = risen = math.nan
     for more in range(1, MOST + 1):
         if math.isnan(fallen) and found:  # without any that was found nobody knows how early the next ones will be
-            least = wilson_interval(in_time + more * margin, count + more, confidence).lo * lo
+            least = exact_interval(in_time + more * margin, count + more, confidence).lo * lo
             fallen = more if rate("detection", least) < rating else math.nan
         if math.isnan(risen):
-            most = wilson_interval(in_time, count + more, confidence).hi * hi
+            most = exact_interval(in_time, count + more, confidence).hi * hi
             risen = more if rate("detection", most) > rating else math.nan
     return float(fallen), float(risen)
 
