@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from workbenches import CHECKOUT
 
 from stability import datasets, schema
+from stability.evaluation import poisson_interval
 from stability.monitor import lesson
 from stability.monitor.arm import Workbench, watch_of, workbench_at
 from stability.monitor.testbed_source import QUERIES
@@ -338,6 +339,30 @@ def test_estimates_have_their_intervals_and_counts_their_arms():
     means = restricted_means(slots)
     assert means.loc["nobody", "faults"] == 21
     assert len(by_mode(slots)) == 8 * 3
+
+
+def test_unneeded_actions_repeat_within_a_slot_and_their_interval_knows_it():
+    rng, hours, true, held = np.random.default_rng(0), 40 * 180 / 3600, 0.25 * 6 * 20, []
+    slots = many(rng, rounds=5)
+    slots = slots[slots["arm"] == "workbench"]
+    for _ in range(200):
+        slots = slots.assign(unneeded=np.where(rng.random(40) < 0.25, rng.poisson(6, 40), 0))
+        told, alone = estimates(slots)["unneeded_actions_per_hour"], poisson_interval(slots["unneeded"].sum(), hours)
+        assert told.value == pytest.approx(alone.value)
+        assert told.lo <= alone.lo
+        assert told.hi >= alone.hi
+        held.append((told.lo <= true <= told.hi, alone.lo <= true <= alone.hi))
+    told, alone = np.mean(held, axis=0)
+    assert told > 0.85  # it says .95, and forty slots are few
+    assert alone < 0.7
+
+
+def test_few_slots_have_the_interval_of_independent_actions():
+    slots = many(np.random.default_rng(0), rounds=1)
+    few = slots[(slots["arm"] == "workbench") & (slots["trial"] < 4)].assign(unneeded=1)
+    told = estimates(few)["unneeded_actions_per_hour"]
+    assert tuple(told) == pytest.approx(tuple(poisson_interval(4, 4 * 180 / 3600)))
+    assert np.isnan(estimates(few.assign(seconds=0.0))["unneeded_actions_per_hour"].value)
 
 
 def test_too_few_faults_are_not_enough_evidence_and_a_fault_twice_is_refused():

@@ -119,7 +119,8 @@ def measured(slots: pd.DataFrame, seconds: pd.DataFrame, notes: pd.DataFrame) ->
 
         `impact_s` : s in which users were not served as promised, from the begin of the cause to the end of the slot;
         a fault that outlasts its slot is counted up to there.
-        `recovery_s`, `censored` : s from the first impact to the last recovery of the slot; NaN where nobody felt it.
+        `recovery_s` : s from the first impact to the last recovery of the slot; NaN where nobody felt it.
+        `censored` : whether users were still hurt at its end, or had not yet been well for 5 s.
         `failed`, `slow`, `wrong` : requests, in the same time.
         `detected_s`, `ahead_s` : s from the begin of the cause to the first alarm, and from it to the first impact.
         `rank` : of the true cause in the diagnosis that was acted upon, or the last one; NaN where it is not in it.

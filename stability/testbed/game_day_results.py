@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stability.evaluation import Estimate, NotEnoughEvidence, bootstrap_interval, poisson_interval, wilson_interval
+from stability.evaluation.intervals import wider
 from stability.evaluation.resampling import ratio_of_sums
 from stability.schema import ContractError, read_table
 from stability.testbed.game_day import TABLES
@@ -56,8 +57,9 @@ def restricted_means(slots: pd.DataFrame, kinds: tuple[str, ...] = FELT) -> pd.D
     Returns
     -------
     DataFrame, indexed by arm
-        `faults`, `impact_s` (mean s a fault), `censored` (faults that outlasted their slot), `failed`, `slow`, `wrong`
-        (requests a fault), `detected_s` (median), `actions`, `unneeded` (in all).
+        `faults`, `impact_s` (mean s a fault), `censored` (slots at whose end users were still hurt, or had not yet been
+        well for 5 s), `failed`, `slow`, `wrong` (requests a fault), `detected_s` (median), `actions`, `unneeded` (in
+        all).
     """
     own = slots[slots["kind"].isin(kinds)]
     return own.groupby("arm").agg(
@@ -140,7 +142,9 @@ def estimates(slots: pd.DataFrame, *, arm: str = "workbench", seed: int = 0) -> 
     dict of str to Estimate
         `impact_ratio_<other>` over all faults, the withheld ones included, and `impact_ratio_<other>_known` without
         them; `true_cause_top1` over faults of a known mode, where a fault that raised no alarm is a miss (Wilson);
-        `unneeded_actions_per_hour` and `unneeded_actions_per_hour_<other>` over all slots of an arm (Poisson).
+        `unneeded_actions_per_hour` and `unneeded_actions_per_hour_<other>` over all slots of an arm: the farther limit
+        on either side of a bootstrap over slots, within which actions repeat, and of Garwood's for independent ones,
+        which stands alone below five slots.
     """
     own = slots[slots["arm"] == arm]
     others = [name for name in slots["arm"].unique() if name != arm]
@@ -150,15 +154,21 @@ def estimates(slots: pd.DataFrame, *, arm: str = "workbench", seed: int = 0) -> 
         made[f"impact_ratio_{other}_known"] = compared(slots, arm, other, ("known",), seed=seed)
     known = own[own["kind"] == "known"]
     made["true_cause_top1"] = wilson_interval(int((known["rank"] == 1).sum()), len(known)) if len(known) else UNKNOWN
-    made["unneeded_actions_per_hour"] = _hourly(own)
+    made["unneeded_actions_per_hour"] = _hourly(own, seed)
     for other in sorted(set(others) - {"nobody"}):
-        made[f"unneeded_actions_per_hour_{other}"] = _hourly(slots[slots["arm"] == other])
+        made[f"unneeded_actions_per_hour_{other}"] = _hourly(slots[slots["arm"] == other], seed)
     return made
 
 
-def _hourly(slots: pd.DataFrame) -> Estimate:
-    hours = slots["seconds"].sum() / 3600
-    return Estimate(*poisson_interval(int(slots["unneeded"].sum()), hours)) if hours else UNKNOWN
+def _hourly(slots: pd.DataFrame, seed: int) -> Estimate:
+    unneeded, hours = slots["unneeded"].to_numpy(), slots["seconds"].to_numpy() / 3600
+    if not hours.sum() > 0:
+        return UNKNOWN
+    try:
+        resampled = bootstrap_interval(ratio_of_sums, unneeded, hours, seed=seed, vectorized=True)
+    except NotEnoughEvidence:
+        resampled = UNKNOWN
+    return wider(resampled, poisson_interval(int(unneeded.sum()), float(hours.sum())))
 
 
 def counted(slots: pd.DataFrame, *, arm: str = "workbench") -> dict[str, int]:
