@@ -1,4 +1,4 @@
-"""Where an address is a secret: what a thread has a library do there is in no log."""
+"""Where an address is a secret: what a library does with it is in no log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ __all__ = ["unlogged"]
 import contextlib
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
-_HERE = threading.local()
+_LOCK = threading.Lock()
+_AT_IT: Counter[str] = Counter()  # library -> how many have it silent now
 
 
 class _Unlogged(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        return not getattr(_HERE, "depth", 0)
+        return not _AT_IT[record.name.partition(".")[0]]
 
 
 _FILTER = _Unlogged()
@@ -22,7 +24,9 @@ _FILTER = _Unlogged()
 
 @contextlib.contextmanager
 def unlogged(*libraries: str) -> Iterator[None]:
-    """Keep libraries from logging what this thread has them do; what other threads have them do is logged as ever.
+    """Keep libraries from logging, in every thread, until the last who asked for it is done.
+
+    Some do their work in threads of their own, so that nobody can tell whose address it is.
 
     Parameters
     ----------
@@ -33,16 +37,18 @@ def unlogged(*libraries: str) -> Iterator[None]:
     --------
     >>> log = logging.getLogger("httpx")
     >>> with unlogged("httpx"):
-    ...     log.filter(logging.makeLogRecord({}))
+    ...     bool(log.filter(logging.makeLogRecord({"name": "httpx"})))
     False
-    >>> bool(log.filter(logging.makeLogRecord({})))
+    >>> bool(log.filter(logging.makeLogRecord({"name": "httpx"})))
     True
     """
-    known = [name for name in list(logging.root.manager.loggerDict) if name.partition(".")[0] in libraries]
-    for name in {*libraries, *known}:
-        logging.getLogger(name).addFilter(_FILTER)  # once, however often it is asked for
-    _HERE.depth = getattr(_HERE, "depth", 0) + 1
+    with _LOCK:
+        known = [name for name in list(logging.root.manager.loggerDict) if name.partition(".")[0] in libraries]
+        for name in {*libraries, *known}:
+            logging.getLogger(name).addFilter(_FILTER)  # once, however often it is asked for
+        _AT_IT.update(libraries)
     try:
         yield
     finally:
-        _HERE.depth -= 1
+        with _LOCK:
+            _AT_IT.subtract(libraries)
