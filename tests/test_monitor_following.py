@@ -378,11 +378,12 @@ def test_a_watch_of_files_that_gives_no_sign_of_life_is_not_healthy(tmp_path):
     for step in follower.tick():
         served.after(step)
     served.after(None)
+    served.heard += 3_600
     assert told_of_health(served)[0] == 200
-    served.heard -= 60.0
+    served.heard -= 7_200
     status, said, behind = told_of_health(served)
     assert (status, behind) == (503, 0.0)
-    assert "no sign of life for 60 s" in said["why"]
+    assert said["why"].startswith("no sign of life for 3")
     served.after(None)
     assert told_of_health(served)[0] == 200
     served.close()
