@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Alerts", "Firing"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,7 @@ class Alerts:
         self.instant = Instant(ring, labels, lookback)
         self.left_out: dict[str, str] = {}
         self.failing: dict[str, str] = {}
+        self._gone: list[Firing] = []  # what fired by rules that are gone or others now: over at the next step
         self.rules: list[Rule] = []
         for rule in rules:
             check_expression(rule.expr, file=rule.file or None, row=rule.line or None)
@@ -128,21 +129,24 @@ class Alerts:
         A rule that cannot be evaluated, such as for labels that match twice since an entity has come, is told in
         `failing`, and keeps no other one from firing.
         """
+        changed, self._gone = [replace(one, end=moment) for one in self._gone], []
         try:
             self.instant.begin(moment)
+            known = self.rules
         except ContractError as error:  # an entity has come whose labels cannot be told
             self.failing = dict.fromkeys((rule.alert for rule in self.rules), str(error))
-            return []
+            known = []
         if self.instant.ring.edition != self._edition:
             self._owners, self._edition = {}, self.instant.ring.edition
-        changed: list[Firing] = []
-        for rule in self.rules:
+        for rule in known:
             try:
                 vector = self.instant.vector(rule.expr)
                 changed += self._advance(rule, vector, moment)
                 self.failing.pop(rule.alert, None)
             except ContractError as error:
                 self.failing[rule.alert] = str(placed(error, rule))
+            except Exception as error:  # noqa: BLE001  whatever it raises, it would raise after a start, too
+                self.failing[rule.alert] = f"{type(error).__name__}: {error}"
         for one in changed:
             if one.end is None:
                 self.firing[one.key] = one
@@ -204,17 +208,21 @@ class Alerts:
 
     # ---- kept ----------------------------------------------------------------------------------------------------
     def said_over(self) -> list[dict[str, Any]]:
-        """Episodes that are over and still told, as JSON types; `restore_over` takes them."""
+        """Episodes that are over and still told, or are over at the next step, as JSON types for `restore_over`."""
         names = ("entity", "labels", "pending_since", "start", "end", "value")
-        return [{"rule": one.rule.alert} | {name: getattr(one, name) for name in names} for one in self.over]
+        return [
+            {"rule": one.rule.alert} | {name: getattr(one, name) for name in names} for one in (*self.over, *self._gone)
+        ]
 
     def restore_over(self, told: Sequence[Mapping[str, Any]]) -> None:
-        """Take what `said_over` gave; what is told of rules that are gone is left out."""
+        """Take what `said_over` gave; what was told of rules that are gone is left out."""
         rules = {rule.alert: rule for rule in self.rules}
         for one in told:
-            if one["rule"] in rules:
-                labels = tuple((str(a), str(b)) for a, b in one["labels"])
-                self.over.append(Firing(**{**one, "rule": rules[one["rule"]], "labels": labels}))
+            rule, labels = rules.get(one["rule"]), tuple((str(a), str(b)) for a, b in one["labels"])
+            if one["end"] is None:
+                self._gone.append(Firing(**{**one, "rule": rule or Rule("", one["rule"], ""), "labels": labels}))
+            elif rule is not None:
+                self.over.append(Firing(**{**one, "rule": rule, "labels": labels}))
 
     def said(self) -> dict[str, Any]:
         """What is pending or fires, as JSON types; `restore` takes it."""
@@ -231,29 +239,30 @@ class Alerts:
                     ]
                     for k in on
                 ]
-                told[rule.alert] = {"expr": rule.expr, "alerts": kept}
+                told[rule.alert] = {"expr": rule.expr, "labels": rule.labels, "alerts": kept}
         return told
 
-    def restore(self, told: Mapping[str, Any], entities: Mapping[str, Labels] | None = None) -> list[str]:
-        """Take what `said` gave; rules that are no longer the same begin anew, and are named."""
-        anew = []
+    def restore(self, told: Mapping[str, Any], entities: Mapping[str, Labels] | None = None) -> None:
+        """Take what `said` gave; a rule of another expression or other labels begins anew: what it fired is over."""
+        rules = {rule.alert: rule for rule in self.rules}
         for name, one in told.items():
-            rule = next((rule for rule in self.rules if rule.alert == name and rule.expr == one["expr"]), None)
-            if rule is None:
-                anew.append(name)
-                continue
+            rule, labels = rules.get(name), one.get("labels")
+            goes_on = rule is not None and rule.expr == one["expr"] and labels in (None, rule.labels)
             rows = one["alerts"]
-            state = self._states[name]
+            state = self._states[name] if goes_on else _State()
             state.labels = [tuple((str(a), str(b)) for a, b in row[0]) for row in rows]
             state.of = None
             state.pending, state.start, state.lost = (np.array([r[k] for r in rows], dtype=np.int64) for k in (1, 2, 3))
             state.value = np.array([row[4] for row in rows], dtype=np.float64)
+            whose = rule if goes_on else Rule("", name, one["expr"], labels=labels or {})
             for k in np.flatnonzero(state.start != NEVER):
                 owner = entity_of(state.labels[k], entities or {})
                 times = (int(state.pending[k]), int(state.start[k]))
-                firing = Firing(rule, owner, state.labels[k], *times, None, float(state.value[k]))
-                self.firing[firing.key] = firing
-        return anew
+                firing = Firing(whose, owner, state.labels[k], *times, None, float(state.value[k]))
+                if goes_on:
+                    self.firing[firing.key] = firing
+                else:
+                    self._gone.append(firing)
 
 
 def _align(state: _State, labels: Sequence[Labels], of: list[Labels] | None) -> None:

@@ -12,9 +12,8 @@ __all__ = ["Step", "Watch"]
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,18 +22,25 @@ from stability.detection import load as load_detector
 from stability.features.counters import Rates
 from stability.monitor.alerts import Alerts, Firing
 from stability.monitor.checkpoints import Checkpoint, Checkpoints
-from stability.monitor.declaration import Declaration, DetectorPart
+from stability.monitor.declaration import Declaration
 from stability.monitor.incidents import Incidents
 from stability.monitor.journal import Journal
 from stability.monitor.leavers import let_go
+from stability.monitor.names import declared_names, each_once, rules_of
+from stability.monitor.posts import begun, kept, linked
 from stability.monitor.ring import Ring, Rows
 from stability.monitor.rowlog import RowLog
-from stability.monitor.sentries import Raised, Sentry, learn, posted, renewed, ruled_anew
+from stability.monitor.sentries import Raised, Sentry, posted, renewed, ruled_anew
 from stability.monitor.step import FIRES, Beside, Step, alarm_of
-from stability.rules import read_rules
+from stability.monitor.told import Told
 from stability.schema import ContractError, read_table
 from stability.telemetry import rate
 from stability.telemetry.grid import micros
+
+if TYPE_CHECKING:
+    from stability.monitor.foresight import Foresight
+
+DETECTORS = "detectors"  # folder of what they have learnt
 
 
 class Watch:
@@ -54,6 +60,8 @@ class Watch:
     ----------
     moment : int
         Of the last step, microseconds since 1970; -1 before the first.
+    failing : dict of str to str
+        Detectors that could not judge the last step, and why: they have no scores for it.
     """
 
     fires = FIRES
@@ -70,18 +78,21 @@ class Watch:
         self.scored: Ring | None = None  # scores, as long as the rows
         self.score_log: RowLog | None = None
         self.rated = list(rate(Ring(metrics, 1).panel()).columns)
-        self.topology = read_table(told.place(told.topology), "topology") if told.topology else None
+        self.topology = self._read_topology()
         self.moment, self.sentries, self.alerts = -1, [], None
         self.rates = Rates().begin(Ring(metrics, 1).panel())
         self.counts = {"steps": 0, "alarms": 0, "suppressed": 0, "firings": 0, "errors": 0, "incidents": 0}
-        self._told_alarms: dict[str, Raised] = {}
+        self.failing: dict[str, str] = {}
+        self.told_of = Told(self)
         point = self.checkpoints.newest()
+        if point is None:
+            declared_names(told)
         self.journal = Journal(self.folder / "journal", since=-1 if point is None else point.moment)
         self.resumed = point is not None
         self.incidents = Incidents(self)
         self.predictor: Any = None
         self._unfinished: tuple[Step, Rows, np.ndarray, Rows | None] | None = None  # what the disk did not take
-        self._unkept, self._failing = False, set()
+        self._unkept = self._half = False  # a checkpoint is owed; a step was begun and not judged to its end
         self.alerts = self._rules()
         if point is not None:
             self._resume(point)
@@ -106,37 +117,12 @@ class Watch:
         panel = whole.panel()
         self.rates.begin(panel)
         for part in self.told.detectors:
-            self.sentries.append(self._sentry(part, panel))
+            self.sentries.append(kept(self.folder / DETECTORS, begun(self, part, panel)))
         self._begin_predictor(panel)
+        self._each_once(self.sentries)
         self.moment = moment
         self._begin_scores()
         self.checkpoint()
-
-    def _sentry(self, part: DetectorPart, panel: pd.DataFrame) -> Sentry:
-        """A detector from its file, or learnt."""
-        if part.file is not None:
-            detector = load_detector(self.told.place(part.file))
-            limit, how = part.threshold, "declared"
-        else:
-            stamps = panel.index.get_level_values("timestamp")
-            own = panel[stamps > stamps.max() - pd.Timedelta(part.learn)] if len(panel) else panel
-            if own.empty:
-                remedy = "start later, or give a fitted detector's file"
-                raise ContractError(
-                    file="history", expected=f"{part.learn} before the start", got="none", remedy=remedy
-                )
-            taught = {"false_alarms_per_day": part.false_alarms_per_day, "policy": part.policy}
-            detector, limit, how = learn(part.name, part.settings, own, metrics=part.metrics, **taught)
-        self.note("detector", name=detector.name, threshold=limit, chosen_by=how, metrics=detector.metrics_)
-        return self._posted(posted(self, part, detector, limit))
-
-    def _posted(self, sentry: Sentry) -> Sentry:
-        """Write what a detector has learnt into a file of its own, once."""
-        (self.folder / "detectors").mkdir(exist_ok=True)
-        number = len(list((self.folder / "detectors").glob("*.npz")))
-        sentry.base = f"{sentry.name}-{number:04}.npz"
-        sentry.detector.save(self.folder / "detectors" / sentry.base)
-        return sentry
 
     def _begin_scores(self, until: int | None = None) -> None:
         """Make room for scores, which a verdict looks back on; those up to a moment are read."""
@@ -167,32 +153,50 @@ class Watch:
         """Read the rules anew; those that are as they were keep what is pending or fires."""
         if self.told.rules is None:
             return None
-        rules = [rule for one in self.told.rules.files for rule in read_rules(self.told.place(one))]
-        lookback = micros(self.told.rules.lookback, "lookback")
+        rules, lookback = rules_of(self.told), micros(self.told.rules.lookback, "lookback")
         fresh = Alerts(rules, self.ring, reach=self.reach, labels=self.told.rules.labels, lookback=lookback)
         if self.alerts is not None:
             fresh.restore(self.alerts.said(), self.alerts.instant.entities)
             fresh.restore_over(self.alerts.said_over())
         return fresh
 
+    def _read_topology(self) -> pd.DataFrame | None:
+        return read_table(self.told.place(self.told.topology), "topology") if self.told.topology else None
+
     def reload(self, changed: Sequence[str]) -> None:
-        """Take what has changed on disk: rules, detectors, the predictor, and what incidents are looked into with.
+        """Take what has changed on disk: rules, detectors, the predictor, the topology, what looks into incidents.
 
         Raises
         ------
         ContractError
             When something of it cannot be used; then nothing has changed.
         """
-        fresh = []
-        for part, old in zip(self.told.detectors, self.sentries, strict=True):
-            one = renewed(self, part, old, changed)
-            fresh.append(one if one.base else self._posted(one))
-        rules, parts = self._rules(), self.incidents.read()
-        if "predictor" in changed and self.predictor is not None:
-            self.predictor.reload()  # the last that may refuse: it takes its part only when it is whole
-        self.sentries, self.alerts = fresh, rules
+        told, topology, predictor = self.told, self.topology, self.predictor
+        linked_anew = told.topology is not None and str(told.place(told.topology)) in changed
+        try:
+            if linked_anew:
+                self.topology = self._read_topology()
+                self._begin_predictor(self.ring.panel())
+            fresh = [renewed(self, *pair, changed) for pair in zip(told.detectors, self.sentries, strict=True)]
+            self._each_once(fresh)
+            rules, parts = self._rules(), self.incidents.read()
+            fresh = [one if one.base else kept(self.folder / DETECTORS, one) for one in fresh]
+            if self.predictor is not predictor:
+                self.predictor.restore(predictor.said())
+            elif "predictor" in changed and predictor is not None:
+                predictor.reload()  # the last that may refuse: it takes its part only when it is whole
+        except BaseException:
+            self.topology, self.predictor = topology, predictor
+            raise
+        self.sentries, self.alerts, self.failing = fresh, rules, {}
+        if linked_anew:
+            linked([*fresh, *([] if predictor is None else [self.predictor.sentry])], self.topology)
+            self.incidents.link(self.topology)
         self.incidents.use(parts)
         self._keep()
+
+    def _each_once(self, sentries: Sequence[Sentry]) -> None:
+        each_once([one.name for one in (*sentries, self.predictor) if one is not None], self.told.name)
 
     # ---- a step ------------------------------------------------------------------------------------------------------
     def take(self, rows: Rows) -> Step:
@@ -202,6 +206,8 @@ class Watch:
         ------
         ContractError
             When the moment does not come after the last one.
+        RuntimeError
+            When a step before was broken off: only a watch that begins where the checkpoint is judges it whole.
         OSError
             When the rows cannot be written; then nothing was taken. When what they brought cannot be written; then it
             is told before the next step begins, and after a start.
@@ -210,6 +216,8 @@ class Watch:
             got = str(pd.Timestamp(rows.moment, unit="us", tz="UTC"))
             expected = f"a moment after {pd.Timestamp(self.moment, unit='us', tz='UTC')}"
             raise ContractError(file="rows", expected=expected, got=got)
+        if self._half:
+            raise RuntimeError("a step was broken off in the middle; start the watch again, which judges it whole")
         self._finish()
         self.log.append(rows)
         step = self._advance(rows)
@@ -229,45 +237,54 @@ class Watch:
             self._unkept = True
 
     def _advance(self, rows: Rows) -> Step:
-        begun, scored = time.process_time(), None
+        before, scored, self._half = time.process_time(), None, True
         self.ring.add(rows)
         self.moment = rows.moment
         step = Step(rows.moment, rows.entities)
-        values = rows.values
+        values, judges = rows.values, [*self.sentries, *([] if self.predictor is None else [self.predictor])]
         if len(rows.entities):
             values = self.rates.update(rows.values, np.full(len(rows.entities), rows.moment), pd.Index(rows.entities))
-            for sentry in self.sentries:
-                scores, changed = sentry.judge(rows.moment, rows.entities, values)
-                step.scores[sentry.name] = scores
-                step.alarms += changed
-            if self.predictor is not None:
-                scores, changed = self.predictor.judge(rows)
-                step.scores[self.predictor.name] = scores
-                step.alarms += changed
+            for one in judges:
+                self._judge(one, step, rows, values)
         for sentry in (*self.sentries, *([] if self.predictor is None else [self.predictor.sentry])):
             step.alarms += sentry.lapse(rows.moment, self.reach)
+        firing: dict[str, Firing] = {}  # what is an alarm of all that fires
         if self.alerts is not None:
             step.firings = self.alerts.step(rows.moment)
-            step.alarms += [alarm_of(one, self.ring.metrics) for one in step.firings if self._alarms(one)]
+            firing = {key: one for key, one in self.alerts.firing.items() if self._alarms(one)}
+            step.alarms += [alarm_of(one, self.ring.metrics) for one in step.firings if one.key in firing]
+        step.alarms += self.told_of.ended(step, firing, {one.name for one in judges})
         if len(rows.entities) and self.scored.metrics:
             columns = list(step.scores.values())
             if FIRES in self.scored.metrics:
-                on = {one.entity for one in self.alerts.firing.values() if self._alarms(one)}
+                on = {one.entity for one in firing.values()}
                 columns.append(np.array([float(name in on) for name in rows.entities]))
             scored = Rows(rows.moment, rows.entities, np.column_stack(columns))
             self.scored.add(scored)
-        self._unfinished = (step, rows, values, scored)
+        self._unfinished, self._half = (step, rows, values, scored), False
         self._finish()
         step.told = self.journal.taken()
-        step.seconds = time.process_time() - begun
+        step.seconds = time.process_time() - before
         return step
+
+    def _judge(self, one: Sentry | Foresight, step: Step, rows: Rows, values: np.ndarray) -> None:
+        """Let a detector or the predictor judge; what it cannot judge is told, and keeps nothing else from an alarm."""
+        try:
+            seen = (rows,) if one is self.predictor else (rows.moment, rows.entities, values)
+            step.scores[one.name], changed = one.judge(*seen)
+        except Exception as error:  # noqa: BLE001  whatever it raises, it would raise after a start, too
+            self.failing[one.name] = f"{type(error).__name__}: {error}"
+            step.scores[one.name] = np.full(len(rows.entities), np.nan)
+            return
+        self.failing.pop(one.name, None)
+        step.alarms += changed
 
     def _finish(self) -> None:
         """Write down what a step brought, and what follows from it; each entry once, however often this is tried."""
         if self._unfinished is None:
             return
         step, rows, values, scored = self._unfinished
-        self._tell(step)
+        self.told_of.step(step)
         self.incidents.step(step, rows, values)
         if scored is not None:
             self.score_log.append(scored, sure=False)
@@ -277,35 +294,10 @@ class Watch:
     def _alarms(self, firing: Firing) -> bool:
         return firing.rule.labels.get("severity", "") in self.told.rules.alarm
 
-    def _tell(self, step: Step) -> None:
-        """Write what changed into the journal, each once."""
-        failing = {} if self.alerts is None else self.alerts.failing
-        for name in sorted(failing.keys() - self._failing):
-            self.note("rule_failed", rule=name, said=failing[name])
-            self.counts["errors"] += 1
-            self._failing.add(name)
-        self._failing &= failing.keys()
-        for one in step.firings:
-            said = {"rule": one.rule.alert, "entity": one.entity, "labels": dict(one.labels), "value": one.value}
-            said |= {"start": _stamp(one.start), "pending_since": _stamp(one.pending_since)}
-            end = {} if one.end is None else {"end": _stamp(one.end)}
-            kind = "firing" if one.end is None else "firing_over"
-            new = self.journal.once(f"{kind}/{one.key}", step.moment, kind=kind, **said, **end)
-            self.counts["firings"] += new and one.end is None
-        for one in step.alarms:
-            kind = "alarm" if one.end is None else "alarm_over"
-            said = asdict(one) | {"start": _stamp(one.start), "end": None if one.end is None else _stamp(one.end)}
-            new = self.journal.once(f"{kind}/{one.alarm_id}", step.moment, kind=kind, **said)
-            if one.end is not None:
-                self._told_alarms.pop(one.alarm_id, None)
-                continue
-            self._told_alarms[one.alarm_id] = one
-            self.counts["suppressed" if one.suppressed_by else "alarms"] += new
-
     @property
     def open_alarms(self) -> list[Raised]:
         """Alarms that go on, the newest first."""
-        return sorted(self._told_alarms.values(), key=lambda one: -one.start)
+        return sorted(self.told_of.alarms.values(), key=lambda one: -one.start)
 
     def note(self, kind: str, **told: Any) -> None:
         """Write what is no alarm, such as a source that did not answer; told again when it happens again."""
@@ -314,15 +306,21 @@ class Watch:
 
     # ---- kept --------------------------------------------------------------------------------------------------------
     def checkpoint(self) -> None:
-        """Write everything that a restart needs, and let go of what it does not need any more."""
+        """Write everything that a restart needs, and let go of what it does not need any more.
+
+        Of a step that was broken off in the middle nothing is written: a start goes through its rows again.
+        """
+        if self._half:
+            return
         self._finish()
         let_go(self)
         said = {
+            "step": self.told.step_us,
             "counts": self.counts,
             "desks": {sentry.name: sentry.said() for sentry in self.sentries},
             "rules": {} if self.alerts is None else self.alerts.said(),
             "over": [] if self.alerts is None else self.alerts.said_over(),
-            "alarms": [asdict(one) for one in self._told_alarms.values()],
+            "alarms": self.told_of.said(),
             "predictor": None if self.predictor is None else self.predictor.said(),
             "incidents": self.incidents.said(),
             "detectors": [[sentry.name, sentry.base] for sentry in self.sentries],
@@ -341,6 +339,11 @@ class Watch:
     def _resume(self, point: Checkpoint) -> None:
         """Take up where the checkpoint was written, and go through what came after it again."""
         said = point.said
+        remedy = "it is another watch: give it another name, or move its state away"
+        if (step := said.get("step", self.told.step_us)) != self.told.step_us:
+            expected, got = (f"a step of {us / 1e6:g} s" for us in (step, self.told.step_us))
+            raise ContractError(file=point.folder, expected=expected, got=got, remedy=remedy)
+        each_once([name for name, _ in said["detectors"]], point.folder)
         self.counts |= said["counts"]
         since = point.moment - self.reach
         later: list[Rows] = []
@@ -351,12 +354,11 @@ class Watch:
                 later.append(rows)
         self.moment = point.moment
         if len(said["detectors"]) != len(self.told.detectors):
-            remedy = "a watch with other detectors is another one: give it another name, or move its state away"
             got = f"{len(self.told.detectors)} are declared"
             expected = f"{len(said['detectors'])} detectors"
             raise ContractError(file=point.folder, expected=expected, got=got, remedy=remedy)
         for (name, base), part in zip(said["detectors"], self.told.detectors, strict=True):
-            detector = load_detector(self.folder / "detectors" / base)
+            detector = load_detector(self.folder / DETECTORS / base)
             limit = part.threshold or said["desks"][name]["threshold"]
             sentry = posted(self, part, detector, limit, said["desks"][name].get("accepted"))
             sentry.base = base
@@ -369,14 +371,16 @@ class Watch:
             self.alerts.instant.begin(self.moment)
             self.alerts.restore(said["rules"], self.alerts.instant.entities)
             self.alerts.restore_over(said["over"])
-        self._told_alarms = {one["alarm_id"]: Raised(**one) for one in said["alarms"]}
+        self.told_of.restore(said["alarms"])
         self._begin_predictor(self.ring.panel() if self.told.predictor else Ring(self.metrics, 1).panel())
         if self.predictor is not None:
             self.predictor.restore(said["predictor"])
         self._begin_scores(point.moment)
         self.incidents.restore(said["incidents"])
+        self.told_of.replays = True
         for rows in later:
             self._advance(rows)
+        self.told_of.replays = False
         before = self.sentries
         self.sentries = [ruled_anew(self, *pair) for pair in zip(self.told.detectors, before, strict=True)]
         if any(one is not old for one, old in zip(self.sentries, before, strict=True)):
@@ -392,7 +396,3 @@ class Watch:
         if self.score_log is not None:
             self.score_log.close()
         self.journal.close()
-
-
-def _stamp(moment: int) -> str:
-    return pd.Timestamp(moment, unit="us", tz="UTC").isoformat()

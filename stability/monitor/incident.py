@@ -4,9 +4,10 @@ from __future__ import annotations
 
 __all__ = ["AGAIN", "RUNS", "Incident"]
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stability.schema import validate
@@ -89,3 +90,18 @@ class Incident:
         """Add to the timeline, once."""
         if [at, text] not in self.timeline:
             self.timeline.append([at, text])
+
+    def said(self) -> dict[str, Any]:
+        """All of it, as JSON types; `Incident(**said)` takes it."""
+        return _plain(asdict(self))
+
+
+def _plain(told: Any) -> Any:
+    """Numbers of numpy and missing values as JSON has them."""
+    if isinstance(told, dict):
+        return {name: _plain(one) for name, one in told.items()}
+    if isinstance(told, list | tuple):
+        return [_plain(one) for one in told]
+    if isinstance(told, np.generic):
+        told = told.item()
+    return None if told is pd.NA or told is pd.NaT else told

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 __all__ = ["Incidents"]
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from stability.fmea.files import read_worksheet
-from stability.fmea.priority import action_priority
-from stability.localization import Diagnoser, live_pictures
-from stability.monitor.beside import told_beside
+from stability.localization import Diagnoser
+from stability.monitor.causes import causes_of, priority_of, unseen
 from stability.monitor.incident import AGAIN, RUNS, Incident
 from stability.monitor.journal import JournalError
 from stability.monitor.looks import UNKNOWN, joined, named, news, plan, settled, worst
 from stability.monitor.reports import report_name, write_report
 from stability.monitor.sentries import Raised
-from stability.schema import ContractError, validate
+from stability.schema import ContractError
 from stability.telemetry.grid import micros
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from stability.monitor.ring import Rows
 
 VERDICT = ("verdict", "action_id", "at", "entity", "checks", "escalated")
-RANKS = 5  # causes that are told
-LOOKED = 1_500_000_000  # microseconds before a look that it looks back on, as `live_pictures` does
 KEPT = 200  # incidents that are held, to be shown and to go on with
 SHOWN = 4  # entities in a report's picture: the alarm's own, and the likeliest
 
@@ -50,6 +49,8 @@ class Incidents:
     held : dict of alarm_id to Incident
         The newest ones.
     repair : Repair or None
+    links : dict of str to set of str
+        Entity -> whom it calls, or who calls it.
     """
 
     def __init__(self, watch: Watch):
@@ -58,11 +59,16 @@ class Incidents:
         self.localizer: Diagnoser | None = None
         self.worksheet: pd.DataFrame | None = None
         self.repair: Repairs | None = None
+        self._begun, self._left = -1, deque[Callable[[], object]]()  # a step, and what of it is still to be done
+        self.link(watch.topology)
+        self.use(self.read())
+
+    def link(self, topology: pd.DataFrame | None) -> None:
+        """Take who is linked to whom from a topology."""
         self.links: dict[str, set[str]] = {}
-        for source, target in [] if watch.topology is None else watch.topology.index:
+        for source, target in [] if topology is None else topology.index:
             self.links.setdefault(source, set()).add(target)
             self.links.setdefault(target, set()).add(source)
-        self.use(self.read())
 
     def read(self) -> tuple[Diagnoser | None, pd.DataFrame | None, Repairs | None]:
         """Read what alarms are looked into with, as it is now; `use` takes it.
@@ -92,35 +98,58 @@ class Incidents:
 
     # ---- a step ------------------------------------------------------------------------------------------------------
     def step(self, step: Step, rows: Rows, values: np.ndarray) -> None:
-        """Look into what is new, look again where it is due, close what ended, and go on with repairs."""
-        looks, moment = self.told.looks, step.moment
-        if self.repair is not None:
-            self._guarded("repair", lambda: self._observe(moment))
+        """Look into what is new, look again where it is due, close what ended, and go on with repairs.
+
+        Called again for a step whose entries the disk did not take, it goes on where it stopped.
+        """
+        moment, repairs = step.moment, self.repair is not None
+        if moment != self._begun:
+            acts = [
+                lambda: repairs and self._guarded("repair", lambda: self._observe(moment)),
+                lambda: self._call(step),
+                lambda: self._close(step),
+                lambda: repairs and self._guarded("service", lambda: self._feel(moment)),
+                lambda: self._look_again(moment),
+                lambda: repairs and self._tell_acted(moment),
+            ]
+            self._begun, self._left = moment, deque(acts)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what is left, one after the other; what the disk does not take stays left."""
+        while self._left:
+            act = self._left.popleft()
+            try:
+                act()
+            except BaseException:
+                self._left.appendleft(act)
+                raise
+
+    def _then(self, *acts: Callable[[], object]) -> None:
+        """Do this next, before what was left."""
+        self._left.extendleft(reversed(acts))
+
+    def _write(self, key: str, moment: int, **told: Any) -> Callable[[], bool]:
+        """An entry that is to be written, with what is known now."""
+        return partial(self.watch.journal.once, key, moment, **told)
+
+    def _call(self, step: Step) -> None:
+        """Open incidents of new alarms, and tell open ones who joins them."""
+        moment, most = step.moment, self.told.incidents_per_step
         fresh = [one for one in step.alarms if one.end is None and not one.suppressed_by]
         fresh.sort(key=lambda one: (one.severity != "critical", -one.score if np.isfinite(one.score) else 0.0))
-        calls = joined(fresh, self.held, looks, self.links)
-        for one in calls.opened[: self.told.incidents_per_step]:
-            self._guarded("incident", lambda one=one: self._open(one, moment))
-        if left := calls.opened[self.told.incidents_per_step :]:
-            more = len(calls.opened) - len(left)
-            text = f"{len(left)} more alarms in this step were not looked into, which is for {more}"
-            self.watch.journal.once(f"left/{moment}", moment, kind="left", said=text)
-        for name, what in calls.joins.items():
-            self._join(self.held[name], what, fresh, moment)
-        self._close(step)
-        if self.repair is not None:
-            self._guarded("service", lambda: self._feel(moment))
-        due = [
-            one for one in self.held.values() if one.open and min([*one.due[:1], one.settles or moment + 1]) <= moment
-        ]
-        for one in due[: self.told.incidents_per_step]:  # the rest is due in the next step
-            self._guarded("look", lambda one=one: self._again(one, moment))
-        if self.repair is not None:
-            self._tell_acted(moment)
+        calls = joined(fresh, self.held, self.told.looks, self.links)
+        acts = [partial(self._guarded, "incident", partial(self._open, one, moment)) for one in calls.opened[:most]]
+        if left := calls.opened[most:]:
+            text = f"{len(left)} more alarms in this step were not looked into, which is for {most}"
+            acts.append(self._write(f"left/{moment}", moment, kind="left", said=text))
+        acts += [partial(self._join, self.held[name], what, fresh, moment) for name, what in calls.joins.items()]
+        self._then(*acts)
 
     def _open(self, alarm: Raised, moment: int) -> None:
         if known := self.watch.journal.kept.get(f"incident/{alarm.alarm_id}"):
             self._remember(known)
+            self._count(1)  # a checkpoint before it has not
             return
         incident = Incident(asdict(alarm), page=report_name(alarm.alarm_id, alarm.start))
         incident.news, incident.fired, incident.worst = alarm.start, moment, alarm.severity
@@ -131,13 +160,14 @@ class Incidents:
         if self.localizer is not None:
             plan(incident, moment, self.told.looks, now=False)
             self._look(incident, moment, "it began")
-        self._prioritise(incident)
-        new = self._consider(incident, moment)
+        new = self._decide(incident, moment)
         self._guarded("report", lambda: self._report(incident, moment))
         told = asdict(incident) | {"alarm_id": alarm.alarm_id, "decided": new}
-        self.watch.counts["incidents"] += self.watch.journal.once(
-            f"incident/{alarm.alarm_id}", moment, kind="incident", **told
-        )
+        write = self._write(f"incident/{alarm.alarm_id}", moment, kind="incident", **told)
+        self._then(lambda: self._count(write()))
+
+    def _count(self, incidents: int) -> None:
+        self.watch.counts["incidents"] += incidents
 
     def _join(self, incident: Incident, what: list[str], fresh: list[Raised], moment: int) -> None:
         """Take news of an open incident: it is looked into anew, from now on."""
@@ -163,9 +193,9 @@ class Incidents:
                 continue
             incident.fired = step.moment if goes_on else incident.fired
             if step.moment - incident.fired > micros(self.told.looks.clear, "clear"):
-                self._over(incident, {"end": incident.fired}, incident.alarm["score"], step.moment)
                 told = {"alarm_id": incident.alarm["alarm_id"], "end": _iso(incident.fired)}
-                self.watch.journal.once(f"over/{told['alarm_id']}", step.moment, kind="incident_over", **told)
+                self._then(self._write(f"over/{told['alarm_id']}", step.moment, kind="incident_over", **told))
+                self._over(incident, {"end": incident.fired}, incident.alarm["score"], step.moment)
 
     def _over(self, incident: Incident, said: dict[str, Any], score: float, moment: int) -> None:
         incident.alarm |= said
@@ -188,6 +218,13 @@ class Incidents:
                 one.settles = until or moment + max(self.told.looks.hurts_us, self.told.step_us)
 
     # ---- a look ------------------------------------------------------------------------------------------------------
+    def _look_again(self, moment: int) -> None:
+        """Look again at incidents where it is due; of too many the rest is due in the next step."""
+        going = [one for one in self.held.values() if one.open]
+        due = [one for one in going if min([*one.due[:1], one.settles or moment + 1]) <= moment]
+        due = due[: self.told.incidents_per_step]
+        self._then(*(partial(self._guarded, "look", partial(self._again, one, moment)) for one in due))
+
     def _again(self, incident: Incident, moment: int) -> None:
         """Look again, unless a repair is waited for: then what is seen is its doing. What that changes, decide anew."""
         incident.due = [at for at in incident.due if at > moment]
@@ -203,21 +240,41 @@ class Incidents:
             return
         before = incident.looks[-1] if incident.looks else {}
         self._look(incident, moment, "again")
-        self._prioritise(incident)
-        new = self._consider(incident, moment)
+        new = self._decide(incident, moment)
         told = asdict(incident) | {"alarm_id": name, "decided": new}
-        self.watch.journal.once(f"look/{name}/{number}", moment, kind="look", **told)
+        self._then(self._write(f"look/{name}/{number}", moment, kind="look", **told))
         now = incident.looks[-1]
         if new or any(before.get(one) != now[one] for one in ("entity", "failure_mode", "answer")):
             self._guarded("report", lambda: self._report(incident, moment))
 
     def _look(self, incident: Incident, moment: int, why: str) -> None:
-        self._localise(incident, moment)
+        """Look into an incident; one that cannot be looked into is one that nobody knows."""
+        before, hurt = incident.causes[:1], None
+        try:
+            incident.causes, incident.answer = causes_of(self.watch, self.localizer, incident, moment)
+            hurt = None if self.repair is None else self.repair.state(moment).impact
+        except Exception as error:  # noqa: BLE001  such as of a table beside the metrics that is damaged
+            self._went_wrong("look", error)
+            incident.causes, incident.answer = unseen(incident, error)
         best = incident.causes[0]
         seen = {"entity": _text(best["entity"]), "failure_mode": _text(best["failure_mode"])}
+        if not before or any(_text(before[0][name]) != one for name, one in seen.items()):
+            who = "nobody" if seen["entity"] is None else f"{best['failure_mode']} of {best['entity']}"
+            text = f"likeliest cause: {who}, {best['probability']:.0%} ({incident.answer})"
+            incident.happened(_iso(moment), text)
         seen |= {"probability": best["probability"], "answer": incident.answer, "severity": incident.worst}
-        seen |= {"hurt": None if self.repair is None else self.repair.state(moment).impact}
-        incident.looks.append({"at": _iso(moment), "why": why, **seen})
+        incident.looks.append({"at": _iso(moment), "why": why, **seen, "hurt": hurt})
+
+    def _decide(self, incident: Incident, moment: int) -> bool:
+        """Rate it and decide about it, whatever goes wrong there; says whether it is another decision than before."""
+        new: list[bool] = []
+
+        def act() -> None:
+            incident.priority = priority_of(self.watch, self.worksheet, incident) or incident.priority
+            new.append(self._consider(incident, moment))
+
+        self._guarded("decision", act)
+        return any(new)
 
     def _consider(self, incident: Incident, moment: int) -> bool:
         """Decide, where looks agree and nothing of it is under way; says whether it is another decision than before."""
@@ -246,10 +303,13 @@ class Incidents:
         try:
             act()
         except JournalError:
-            raise  # the step is gone through again
+            raise  # it is done again
         except Exception as error:  # noqa: BLE001  what an alarm is looked into with must not stop the next alarm
-            self.watch.counts["errors"] += 1
-            self.watch.note("error", what=what, said=f"{type(error).__name__}: {error}")
+            self._went_wrong(what, error)
+
+    def _went_wrong(self, what: str, error: Exception) -> None:
+        self.watch.counts["errors"] += 1
+        self.watch.note("error", what=what, said=f"{type(error).__name__}: {error}")
 
     def _remember(self, known: Mapping[str, Any]) -> None:
         """Take an incident that was looked into before a crash as it was: what was decided then has been acted upon."""
@@ -261,66 +321,27 @@ class Incidents:
         if self.repair is not None:
             self.repair.recall(incident)
 
-    def _localise(self, incident: Incident, moment: int) -> None:
-        alarm = incident.alarm
-        row = {name: alarm[name] for name in ("alarm_id", "entity", "detector", "metrics")}
-        start = pd.Timestamp(incident.news, unit="us", tz="UTC")
-        alarms = validate(pd.DataFrame([row | {"start": start}]).set_index("alarm_id"), "alarms")
-        ring, step = self.watch.ring, self.told.step_us
-        now = pd.Timestamp(moment, unit="us", tz="UTC")
-        tables = {"telemetry": ring.panel(moment - max(LOOKED, 40 * step))}
-        if self.watch.topology is not None:
-            tables["topology"] = self.watch.topology
-        if self.watch.alerts is not None:
-            tables["firings"] = self.watch.alerts.table()
-        tables |= told_beside(self.watch, tables["telemetry"].index.get_level_values("timestamp").min(), now)
-        pictures = live_pictures(tables, alarms, self.localizer.usual_, now=now)
-        causes = self.localizer.diagnose(pictures, first=RANKS)
-        before = incident.causes[:1]
-        incident.answer = str(causes.attrs["answers"][alarm["alarm_id"]])
-        incident.causes = causes.reset_index().to_dict("records")
-        best = incident.causes[0]
-        if before and all(_text(before[0][name]) == _text(best[name]) for name in ("entity", "failure_mode")):
-            return
-        known = isinstance(best["entity"], str)
-        who = f"{best['failure_mode']} of {best['entity']}" if known else "nobody"
-        incident.happened(_iso(moment), f"likeliest cause: {who}, {best['probability']:.0%} ({incident.answer})")
-
-    def _prioritise(self, incident: Incident) -> None:
-        """What the worksheet says of the likeliest mode; of a rule's alarm without a cause, of the rule's own mode."""
-        mode = incident.causes[0]["failure_mode"] if incident.causes else None
-        if mode is None and self.watch.alerts is not None:
-            name = incident.alarm["detector"].removeprefix("rule:")
-            rule = next((one for one in self.watch.alerts.rules if one.alert == name), None)
-            mode = rule.labels.get("failure_mode") if rule else None
-        if self.worksheet is None or mode not in self.worksheet.index:
-            return
-        row = self.worksheet.loc[mode]
-        rated = [int(row[name]) for name in ("severity", "occurrence", "detection")]
-        incident.priority = {
-            "failure_mode": mode,
-            **dict(zip(("severity", "occurrence", "detection"), rated, strict=True)),
-            "action_priority": str(np.asarray(action_priority(*rated)).item()),
-            **{name: str(row[name]) for name in ("effect", "playbook") if name in row and pd.notna(row[name])},
-        }
-
     def _observe(self, moment: int) -> None:
-        for incident in self.repair.observe(self.held, moment):
-            verdict = incident.verdict
-            told = {"alarm_id": incident.alarm["alarm_id"], **verdict}
-            self.watch.journal.once(f"verdict/{verdict['action_id']}", moment, kind="verdict", **told)
-            if incident.open and self.localizer is not None:
-                plan(incident, moment, self.told.looks)  # a verdict is evidence, too
-            self._guarded("report", lambda one=incident: self._report(one, moment))
-        self._tell_acted(moment)
+        acts: list[Callable[[], object]] = []
+        try:
+            for incident in self.repair.observe(self.held, moment):
+                told = {"alarm_id": incident.alarm["alarm_id"], **incident.verdict}
+                acts.append(self._write(f"verdict/{told['action_id']}", moment, kind="verdict", **told))
+                if incident.open and self.localizer is not None:
+                    plan(incident, moment, self.told.looks)  # a verdict is evidence, too
+                self._guarded("report", lambda one=incident: self._report(one, moment))
+        finally:
+            self._then(*acts, lambda: self._tell_acted(moment))
 
     def _tell_acted(self, moment: int) -> None:
         """Write down what came of actions, each once."""
-        for told in self.repair.told():
-            key = f"acted/{told['decision_id']}/{told['status']}"
-            new = self.watch.journal.once(key, moment, kind="acted", **told)
-            if new and told["touched"] and told["alarm_id"] in self.held:
-                self._guarded("report", lambda name=told["alarm_id"]: self._report(self.held[name], moment))
+        self._then(*(partial(self._acted, told, moment) for told in self.repair.told()))
+
+    def _acted(self, told: Mapping[str, Any], moment: int) -> None:
+        key = f"acted/{told['decision_id']}/{told['status']}"
+        new = self.watch.journal.once(key, moment, kind="acted", **told)
+        if new and told["touched"] and told["alarm_id"] in self.held:
+            self._guarded("report", lambda: self._report(self.held[told["alarm_id"]], moment))
 
     def _report(self, incident: Incident, moment: int) -> None:
         others = [one["entity"] for one in incident.causes if isinstance(one["entity"], str)]
@@ -340,7 +361,7 @@ class Incidents:
     # ---- kept --------------------------------------------------------------------------------------------------------
     def said(self) -> dict[str, Any]:
         """Incidents that are held, as JSON types; `restore` takes it."""
-        return {name: _plain(asdict(one)) for name, one in self.held.items()}
+        return {name: one.said() for name, one in self.held.items()}
 
     def restore(self, told: Mapping[str, Any]) -> None:
         """Take what `said` gave; a repair that was begun and has no end was perhaps done."""
@@ -364,6 +385,7 @@ class Incidents:
         if self.repair is not None:
             self.repair.wait()
             self._guarded("repair", lambda: self._observe(moment))
+            self._go_on()
 
 
 def _text(value: Any) -> str | None:
@@ -376,14 +398,3 @@ def _said(score: float | None) -> str:
 
 def _iso(moment: int) -> str:
     return pd.Timestamp(moment, unit="us", tz="UTC").isoformat()
-
-
-def _plain(told: Any) -> Any:
-    """Numbers of numpy and missing values as JSON has them."""
-    if isinstance(told, dict):
-        return {name: _plain(one) for name, one in told.items()}
-    if isinstance(told, list | tuple):
-        return [_plain(one) for one in told]
-    if isinstance(told, np.generic):
-        told = told.item()
-    return None if told is pd.NA or told is pd.NaT else told

@@ -59,6 +59,7 @@ def _state(follower: Follower) -> Panel:
     odd |= {"rows ahead of the clock": follower.source.ahead_rows}
     odd |= {"source errors": follower.errors, "errors": counts["errors"]}
     odd |= {"rules that fail": len(watch.alerts.failing) if watch.alerts is not None else 0}
+    odd |= {"detectors that fail": len(watch.failing)}
     if told := ", ".join(f"{count:,} {name}" for name, count in odd.items() if count):
         lines.append(told)
     lines += [plain(said) for said in (follower.trouble, follower.refused) if said]

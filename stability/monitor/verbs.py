@@ -45,12 +45,12 @@ def _check(told) -> None:
     import pandas as pd
 
     from stability.monitor.following import source_of
-    from stability.rules import read_rules
+    from stability.monitor.names import declared_names, rules_of
 
+    names, rules = declared_names(told), rules_of(told)
     source = source_of(told)(told)
     source.check(pd.Timestamp.now("UTC"))
-    count = sum(len(read_rules(told.place(one))) for one in told.rules.files) if told.rules else 0
-    print(f"{told.name}: the source answers; {len(told.detectors)} detectors, {count} rules; state in {told.folder}")
+    print(f"{told.name}: the source answers; {len(names)} detectors, {len(rules)} rules; state in {told.folder}")
 
 
 def _follow(follower, *, once: bool, show: bool) -> None:
@@ -63,7 +63,14 @@ def _follow(follower, *, once: bool, show: bool) -> None:
     from stability.monitor.screen import screen
 
     stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+
+    def stop(number, _) -> None:  # when the step is over
+        stopped.append(True)
+        if number == signal.SIGINT:  # whoever asks a second time does not wait for it
+            signal.signal(number, signal.default_int_handler)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     with contextlib.ExitStack() as stack:
         served = None
         if follower.told.serve is not None:
