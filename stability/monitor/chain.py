@@ -92,7 +92,7 @@ class Watch:
         self.incidents = Incidents(self)
         self.predictor: Any = None
         self._unfinished: tuple[Step, Rows, np.ndarray, Rows | None] | None = None  # what the disk did not take
-        self._unkept = self._half = False  # a checkpoint is owed; a step was begun and not judged to its end
+        self._unkept = self._half = False  # a checkpoint is owed; a step has begun and is not judged to its end
         self.alerts = self._rules()
         if point is not None:
             self._resume(point)
@@ -119,16 +119,15 @@ class Watch:
         for part in self.told.detectors:
             self.sentries.append(kept(self.folder / DETECTORS, begun(self, part, panel)))
         self._begin_predictor(panel)
-        self._each_once(self.sentries)
         self.moment = moment
         self._begin_scores()
         self.checkpoint()
 
     def _begin_scores(self, until: int | None = None) -> None:
         """Make room for scores, which a verdict looks back on; those up to a moment are read."""
-        names = [sentry.name for sentry in self.sentries]
-        names += [self.predictor.name] if self.predictor is not None else []
+        names = [one.name for one in (*self.sentries, self.predictor) if one is not None]
         names += [FIRES] if self.alerts is not None and self.told.repair is not None else []
+        each_once(names, self.told.name)
         self.scored = Ring(names, self.ring.length)
         self.score_log = RowLog(self.folder / "scores", names)
         if until is None:
@@ -178,7 +177,7 @@ class Watch:
                 self.topology = self._read_topology()
                 self._begin_predictor(self.ring.panel())
             fresh = [renewed(self, *pair, changed) for pair in zip(told.detectors, self.sentries, strict=True)]
-            self._each_once(fresh)
+            each_once([one.name for one in (*fresh, self.predictor) if one is not None], told.name)
             rules, parts = self._rules(), self.incidents.read()
             fresh = [one if one.base else kept(self.folder / DETECTORS, one) for one in fresh]
             if self.predictor is not predictor:
@@ -194,9 +193,6 @@ class Watch:
             self.incidents.link(self.topology)
         self.incidents.use(parts)
         self._keep()
-
-    def _each_once(self, sentries: Sequence[Sentry]) -> None:
-        each_once([one.name for one in (*sentries, self.predictor) if one is not None], self.told.name)
 
     # ---- a step ------------------------------------------------------------------------------------------------------
     def take(self, rows: Rows) -> Step:
@@ -219,7 +215,12 @@ class Watch:
         if self._half:
             raise RuntimeError("a step was broken off in the middle; start the watch again, which judges it whole")
         self._finish()
-        self.log.append(rows)
+        self._half = True
+        try:
+            self.log.append(rows)
+        except OSError:  # nothing was taken
+            self._half = False
+            raise
         step = self._advance(rows)
         if self._unkept or self.counts["steps"] % self.told.checkpoint_every == 0:
             self._keep()
@@ -237,7 +238,7 @@ class Watch:
             self._unkept = True
 
     def _advance(self, rows: Rows) -> Step:
-        before, scored, self._half = time.process_time(), None, True
+        before, scored = time.process_time(), None
         self.ring.add(rows)
         self.moment = rows.moment
         step = Step(rows.moment, rows.entities)

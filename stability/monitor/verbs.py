@@ -19,7 +19,7 @@ def watch(
     """Follow a Prometheus, or files that grow: alarms, causes, priority, and repair as far as the declaration lets it.
 
     Everything is kept in runs/watch/<name>: state, journal (JSON lines), a page for each incident. Killed and started
-    again it goes on where it was. Exit 1 with --once when the source did not answer.
+    again it goes on where it was. Exit 1 with --once when the source did not answer, or a detector could not judge.
     """
     import sys
 
@@ -36,8 +36,10 @@ def watch(
         _follow(follower, once=once, show=show)
     finally:
         follower.close()
-    if once and follower.trouble:
-        print(f"stability: {follower.trouble}", file=sys.stderr)
+    failing = {} if follower.watch is None else follower.watch.failing
+    wrong = [follower.trouble] if follower.trouble else [f"{name}: {said}" for name, said in failing.items()]
+    if once and wrong:
+        print(f"stability: {'; '.join(wrong)}", file=sys.stderr)
         raise typer.Exit(1)
 
 
