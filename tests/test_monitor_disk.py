@@ -99,9 +99,10 @@ def test_a_watch_whose_disk_is_full_time_and_again_tells_what_another_one_tells(
     told, rng = declaration(tmp_path, fleet(entities=3, steps=230)), random.Random(3)
     steps, whole = follow(told, tmp_path / "whole")
     follower, troubles, scores = Follower(told, folder=tmp_path / "full"), 0, {}
-    while follower.watch is None or follower.trouble:
+    assert follower.begin()
+    while troubles == 0 or follower.trouble:
         held = [path.stat().st_size for path in (tmp_path / "full").rglob("*") if path.is_file()]
-        with full(max(held, default=0) + rng.randrange(rng.choice([300, 3_000, 30_000]))):
+        with full(max(held) + rng.randrange(rng.choice([100, 300, 4_000]))):
             scores |= {step.moment: step.scores for step in follower.tick()}
         troubles += bool(follower.trouble)
     assert troubles > 10
@@ -114,6 +115,22 @@ def test_a_watch_whose_disk_is_full_time_and_again_tells_what_another_one_tells(
     for step in steps:  # of the one that found no room on the way nobody hears but the journal
         for name, expected in step.scores.items() if step.moment in scores else ():
             np.testing.assert_array_equal(scores[step.moment][name], expected)
+
+
+def test_a_watch_that_could_not_begin_begins_with_all_that_was_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(reports, "_picture", lambda panel, alarm: "")
+    told = declaration(tmp_path, fleet(entities=2, steps=200))
+    follow(told, tmp_path / "whole")
+    follower = Follower(told, folder=tmp_path / "late")
+    (tmp_path / "late" / "detectors").touch()  # what was learnt finds no place
+    for _ in range(2):
+        assert list(follower.tick()) == []
+        assert "File exists" in follower.trouble
+    (tmp_path / "late" / "detectors").unlink()
+    assert list(follower.tick())
+    follower.close()
+    for kind in KINDS:
+        assert told_once(tmp_path / "late", kind) == told_once(tmp_path / "whole", kind)
 
 
 # ---- pages -----------------------------------------------------------------------------------------------------------
