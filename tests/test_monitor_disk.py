@@ -94,6 +94,18 @@ def test_a_journal_that_cannot_begin_its_next_file_holds_each_entry_once(tmp_pat
     assert told == ["alarm/1", "alarm/2"]
 
 
+def test_a_journal_that_somebody_emptied_goes_on_with_whole_entries(tmp_path):
+    journal = Journal(tmp_path)
+    journal.once("alarm/1", 1, text="x" * 500)
+    os.truncate(journal.path, 0)
+    journal.once("alarm/2", 2)
+    size = journal.path.stat().st_size
+    with full(size + 10), pytest.raises(OSError, match="File too large"):
+        journal.once("alarm/3", 3)
+    assert journal.path.stat().st_size == size
+    journal.close()
+
+
 def test_a_watch_whose_disk_is_full_time_and_again_tells_what_another_one_tells(tmp_path, monkeypatch):
     monkeypatch.setattr(reports, "_picture", lambda panel, alarm: "")
     told, rng = declaration(tmp_path, fleet(entities=3, steps=230)), random.Random(3)

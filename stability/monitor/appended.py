@@ -40,6 +40,7 @@ class Appended:
         """
         try:
             self._cut()  # what could not be taken away when it failed
+            self.size = self._file.seek(0, os.SEEK_END)  # somebody else may have cut it, too
             rest = memoryview(content)
             while rest:
                 rest = rest[self._file.write(rest) :]
