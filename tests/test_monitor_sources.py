@@ -65,7 +65,7 @@ def test_rows_stand_on_the_grid_of_another_step_too(tmp_path):
     source, after = FilesSource(told), FIRST + 165 * SECOND
     until = source.due(NOW)
     moments = [rows.moment for rows in source.read(after, until) if rows.entities]
-    assert moments == [FIRST + -(-second // 10) * 10 * SECOND for second in range(165, 60 * 15, 15)]
+    assert moments == [FIRST + -(-second // 10) * 10 * SECOND for second in range(165, 885, 15)]
 
 
 def test_a_source_that_has_nothing_of_what_is_due_is_asked_again_later(tmp_path):
