@@ -22,6 +22,7 @@ import nbformat
 import pytest
 from forking import Forked
 from jupyter_client.provisioning import local_provisioner
+from nbformat.reader import NotJSONError
 from workbenches import Workbench
 
 from stability.adaptation.alarm_labels import AlarmLabels
@@ -317,10 +318,15 @@ def run_all(page):
 
 def saved(page, file):
     """Save a notebook, and give its code cells once the file has what they gave; widgets change it again meanwhile."""
+    cells = []
 
-    def cells():
-        return [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code"]
+    def whole():
+        try:
+            cells[:] = [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code"]
+        except NotJSONError:  # it is being written
+            return False
+        return all(c.execution_count for c in cells)
 
     page.keyboard.press("Control+s")
-    until(page, lambda: all(c.execution_count for c in cells()))
-    return cells()
+    until(page, whole)
+    return cells

@@ -120,8 +120,8 @@ def test_a_journal_goes_on_in_new_files_and_lets_old_ones_go(tmp_path):
 def test_the_newest_whole_checkpoint_is_the_one(tmp_path):
     points = Checkpoints(tmp_path)
     assert points.newest() is None
-    for moment in (1, 2, 3):
-        points.write(moment, {"n": moment}, lambda folder: (folder / "beside").write_text("x"))
+    for moment, oldest in ((1, 1), (2, 1), (3, 2)):  # rows are kept back to the oldest that may be gone on with
+        assert points.write(moment, {"n": moment}, lambda folder: (folder / "beside").write_text("x")) == oldest
     assert sorted(path.name[-1] for path in tmp_path.iterdir()) == ["2", "3"]
     assert points.newest().said == {"n": 3}
     (tmp_path / f"at-{3:016}" / "said.json").write_text('{"n": ')

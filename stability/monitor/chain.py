@@ -332,10 +332,10 @@ class Watch:
                 sentry.write(folder / f"{sentry.name}.npz")
             np.savez(folder / "rates.npz", **self.rates.state())
 
-        self.checkpoints.write(self.moment, said, beside)
-        self.journal.forget(self.moment)
-        self.log.forget(self.moment - self.reach)
-        self.score_log.forget(self.moment - self.reach)
+        oldest = self.checkpoints.write(self.moment, said, beside)
+        self.journal.forget(oldest)
+        self.log.forget(oldest - self.reach)
+        self.score_log.forget(oldest - self.reach)
 
     def _resume(self, point: Checkpoint) -> None:
         """Take up where the checkpoint was written, and go through what came after it again."""

@@ -76,8 +76,8 @@ class Checkpoints:
             raise ContractError(file=self.folder, expected="a whole checkpoint", got="damaged ones", remedy=remedy)
         return None
 
-    def write(self, moment: int, said: Mapping[str, Any], beside: Callable[[Path], object] | None = None) -> Path:
-        """Write one: `said`, and what `beside(folder)` writes; older ones go."""
+    def write(self, moment: int, said: Mapping[str, Any], beside: Callable[[Path], object] | None = None) -> int:
+        """Write one: `said`, and what `beside(folder)` writes; gives the moment of the oldest that stays beside it."""
         folder = self.folder / f"at-{moment:016}"
         shutil.rmtree(folder, ignore_errors=True)
         with folder_written_whole(folder) as draft:
@@ -86,9 +86,10 @@ class Checkpoints:
                 _sync(draft)
             with written_whole(draft / SAID) as file:
                 file.write(json.dumps(said).encode())
-        for old in sorted(self.folder.glob("at-*"))[:-KEPT]:
+        known = sorted(self.folder.glob("at-*"))
+        for old in known[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
-        return folder
+        return int(known[-KEPT:][0].name.removeprefix("at-"))
 
 
 def _sync(folder: Path) -> None:

@@ -24,6 +24,7 @@ from stability.remediation.inventory import read_inventory
 from stability.remediation.playbooks import read_playbooks
 from stability.remediation.record import Record
 from stability.remediation.repairer import Repairer
+from stability.schema import ContractError
 from stability.workbench.notification import send
 
 if TYPE_CHECKING:
@@ -111,7 +112,10 @@ class Repairs:
         if not asked:
             return {}
         # Who asks from a moment on gets what held then as a row of that moment, which must not look like a change.
-        states = told_beside(self.watch, begun - pd.Timedelta(max(asked) + 1, "s"), at).get("states")
+        try:
+            states = told_beside(self.watch, begun - pd.Timedelta(max(asked) + 1, "s"), at).get("states")
+        except ContractError:  # a look that reads the same is one of an unknown mode, which is not repaired
+            return {}
         return {} if states is None else unchanged_since(states, at)
 
     def broken(self, moment: int) -> list[str] | None:
