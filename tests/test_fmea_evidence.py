@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from stability.evaluation.intervals import exact_interval
 from stability.fmea import action_priority, detectability, occurrence, rate, severity
-from stability.fmea.bounds import exact_interval
 from stability.schema import ContractError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")

@@ -17,6 +17,7 @@ from stability.evaluation.events import event_estimates, event_scores, event_sum
 from stability.evaluation.intervals import (
     Estimate,
     NotEnoughEvidence,
+    exact_interval,
     percentile_estimate,
     poisson_interval,
     wilson_interval,
@@ -96,6 +97,7 @@ __all__ = [
     "event_scores",
     "event_sums",
     "every_pair",
+    "exact_interval",
     "expected_hits",
     "find_length",
     "flags_to_intervals",

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from stability.evaluation.intervals import Estimate, require_share
-from stability.fmea.bounds import exact_interval
+from stability.evaluation.intervals import Estimate, exact_interval, require_share
 from stability.fmea.incidents import times_of
 from stability.fmea.scales import rate
 
@@ -66,7 +65,7 @@ def detectability(
 
     Notes
     -----
-    Intervals are exact (`stability.fmea.bounds`), also of one fault of one; parts of faults count as fractions: a mean
+    Intervals are exact (`exact_interval`), also of one fault of one; parts of faults count as fractions: a mean
     of parts between 0 and 1 varies at most as much as a share of that size, so that its bounds are rather too wide. A
     quantile of the times to find would be the other way: of a handful of faults a bootstrap knows nothing of the late
     ones; its lower bound holds half as often as it says.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stability.fmea.bounds import exact_interval
+from stability.evaluation.intervals import exact_interval
 from stability.fmea.priority import LEVELS, action_priority
 from stability.fmea.scales import band, rate
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stability.evaluation.intervals import Estimate, require_share
-from stability.fmea.bounds import exact_interval
+from stability.evaluation.intervals import Estimate, exact_interval, require_share
 from stability.fmea.scales import rate
 
 PER = 1000.0  # requests to which complaints are put in relation

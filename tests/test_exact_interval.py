@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from stability.evaluation import NotEnoughEvidence
+from stability.evaluation.intervals import exact_interval
 from stability.fmea import rate
-from stability.fmea.bounds import exact_interval
 from stability.schema import ContractError
 
 
