@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import stability
-from test_monitor_foresight import COLUMN, made_up_data, no_pages, taught
+from test_monitor_foresight import COLUMN, made_up_data, no_pages, taught, those_of_the_batch
 from test_monitor_foresight import watch as predicting
 from test_monitor_kill import fork
 from watching import START, declaration, fleet, follow, journal, told_once
@@ -408,15 +408,7 @@ def test_a_predictor_has_the_numbers_of_the_batch_also_beyond_another_topology(w
     follower.close()
     assert journal(tmp_path / "state", "reload")[-1]["files"] == [str(topology)]
     assert list(follower.watch.predictor.topology.index) == [("web-1", "web-2")]
-    expected = predictor.predict(features.transform({"telemetry": panel})).rename(COLUMN)
-    live = {
-        (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): value
-        for step in steps
-        for entity, value in zip(step.entities, step.scores[COLUMN], strict=True)
-    }
-    expected = expected[expected.index.isin(pd.MultiIndex.from_tuples(live))]
-    assert len(expected) == len(live) > 100
-    np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
+    expected = those_of_the_batch(steps, predictor.predict(features.transform({"telemetry": panel})))
     alarms = detection.raise_alarms(expected, 0.9, merge=60.0)
     assert {line["alarm_id"] for line in journal(tmp_path / "state", "alarm") if line["detector"] == COLUMN} == set(
         alarms.index

@@ -53,21 +53,26 @@ def watch(folder, panel, **more):
     return declaration(folder, panel, detectors=[], predictor=part, start="2026-01-01T00:30:00Z", **more)
 
 
+def those_of_the_batch(steps, expected):
+    """The batch's probabilities at the steps that the watch has taken, which are its own."""
+    live = {
+        (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): value
+        for step in steps
+        for entity, value in zip(step.entities, step.scores[COLUMN], strict=True)
+    }
+    expected = expected[expected.index.isin(pd.MultiIndex.from_tuples(live))].rename(COLUMN)
+    assert len(expected) == len(live) > 100
+    np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
+    return expected
+
+
 def test_probabilities_and_alarms_are_those_of_the_batch(workbench, tmp_path):
     panel = fleet(entities=2, steps=180)
     features, predictor = taught(panel, tmp_path / "features")
     steps, follower = follow(watch(tmp_path, panel, history="2h"), tmp_path / "state")
     assert follower.watch.predictor.version.number == "1"
     found = features.transform({"telemetry": panel})
-    expected = predictor.predict(found).rename(COLUMN)
-    live = {
-        (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): value
-        for step in steps
-        for entity, value in zip(step.entities, step.scores[COLUMN], strict=True)
-    }
-    expected = expected[expected.index.isin(pd.MultiIndex.from_tuples(live))]
-    assert len(expected) == len(live) > 100
-    np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
+    expected = those_of_the_batch(steps, predictor.predict(found))
     alarms = detection.raise_alarms(expected, 0.9, merge=60.0)
     mine = {one.alarm_id for step in steps for one in step.alarms if one.detector == COLUMN}
     assert mine == set(alarms.index)
@@ -85,15 +90,7 @@ def test_when_somebody_is_let_go_the_others_have_the_numbers_of_the_batch(workbe
     steps, follower = follow(watch(tmp_path, panel), tmp_path / "state")
     assert follower.watch.ring.entities == ["web-1", "web-2"]
     assert journal(tmp_path / "state", "let_go")[0]["names"] == ["web-0"]
-    expected = predictor.predict(features.transform({"telemetry": panel}))
-    live = {
-        (entity, pd.Timestamp(step.moment, unit="us", tz="UTC")): value
-        for step in steps
-        for entity, value in zip(step.entities, step.scores[COLUMN], strict=True)
-    }
-    expected = expected[expected.index.isin(pd.MultiIndex.from_tuples(live))]
-    assert len(expected) == len(live) > 200
-    np.testing.assert_allclose(pd.Series(live).reindex(expected.index), expected, rtol=1e-9)
+    assert len(those_of_the_batch(steps, predictor.predict(features.transform({"telemetry": panel})))) > 200
 
 
 def test_a_promotion_is_taken_up_and_one_that_does_not_fit_is_refused(workbench, tmp_path, monkeypatch):

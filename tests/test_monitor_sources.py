@@ -13,7 +13,7 @@ from stability.monitor.files_source import FilesSource
 from stability.monitor.following import Follower
 from stability.monitor.prometheus_source import PrometheusSource
 from stability.schema import ContractError
-from stability.telemetry import read_prometheus
+from stability.telemetry import read, read_prometheus
 
 SECOND = 1_000_000
 NOW = pd.Timestamp("2026-01-01T01:00:00", tz="UTC")
@@ -113,6 +113,41 @@ def test_a_row_that_cannot_be_read_is_told_by_its_place_in_the_whole_file(tmp_pa
     path.write_text(path.read_text().replace("yesterday", "2026-01-01T00:08:15+00:00"))
     source.due(NOW)
     assert source.newest == FIRST + 495 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("reader", "head"),
+    [
+        ({}, "sep=,\n" + HEADER),
+        ({"skip": 2}, "made by hand\n\n" + HEADER),
+        ({"skip": [2]}, HEADER + "-,-,1,items\n"),
+        ({"skip": [4]}, HEADER + line(0, up=1, q=4) + line(0, "b", 2, 4) + "-,-,1,items\n"),
+        ({"comment": "#"}, "# made by hand\n" + HEADER + "# and so on\n"),
+        ({"comment": "#", "skip": 2}, "# made by hand\n\nnot to be read\n" + HEADER),
+        ({"names": ["entity", "timestamp", "up", "q"]}, ""),
+        ({"names": ["entity", "timestamp", "up", "q"], "skip": 1}, HEADER),
+    ],
+)
+def test_what_stands_above_the_rows_is_known_when_more_are_added(tmp_path, reader, head):
+    path = tmp_path / "metrics.csv"
+    told = of_files(tmp_path, source={"files": {"path": str(path), "reader": reader}})
+    source = FilesSource(told)
+    rows = [line(15 * k, entity, up=k, q=3) for k in range(1, 9) for entity in "ab"]
+    mark = ["# more\n"] if "comment" in reader else []
+    for part in (head[:9], head[9:], *rows[:3], "".join(rows[3:6]), *mark, rows[6][:20], rows[6][20:], *rows[7:]):
+        with path.open("a") as file:
+            file.write(part)
+        source.due(NOW)
+    found = given(source)
+    assert found == given(FilesSource(told))
+    assert [second for second, names, _ in found if names and second] == [15 * k for k in range(1, 9)]
+    with path.open("a") as file:
+        file.write("a,yesterday,1,2\n")
+    with pytest.raises(ContractError, match="yesterday") as caught:
+        source.due(NOW)
+    with pytest.raises(ContractError, match="yesterday") as whole:
+        read(path, **reader)
+    assert caught.value.row == whole.value.row
 
 
 def test_rows_are_late_when_they_come_late_and_not_because_a_watch_was_started_again(tmp_path):

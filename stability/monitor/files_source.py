@@ -18,7 +18,9 @@ from stability.monitor.declaration import Declaration
 from stability.monitor.ring import Rows, moments_after
 from stability.schema import ContractError
 from stability.telemetry import read
+from stability.telemetry.framing import head_of
 from stability.telemetry.grid import micros, stamps_of
+from stability.telemetry.options import Options
 
 KEPT = 100_000  # rows that are set aside at most; what comes beyond is lost until a start
 LINES = {".csv", ".tsv", ".jsonl", ".ndjson"}  # of which new lines are read alone; others are read again as a whole
@@ -35,7 +37,7 @@ class _Place:
     at : int
         Bytes.
     header : bytes
-        First line of a table; nothing of others.
+        What stands above the rows of a table; nothing of others.
     inode : int
         Whose they are: another file may get the name.
     rows : int
@@ -82,6 +84,8 @@ class FilesSource:
 
     def __init__(self, told: Declaration, metrics: Sequence[str] | None = None):
         self.told, self.part = told, told.source.files
+        heads = {name: self.part.reader[name] for name in ("skip", "comment", "names") if name in self.part.reader}
+        self._options = Options(**heads)
         self.metrics = list(metrics) if metrics else []
         self.ignored: set[str] = set()
         self.unread: list[tuple[int, str]] = []
@@ -168,15 +172,21 @@ class FilesSource:
         added = added[: added.rfind(b"\n") + 1]
         if not added:
             return None
-        header, rest = known.header, added
-        if not header and path.suffix in {".csv", ".tsv"}:
-            header, end, rest = added.partition(b"\n")
-            header += end
-            if not rest:
-                return None  # nothing but the header yet
+        header, own = known.header, known.header + added
+        if not known.at:
+            header, own = b"", added
+            if path.suffix in {".csv", ".tsv"}:
+                header = head_of(added, self._options)
+                if header is None:
+                    return None  # no row below the header yet
+        rows = self._lines(added) - (0 if known.at else self._lines(header))
+        there = _Place(known.at + len(added), header, state.st_ino, known.rows + rows)
+        if not rows:  # comments, or nothing at all
+            self._places[path] = there
+            return None
         with tempfile.TemporaryDirectory() as scratch:
             part = Path(scratch) / path.name
-            part.write_bytes(header + rest)
+            part.write_bytes(own)
             try:
                 panel = read(part, **self.part.reader)
             except ContractError as error:
@@ -184,9 +194,14 @@ class FilesSource:
                     error.problem, file=path, row=_counted(error.row, known.rows), column=error.column,
                     expected=error.expected, got=error.got, remedy=error.remedy,
                 ) from None  # fmt: skip
-        rows = known.rows + sum(1 for line in rest.split(b"\n") if line.strip())
-        self._places[path] = _Place(known.at + len(added), header, state.st_ino, rows)
+        self._places[path] = there
         return panel
+
+    def _lines(self, content: bytes) -> int:
+        """Lines with anything in them, but for comments."""
+        mark = self._options.comment
+        lines = [line for line in content.split(b"\n") if line.strip()]
+        return len(lines) - sum(line.startswith(mark.encode()) for line in lines if mark)
 
     def _hold(self, panel: pd.DataFrame, latest: int, counts: bool) -> None:
         self.metrics = self.metrics or list(panel.columns)

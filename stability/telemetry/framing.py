@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DELIMITERS", "Frame", "frame_of"]
+__all__ = ["DELIMITERS", "Frame", "frame_of", "head_of"]
 
 import csv
 import itertools
@@ -86,6 +86,46 @@ def frame_of(chunks: Iterable[bytes], label: str, options: Options) -> Frame:
         if len(row) == len(names) + 1 and not row[-1].strip():
             names = [*names, ""]  # a separator at the end of each row, but not of the header
     return Frame(delimiter, tuple(names), itertools.chain(["".join(body).encode()], chunks))
+
+
+def head_of(content: bytes, options: Options) -> bytes | None:
+    """What has to stand above later rows of a CSV file, so that they are read as in the whole of it.
+
+    Parameters
+    ----------
+    content : bytes
+        The beginning of the file, in whole lines.
+    options : Options
+        Holds skip, comment, names.
+
+    Returns
+    -------
+    bytes or None
+        The lines that are left out, the header, and an empty line for each row above one that is left out; None where
+        there is no row below them yet.
+
+    Examples
+    --------
+    >>> head_of(b"sep=;\\n# by hand\\ntime;up\\ns;-\\n1767225600;1\\n", Options(skip=[3], comment="#"))
+    b'sep=;\\ntime;up\\ns;-\\n'
+    """
+    head, first, begun = [], True, bool(options.names)
+    lines = content.splitlines(keepends=True)
+    if options.comment:
+        lines = [line for line in lines if not line.startswith(options.comment.encode())]
+    for number, line in enumerate(lines, start=1):
+        if number in options.skip or not line.strip():
+            head.append(line)
+            continue
+        named, first = first and _SEPARATOR.fullmatch(line.decode("latin-1")), False
+        if named or not begun:
+            head.append(line)
+            begun = begun or not named
+        elif number > max(options.skip, default=0):
+            return b"".join(head)
+        else:
+            head.append(b"\n")
+    return None
 
 
 def _begin_small(chunks: Iterator[bytes]) -> Iterator[bytes]:
