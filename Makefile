@@ -18,6 +18,8 @@ FIND_LINKS = $(or $(PIP_FIND_LINKS),$(if $(PYTHON),$(shell $(PYTHON) -m pip conf
 $(VENV)/.ready lock: export UV_FIND_LINKS ?= $(subst $(space),$(comma),$(strip $(FIND_LINKS)))
 export UV_COMPILE_BYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+# Nights and tests start hundreds of processes: none of them compiles what another one has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
