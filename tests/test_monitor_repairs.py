@@ -8,10 +8,11 @@ from collections import Counter
 
 import pandas as pd
 import pytest
-from test_monitor_kill import killed
+from test_monitor_kill import fork, killed
 from watching import START, declaration, fleet, follow, journal, record, repairing, told_once
 
 from stability.monitor import reports
+from stability.monitor.following import Follower
 from stability.remediation import read_playbooks
 from stability.schema import write_table
 
@@ -105,6 +106,31 @@ def test_what_others_may_show_is_waited_for_also_where_nobody_looks_again(tmp_pa
     both = waited.keys() & done.keys()
     assert both
     assert {(pd.Timestamp(done[name]) - pd.Timestamp(waited[name])).total_seconds() for name in both} == {45.0}
+
+
+def until_it_waits(told, folder, moment):
+    """What a process does that is killed when a step was taken."""
+    for step in Follower(told, folder=folder).tick():
+        if step.moment == moment:
+            os._exit(0)
+
+
+def done_of(folder):
+    intents = [line["facts"] for line in record(folder) if line["kind"] == "intent"]
+    return [(one["alarm_id"], one["entity"], one["playbook"], one["step"]) for one in intents]
+
+
+def test_what_waits_for_what_others_may_show_goes_on_waiting_after_a_kill(tmp_path, supervisor):
+    told = watched(tmp_path, supervisor, bursts(200, seed=900_624), {})
+    follow(told, tmp_path / "lived")
+    decisions = [line["facts"]["decision"] for line in record(tmp_path / "lived") if line["kind"] == "decision"]
+    waits = [one for one in decisions if one["kind"] == "nothing" and "is not allowed: lasts: " in one["because"]]
+    process = fork(until_it_waits, told, tmp_path / "killed", pd.Timestamp(waits[0]["at"]).value // 1000)
+    process.join()
+    assert process.exitcode == 0
+    follow(told, tmp_path / "killed")
+    assert not journal(tmp_path / "killed", "error")
+    assert done_of(tmp_path / "killed") == done_of(tmp_path / "lived")
 
 
 def trial(folder, supervisor, kills, seed, latest, rows=330, looks=ONCE):

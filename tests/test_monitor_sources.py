@@ -150,6 +150,15 @@ def test_what_stands_above_the_rows_is_known_when_more_are_added(tmp_path, reade
     assert caught.value.row == whole.value.row
 
 
+@pytest.mark.parametrize(
+    ("reader", "said"), [({"coment": "#"}, "'coment'.*did you mean 'comment'"), ({"skip": [0]}, "'skip'.*from 1")]
+)
+def test_options_that_the_reader_does_not_have_are_refused_before_anything_is_read(tmp_path, reader, said):
+    told = of_files(tmp_path, source={"files": {"path": str(tmp_path / "metrics.csv"), "reader": reader}})
+    with pytest.raises(ContractError, match=said):
+        FilesSource(told)
+
+
 def test_rows_are_late_when_they_come_late_and_not_because_a_watch_was_started_again(tmp_path):
     panel = fleet(entities=2, steps=60)
     told = declaration(tmp_path, panel, detectors=[])

@@ -18,9 +18,9 @@ from stability.monitor.declaration import Declaration
 from stability.monitor.ring import Rows, moments_after
 from stability.schema import ContractError
 from stability.telemetry import read
+from stability.telemetry.files import known_options
 from stability.telemetry.framing import head_of
 from stability.telemetry.grid import micros, stamps_of
-from stability.telemetry.options import Options
 
 KEPT = 100_000  # rows that are set aside at most; what comes beyond is lost until a start
 LINES = {".csv", ".tsv", ".jsonl", ".ndjson"}  # of which new lines are read alone; others are read again as a whole
@@ -64,6 +64,11 @@ class FilesSource:
     metrics : sequence of str, optional
         Columns that are known already, of an earlier start.
 
+    Raises
+    ------
+    ContractError
+        Where the reader has no such option, or not with that value.
+
     Attributes
     ----------
     newest : int or None
@@ -84,8 +89,8 @@ class FilesSource:
 
     def __init__(self, told: Declaration, metrics: Sequence[str] | None = None):
         self.told, self.part = told, told.source.files
-        heads = {name: self.part.reader[name] for name in ("skip", "comment", "names") if name in self.part.reader}
-        self._options = Options(**heads)
+        about_cells = {name: value for name, value in self.part.reader.items() if name not in ("storage", "progress")}
+        self._options = known_options(about_cells, "source.files.reader")
         self.metrics = list(metrics) if metrics else []
         self.ignored: set[str] = set()
         self.unread: list[tuple[int, str]] = []

@@ -179,7 +179,8 @@ class Repairs:
 
     def _say(self, incident: Incident, decision: Decision) -> None:
         named = {"kind": decision.kind, "entity": decision.entity, "playbook": decision.playbook, "step": decision.step}
-        incident.decision = {"decision_id": decision.decision_id, **named, "because": decision.because}
+        named |= {"waits": decision.waits, "because": decision.because}
+        incident.decision = {"decision_id": decision.decision_id, **named}
         incident.decision["options"] = [
             {"playbook": one.playbook, "entity": one.entity, "gain": one.gain, "why_not": [r.why for r in one.refusals]}
             for one in decision.options
@@ -266,15 +267,20 @@ class Repairs:
             waits = any(one.decision.alarm_id == decision.alarm_id for one in self.under_way.values())
             if decision.alarm_id in held and not waits:  # a way back before the next step
                 self._act(held[decision.alarm_id], decision, now, state)
+        fresh = (now - state.at).total_seconds() <= self.repairer.guards.stale  # later it would be refused for that
         for incident in held.values():
-            decided = self.repairer.history.decided.get(incident.alarm["alarm_id"])
-            again = incident.acted.get("status") in AGAIN or (decided is not None and decided.waits)
+            again = incident.acted.get("status") in AGAIN or (fresh and self._waits(incident))
             if not again or not incident.open or self.busy(incident):
                 continue
             if named(incident, self.watch.told.looks.agree) is not None:
                 self.decide(incident, incident.table(), moment)
         if failed:
             raise failed[0]
+
+    def _waits(self, incident: Incident) -> bool:
+        """Whether its decision is one to be asked for again soon; after a start the record may know a later one."""
+        decided = self.repairer.history.decided.get(incident.alarm["alarm_id"])
+        return bool(incident.decision.get("waits")) and decided is not None and decided.waits
 
     def _recalled(self, held: Mapping[str, Incident], now: pd.Timestamp) -> Iterator[Incident]:
         """After a start: verdicts that the record knows, and of which nothing was said before the watch was killed."""
