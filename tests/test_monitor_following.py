@@ -315,8 +315,9 @@ def test_two_do_not_watch_in_one_folder(tmp_path):
 
 
 def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
-    told = declaration(tmp_path, fleet(entities=2, steps=200), incidents_per_step=2)
-    follower = Follower(told, folder=tmp_path / "state")
+    panel = fleet(entities=2, steps=200)
+    told, clock = declaration(tmp_path, panel, incidents_per_step=2), Clock(panel.index[-1][1])
+    follower = Follower(told, folder=tmp_path / "state", clock=clock)
     served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
     url = f"http://{served.address[0]}:{served.address[1]}"
     assert httpx.get(f"{url}/healthz").status_code == 503
@@ -372,8 +373,9 @@ def test_a_watch_that_hangs_is_not_healthy_although_it_says_nothing(prometheus_s
 
 @pytest.mark.usefixtures("no_pages")
 def test_a_watch_of_files_that_gives_no_sign_of_life_is_not_healthy(tmp_path):
-    told = declaration(tmp_path, fleet(entities=2, steps=200))
-    follower = Follower(told, folder=tmp_path / "state")
+    panel = fleet(entities=2, steps=200)
+    told, clock = declaration(tmp_path, panel), Clock(panel.index[-1][1])
+    follower = Follower(told, folder=tmp_path / "state", clock=clock)
     served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
     for step in follower.tick():
         served.after(step)
@@ -387,6 +389,74 @@ def test_a_watch_of_files_that_gives_no_sign_of_life_is_not_healthy(tmp_path):
     served.after(None)
     assert told_of_health(served)[0] == 200
     served.close()
+    follower.close()
+
+
+GROWS = "groups: [{name: g, rules: [{alert: Long, expr: 'q > 90', labels: {severity: page}}]}]"
+
+
+def growing(folder, seconds, path="metrics.csv", **files):
+    """A watch of rules over a file that has a row at each of some seconds, and its clock, which is at the last one."""
+    (folder / "rules.yaml").write_text(GROWS)
+    stamps = pd.to_datetime(seconds, unit="s", utc=True)
+    frame = pd.DataFrame({"entity": "a", "timestamp": stamps, "q": 1.0})
+    frame.to_csv(folder / path, index=False)
+    source = {"files": {"path": str(folder / path), **files}}
+    told = Declaration(name="grows", source=source, step="15s", rules={"files": [str(folder / "rules.yaml")]})
+    return Follower(told, clock=Clock(stamps[-1]), folder=folder / "state")
+
+
+@pytest.mark.parametrize(("every", "patience"), [(None, 60), ("2min", 375)])  # three steps, or rows; and the delay
+def test_a_watch_of_a_file_that_grows_no_more_says_since_when(tmp_path, every, patience):
+    follower, served = growing(tmp_path, [START + k * STEP for k in range(5)], every=every), None
+    served = Exposition(follower, follower.told.serve.model_copy(update={"port": 0}))
+    for step in follower.tick():
+        served.after(step)
+    served.after(None)
+    last = follower.clock.now
+    follower.clock.now = last + pd.Timedelta(patience, "s")
+    healthy = {"healthy": True, "why": "", "behind_seconds": float(patience)}
+    assert told_of_health(served) == (200, healthy, float(patience))
+    follower.clock.now += pd.Timedelta("1s")
+    list(follower.tick())
+    told_then = {"healthy": False, "why": f"no row for {patience + 1} s", "behind_seconds": patience + 1.0}
+    assert told_of_health(served) == (503, told_then, patience + 1.0)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write(f"a,{follower.clock.now.isoformat()},1.0\n")
+    assert list(follower.tick())
+    assert follower.healthy
+    served.close()
+    follower.close()
+
+
+def test_a_file_that_is_gone_is_trouble_until_there_is_one_again(tmp_path):
+    follower, path = growing(tmp_path, [START + k * STEP for k in range(5)]), tmp_path / "metrics.csv"
+    assert list(follower.tick())
+    path.rename(tmp_path / "away")
+    for _ in range(2):
+        assert list(follower.tick()) == []
+        assert "a file with rows, got none" in follower.trouble
+        assert not follower.healthy
+    assert [one["said"] for one in journal(tmp_path / "state", "trouble")] == [follower.trouble]
+    (tmp_path / "away").rename(path)
+    list(follower.tick())
+    assert follower.healthy
+    path.rename(tmp_path / "away")
+    follower.close()
+    again = Follower(follower.told, clock=follower.clock, folder=tmp_path / "state")
+    assert list(again.tick()) == []
+    assert "a file with rows, got none" in again.trouble
+    again.close()
+
+
+def test_a_file_that_has_never_been_there_is_trouble(tmp_path):
+    follower = growing(tmp_path, [START])
+    (tmp_path / "metrics.csv").unlink()
+    assert list(follower.tick()) == []
+    assert "a file with rows, got none" in follower.trouble
+    (tmp_path / "metrics.csv").write_text("entity,timestamp,q\n")
+    list(follower.tick())
+    assert "got none with rows" in follower.trouble
     follower.close()
 
 

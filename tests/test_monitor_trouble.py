@@ -100,7 +100,7 @@ def test_of_files_that_change_together_all_are_taken_or_none_and_that_is_told_un
     fitted = detection.MeanShift(variant="recursive").fit(before)
     fitted.save(tmp_path / "one.npz")
     told = declaration(tmp_path, panel, detectors=[{"file": str(tmp_path / "one.npz"), "threshold": 9.0}])
-    follower = Follower(told, folder=tmp_path / "state")
+    follower = Follower(told, folder=tmp_path / "state", clock=lambda: panel.index[-1][1])
     list(follower.tick())
     rules, sentry = (tmp_path / "rules.yaml").read_text(), follower.watch.sentries[0]
     (tmp_path / "rules.yaml").write_text(rules.replace("Busy", "Crowded"))

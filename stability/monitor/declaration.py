@@ -63,7 +63,14 @@ class FilesPart(_Strict):
     reader: dict[str, Any] = Field(default_factory=dict, description="options of telemetry.read")
     ahead: str = Field("5min", description="by which a row may be ahead of the clock; what is farther is set aside")
 
-    _ahead = field_validator("ahead", mode="before")(lambda cls, v: _length(v))
+    every: str | None = Field(None, description="how often rows come, where that is less often than each step")
+
+    _lengths = field_validator("ahead", "every", mode="before")(lambda cls, v: None if v is None else _length(v))
+
+    @property
+    def every_us(self) -> int:
+        """Microseconds between rows, as declared; 0 where they come with each step."""
+        return 0 if self.every is None else micros(self.every, "every")
 
 
 class TestbedPart(_Strict):

@@ -95,16 +95,15 @@ class Exposition:
 
     def health(self) -> dict[str, Any]:
         """Tell how the watch is now."""
-        follower, behind = self.follower, self.follower.behind
+        follower = self.follower
         silent = 0.0 if self.heard is None else time.monotonic() - self.heard
         why = follower.trouble
-        if not why and (self.heard is None or follower.watch is None):
+        if not why and self.heard is None:
             why = "begins"
         if not why and silent > 3 * follower.told.step_us / 1e6 + SILENCE:  # files tell nothing while nobody reads them
             why = f"no sign of life for {silent:.0f} s"
-        if not why and not follower.healthy:
-            why = f"{behind:.0f} s behind"
-        told = {"healthy": not why, "why": why, "behind_seconds": round(behind, 1)}
+        why = why or follower.ill
+        told = {"healthy": not why, "why": why, "behind_seconds": round(follower.behind, 1)}
         return told | ({"refused": follower.refused} if follower.refused else {})
 
     def close(self) -> None:

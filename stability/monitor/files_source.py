@@ -98,6 +98,7 @@ class FilesSource:
         self.ahead = ""
         self._done = np.iinfo(np.int64).min  # moments up to this one have been given
         self._looked = False  # whether all files have been looked at
+        self._there = False  # whether any file was there at the last look
         self._places: dict[Path, _Place] = {}
         self._stats: dict[Path, tuple[int, int, int]] = {}
         self._held: dict[int, dict[str, _Told]] = {}  # by moment and entity
@@ -112,13 +113,20 @@ class FilesSource:
         ContractError
         """
         self.due(now)
-        if self.newest is None and self.ahead_rows:
+        if lacking := self.lacking():
+            raise lacking
+
+    def lacking(self) -> ContractError | None:
+        """What is wrong with the files as they were seen last: none is there, or none has rows; None where one has."""
+        if self._there and self.newest is None and self.ahead_rows:
             expected, remedy = f"rows up to {self.part.ahead} from now", "set the clock right, or files.ahead higher"
-            got = f"only later ones: {self.ahead}"
-            raise ContractError(file=self.part.path, expected=expected, got=got, remedy=remedy)
-        if self.newest is None:
+            got = f"only later ones, set aside: {self.ahead}"
+            return ContractError(file=self.part.path, expected=expected, got=got, remedy=remedy)
+        if not self._there or self.newest is None:
             expected, remedy = "a file with rows", "the path starts at the workbench's folder"
-            raise ContractError(file=self.part.path, expected=expected, got="none", remedy=remedy)
+            got = "none with rows" if self._there else "none"
+            return ContractError(file=self.part.path, expected=expected, got=got, remedy=remedy)
+        return None
 
     def first(self) -> int | None:
         """The first moment that there is; None where there is none."""
@@ -152,8 +160,9 @@ class FilesSource:
         for stamp, name in sorted(one for one in self._aside if one[0] <= now):
             self._take(name, stamp, self._aside.pop((stamp, name)))
             self._is_there(stamp)
-        pattern = self.told.place(self.part.path)
-        for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
+        paths = self._paths()
+        self._there = bool(paths)
+        for path in paths:
             with contextlib.suppress(FileNotFoundError):  # it may be rotated away between the two
                 state = path.stat()
                 known = (state.st_size, state.st_mtime_ns, state.st_ino)
@@ -164,6 +173,14 @@ class FilesSource:
                 if panel is not None:
                     self._hold(panel, latest, counts=path.suffix in LINES)
         self._looked = True
+
+    def _paths(self) -> list[Path]:
+        pattern = self.told.place(self.part.path)
+        try:
+            return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+        except (ValueError, IndexError) as error:  # such as "**" in the middle of a name
+            expected, remedy = "a pattern of files, such as logs/**/*.csv", "correct source.files.path"
+            raise ContractError(file=self.part.path, expected=expected, got=str(error), remedy=remedy) from None
 
     def _new_lines(self, path: Path) -> pd.DataFrame | None:
         """Read the whole lines that have been added; the last one may be half written."""

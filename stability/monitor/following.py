@@ -118,8 +118,10 @@ class Follower:
         before = max([0, *(micros(part.learn, "learn") for part in told.detectors if part.learn)])
         is_files = told.source.files is not None
         if is_files and self.source.first() is None:
-            self.trouble = f"no rows but those set aside: {self.source.ahead}" if self.source.ahead_rows else ""
+            if lacking := self.source.lacking():
+                self._troubled(lacking)
             return
+        self.trouble = ""
         if told.start is not None:
             start = -(-int(pd.Timestamp(told.start).timestamp() * 1e6) // step) * step
         else:
@@ -165,6 +167,8 @@ class Follower:
             if not self.begin():
                 return
             yield from self._due()
+            if not self.source.live and (lacking := self.source.lacking()):
+                raise lacking
             self.trouble = ""
         except ConnectionError as error:
             self._troubled(error)
@@ -296,18 +300,30 @@ class Follower:
     # ---- how it is ----------------------------------------------------------------------------------------------
     @property
     def behind(self) -> float:
-        """Seconds between the newest moment that is due and the last step."""
-        if self.watch is None:
-            return 0.0
+        """Seconds between the newest moment that is due by the clock and the last step."""
+        return 0.0 if self.watch is None else self._since(self.watch.moment)
+
+    def _since(self, moment: int) -> float:
+        return max(0.0, self.clock().timestamp() - (self.told.delay_us + moment) / 1e6)
+
+    @property
+    def ill(self) -> str:
+        """Why it does not see the present; nothing where it keeps its step, and its source answers."""
+        if self.trouble or self.watch is None:
+            return self.trouble or "begins"
+        patience, behind = 3 * self.told.step_us / 1e6, self.behind
         if not self.source.live:
-            newest = self.source.newest
-            return 0.0 if newest is None else max(0.0, (newest - self.told.delay_us - self.watch.moment) / 1e6)
-        return max(0.0, self.clock().timestamp() - self.told.delay_us / 1e6 - self.watch.moment / 1e6)
+            newest = self.watch.moment if self.source.newest is None else self.source.newest
+            if self._since(newest) > max(patience, 3 * self.told.source.files.every_us / 1e6):
+                # Whoever writes the file is gone, or it is old: rows of the past say nothing of now.
+                return f"no row for {self._since(newest) + self.told.delay_us / 1e6:.0f} s"
+            behind = (newest - self.told.delay_us - self.watch.moment) / 1e6  # what has not come yet is not slowness
+        return f"{behind:.0f} s behind" if behind > patience else ""
 
     @property
     def healthy(self) -> bool:
         """Whether it keeps its step, and its source answers."""
-        return self.watch is not None and not self.trouble and self.behind <= 3 * self.told.step_us / 1e6
+        return not self.ill
 
     def run(
         self, *, until: Callable[[], bool] = lambda: False, after: Callable[[Step | None], object] = lambda _: None
