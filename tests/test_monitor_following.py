@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from datetime import timedelta
+from operator import attrgetter
 
 import httpx
 import numpy as np
@@ -492,7 +493,15 @@ def test_the_command_goes_through_what_is_due(tmp_path):
         ({"source": {"files": {"path": "x", "pth": 1}}}, "'pth'.*did you mean 'path'"),
         ({"step": "often"}, "a length of time"),
         ({"detectors": [{"name": "novelti", "learn": "1h"}]}, "did you mean 'novelty'"),
-        ({"detectors": [{"name": "novelty", "learn": "1h", "policy": {"merg": 1}}]}, "merg"),
+        ({"detectors": [{"name": "novelty", "learn": "1h", "policy": {"merg": 1}}]}, "did you mean 'merge'"),
+        ({"predictor": {"model": "m", "features": "x", "threshold": 0.5, "policy": {"of": 0}}}, "from 1 to `of`"),
+        ({"repair": {"inventori": "x"}}, "'inventori'.*did you mean 'inventory'"),
+        ({"start": 5}, "with its zone"),
+        ({"looks": {"after": {"a": 1}}}, "looks.after.*a length of time"),
+        ({"source": {"files": {"path": "x", "every": "often"}}}, "every.*a length of time"),
+        ({"worksheet": "~nobody9/x.csv"}, "~nobody9/x.csv: expected a path"),
+        ({"worksheet": "x" * 300}, "one that no file can have"),
+        ({"worksheet": "x/" * 3_000}, "one that no file can have"),
         ({"rules": {"files": ["data/rules/servise.yaml"]}}, "did you mean 'service.yaml'"),
         ({"rules": None}, "nothing could ever raise an alarm"),
         ({"serve": {"host": "0.0.0.0"}}, "loopback"),
@@ -506,6 +515,35 @@ def test_a_declaration_that_cannot_be_is_refused_by_name(tmp_path, change, said)
     (tmp_path / "one.yaml").write_text(json.dumps(spec | change))
     with pytest.raises(ContractError, match=said):
         read_watch(tmp_path / "one.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("start: 2026-01-01T00:00:00Z", "start", "2026-01-01T00:00:00+00:00"),
+        ("looks: {after: 30}", "looks.after", ["30s"]),
+        ("looks: {after: 2min}", "looks.after", ["2min"]),
+    ],
+)
+def test_what_yaml_makes_of_a_value_is_what_was_meant(tmp_path, text, key, value):
+    rest = "source: {files: {path: x.csv}}\nstep: 15s\nrules: {files: [data/rules/service.yaml]}\n"
+    (tmp_path / "one.yaml").write_text(f"{rest}{text}\n")
+    assert attrgetter(key)(read_watch(tmp_path / "one.yaml")) == value
+
+
+@pytest.mark.parametrize("path", ["my/**x.csv", "~nobody9/x.csv", "x" * 300, "/"])
+def test_a_path_of_files_that_cannot_be_is_refused(tmp_path, path):
+    follower = Follower(declaration(tmp_path, source={"files": {"path": path}}), folder=tmp_path / "state")
+    with pytest.raises(ContractError, match="expected a pat"):
+        list(follower.tick())
+    follower.close()
+
+
+@pytest.mark.parametrize(("name", "got"), [("watch", "a folder"), ("x" * 300, "no file")])
+def test_who_names_no_declaration_is_told_what_it_is(tmp_path, name, got):
+    (tmp_path / "watch").mkdir()
+    with pytest.raises(ContractError, match=f"a declaration of a watch, got {got}"):
+        read_watch(tmp_path / name)
 
 
 def test_the_declaration_that_ships_is_one():

@@ -124,14 +124,23 @@ def test_of_files_that_change_together_all_are_taken_or_none_and_that_is_told_un
 
 
 def test_a_name_that_looks_like_a_formula_or_a_number_without_end_gets_a_page(tmp_path):
+    for score in (float("inf"), "inf", None):  # JSON tells infinity as a word
+        assert "data:image/png;base64," in page(tmp_path, r"$\frac{$", score)
+
+
+@pytest.mark.parametrize("who", ["web-\u6771\u4eac", "web\x1b[2K"])
+def test_a_name_with_letters_that_no_font_has_is_drawn_without_a_word(tmp_path, recwarn, who):
+    assert "data:image/png;base64," in page(tmp_path, who)
+    assert not recwarn
+
+
+def page(folder, who, score=9.0):
+    """Text of the page of an alarm of somebody."""
     stamps = pd.date_range(NOW, periods=3, freq="15s", unit="us", name="timestamp")
-    who = r"$\frac{$"
     index = pd.MultiIndex.from_product([[who], stamps], names=["entity", "timestamp"])
     panel = pd.DataFrame({"queue_depth": [1.0, 2.0, 3.0]}, index)
-    for score in (float("inf"), "inf", None):  # JSON tells infinity as a word
-        alarm = asdict(raised(who, NOW.value // 1000)) | {"metrics": "queue_depth", "score": score}
-        path = write_report(tmp_path, Incident(alarm, page="a.html"), panel, [], NOW.value // 1000)
-        assert "data:image/png;base64," in path.read_text()
+    alarm = asdict(raised(who, NOW.value // 1000)) | {"metrics": "queue_depth", "score": score}
+    return write_report(folder, Incident(alarm, page="a.html"), panel, [], NOW.value // 1000).read_text()
 
 
 def test_a_page_that_cannot_be_drawn_loses_no_incident(tmp_path, monkeypatch):

@@ -16,7 +16,10 @@ __all__ = [
     "read_watch",
 ]
 
+import os
 import re
+from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +27,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stability.detection import DETECTORS, AlarmPolicy
+from stability.monitor.declared import refused, there, whole
 from stability.schema import ContractError, home, load_yaml, nearest
 from stability.telemetry.grid import micros
 
@@ -38,6 +42,18 @@ def _length(value: Any) -> str:
     except ContractError as error:
         raise ValueError(f"expected {error.expected}, got {error.got}") from None
     return f"{value}s" if isinstance(value, int | float) else str(value)
+
+
+def _check_policy(policy: dict[str, Any]) -> None:
+    known = [one.name for one in fields(AlarmPolicy) if one.name != "threshold"]
+    if unknown := next((one for one in policy if one not in known), None):
+        expected, remedy = "a rule of AlarmPolicy", nearest(str(unknown), known)
+        raise ContractError(column="policy", expected=expected, got=repr(unknown), remedy=remedy)
+    try:
+        AlarmPolicy(1.0, **policy)
+    except ContractError as error:
+        told = {"expected": error.expected, "got": error.got, "remedy": error.remedy}
+        raise ContractError(error.problem, column=f"policy.{error.column}", **told) from None
 
 
 class _Strict(BaseModel):
@@ -119,10 +135,7 @@ class DetectorPart(_Strict):
             raise ValueError("expected file and threshold, or name and learn")
         if self.name is not None and self.name not in DETECTORS:
             raise ValueError(f"expected the name of a detector, got {self.name!r}; {nearest(self.name, DETECTORS)}")
-        try:
-            AlarmPolicy(1.0, **self.policy)
-        except (ContractError, TypeError) as error:
-            raise ValueError(f"policy: {error}") from None
+        _check_policy(self.policy)
         return self
 
 
@@ -134,6 +147,8 @@ class RulesPart(_Strict):
     lookback: str = "5min"
     alarm: list[str] = Field(default_factory=lambda: ["page", "critical"])
 
+    _lookback = field_validator("lookback", mode="before")(lambda cls, v: _length(v))
+
 
 class PredictorPart(_Strict):
     """A registered predictor, by its alias, with the features that it was fitted on."""
@@ -143,6 +158,11 @@ class PredictorPart(_Strict):
     features: str = Field(description="folder that Features.save wrote")
     threshold: float = Field(gt=0, le=1)
     policy: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole(self) -> PredictorPart:
+        _check_policy(self.policy)
+        return self
 
 
 class FeltPart(_Strict):
@@ -200,7 +220,9 @@ class LooksPart(_Strict):
 
     _lengths = field_validator("apart", "clear", mode="before")(lambda cls, v: _length(v))
     _none = field_validator("settle", "hurts", mode="before")(lambda cls, v: "0s" if v in (0, "0s") else _length(v))
-    _each = field_validator("after", mode="before")(lambda cls, v: [_length(one) for one in v])
+    _each = field_validator("after", mode="before")(
+        lambda cls, v: [_length(one) for one in (v if isinstance(v, list) else [v])]
+    )
 
     @property
     def delays(self) -> list[int]:
@@ -284,11 +306,19 @@ class Declaration(_Strict):
         lambda cls, v: None if v is None else "0s" if v in (0, "0s") else _length(v)
     )
 
-    @field_validator("start")
+    @field_validator("start", mode="before")
     @classmethod
-    def _moment(cls, value: str | None) -> str | None:
-        if value is not None and pd.Timestamp(value).tzinfo is None:
-            raise ValueError("expected a moment with its zone, such as 2026-01-01T00:00:00Z")
+    def _moment(cls, value: Any) -> str | None:
+        if value is None:
+            return None
+        value = value.isoformat() if isinstance(value, date) else value  # YAML knows a moment without quotes
+        try:
+            zone = pd.Timestamp(value).tzinfo
+        except (ValueError, TypeError):
+            zone = None
+        if zone is None or not isinstance(value, str):
+            said = "expected a moment with its zone, such as 2026-01-01T00:00:00Z"
+            raise ValueError(f"{said}, got {str(value)[:60]!r}")
         return value
 
     @model_validator(mode="after")
@@ -321,7 +351,7 @@ class Declaration(_Strict):
 
     def place(self, path: str) -> Path:
         """A path of the declaration; a relative one starts at the workbench's folder."""
-        return home() / Path(path).expanduser()
+        return whole(path)
 
     @property
     def folder(self) -> Path:
@@ -343,11 +373,10 @@ def read_watch(path: str | Path) -> Declaration:
         With the key, what was expected, and what there is.
     """
     path = Path(path)
-    if not path.is_file():
-        there = sorted(p.stem for p in (home() / "experiments" / "watch").glob("*.yaml"))
-        raise ContractError(
-            file=path, expected="a declaration of a watch", got="no file", remedy=nearest(path.stem, there)
-        )
+    if not os.path.isfile(path):  # noqa: PTH113  a name that is too long is none, either
+        ships = sorted(p.stem for p in (home() / "experiments" / "watch").glob("*.yaml"))
+        got, remedy = "a folder" if os.path.isdir(path) else "no file", nearest(path.stem, ships)  # noqa: PTH112
+        raise ContractError(file=path, expected="a declaration of a watch", got=got, remedy=remedy)
     raw = load_yaml(path)
     if not isinstance(raw, dict):
         raise ContractError(file=path, expected="keys and values", got=type(raw).__name__)
@@ -356,52 +385,6 @@ def read_watch(path: str | Path) -> Declaration:
     try:
         told = Declaration(**{str(key): value for key, value in raw.items() if key != "name"}, name=path.stem)
     except ValidationError as error:
-        raise _told(error, path, raw) from None
-    _there(told, path)
+        raise refused(error, path, Declaration) from None
+    there(told, path)
     return told
-
-
-def _told(error: ValidationError, path: Path, raw: dict) -> ContractError:
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        kind = Declaration
-        for key in first["loc"][:-1]:
-            kind = _PARTS.get(str(key), kind)
-        remedy = nearest(str(first["loc"][-1]), kind.model_fields)
-        return ContractError(file=path, column=place, expected="a known key", got=repr(first["loc"][-1]), remedy=remedy)
-    if first["type"] == "value_error":
-        return ContractError(str(first["ctx"]["error"]), file=path, column=place or None)
-    return ContractError(file=path, column=place, expected=first["msg"], got=repr(first.get("input"))[:100])
-
-
-def _there(told: Declaration, path: Path) -> None:
-    """Refuse names of files that are not there."""
-    named = [("rules.files", one) for one in (told.rules.files if told.rules else [])]
-    named += [(f"detectors.{k}", v) for one in told.detectors for k, v in one if k in ("file", "accepted") and v]
-    named += [(key, getattr(told, key)) for key in ("topology", "localizer", "worksheet") if getattr(told, key)]
-    named += [("predictor.features", told.predictor.features)] if told.predictor else []
-    named += [(f"repair.{key}", getattr(told.repair, key)) for key in ("playbooks", "inventory")] if told.repair else []
-    for key, name in named:
-        place = told.place(name)
-        if not place.exists():
-            there = [one.name for one in place.parent.iterdir()] if place.parent.is_dir() else []
-            remedy = nearest(place.name, there)
-            raise ContractError(file=path, column=key, expected="a path that is there", got=name, remedy=remedy)
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    "source": SourcePart,
-    "prometheus": PrometheusPart,
-    "files": FilesPart,
-    "testbed": TestbedPart,
-    "looks": LooksPart,
-    "felt": FeltPart,
-    "detectors": DetectorPart,
-    "rules": RulesPart,
-    "predictor": PredictorPart,
-    "service": ServicePart,
-    "repair": RepairPart,
-    "feedback": FeedbackPart,
-    "serve": ServePart,
-}

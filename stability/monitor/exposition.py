@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Exposition"]
+__all__ = ["Exposition", "listening"]
 
+import errno
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -59,12 +61,7 @@ class Exposition:
         self.firing = Gauge("firing_rules", "Alerts of rules that fire", **made)
         self.counted = Gauge("total", "What has happened since the watch began", ["what"], **made)
         self.cost = Histogram("step_cpu_seconds", "Processor time of a step", buckets=BUCKETS, **made)
-        try:
-            self.server = _Server((part.host, part.port), _Handler)
-        except OSError as error:
-            where, remedy = f"{part.host}:{part.port}", "serve: {port: ...}, or 0 for any"
-            got = error.strerror or str(error)
-            raise ContractError(column="serve", expected=f"that {where} is free", got=got, remedy=remedy) from None
+        self.server = listening(part.host, part.port)
         self.server.exposition = self
         self.address = self.server.server_address[:2]
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.2,), daemon=True)
@@ -111,6 +108,31 @@ class Exposition:
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()
+
+
+def listening(host: str, port: int) -> ThreadingHTTPServer:
+    """Take a port, and answer nobody yet.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        0 takes any.
+
+    Raises
+    ------
+    ContractError
+        Where the host is none of this machine's, or the port is not free.
+    """
+    try:
+        return _Server((host, port), _Handler)
+    except (OSError, UnicodeError) as error:  # a name of letters that no name has
+        got = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeError | socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            expected, remedy = "an address of this machine", "serve: {host: 127.0.0.1}"
+            raise ContractError(column="serve.host", expected=expected, got=f"{host!r}: {got}", remedy=remedy) from None
+        expected, remedy = f"that {host}:{port} is free", "serve: {port: ...}, or 0 for any"
+        raise ContractError(column="serve", expected=expected, got=got, remedy=remedy) from None
 
 
 class _Server(ThreadingHTTPServer):

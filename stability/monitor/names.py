@@ -4,15 +4,17 @@ from __future__ import annotations
 
 __all__ = ["declared_names", "each_once", "rules_of"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from inspect import signature
 from os import PathLike
+from typing import Any
 
-from stability.detection import DETECTORS
+from stability.detection import DETECTORS, Detector
 from stability.detection import load as load_detector
 from stability.monitor.declaration import Declaration
 from stability.rules import read_rules
 from stability.rules.files import Rule
-from stability.schema import ContractError
+from stability.schema import ContractError, nearest
 
 
 def rules_of(told: Declaration) -> list[Rule]:
@@ -61,11 +63,19 @@ def declared_names(told: Declaration) -> list[str]:
         As `detection.load`; for two of one kind.
     """
     names = [
-        DETECTORS[part.name](**part.settings).name if part.file is None else load_detector(told.place(part.file)).name
+        load_detector(told.place(part.file)).name if part.name is None else _made(part.name, part.settings).name
         for part in told.detectors
     ]
     each_once(names, told.name)
     return names
+
+
+def _made(name: str, settings: Mapping[str, Any]) -> Detector:
+    kind, known = DETECTORS[name], list(signature(DETECTORS[name]).parameters)
+    if unknown := next((one for one in settings if one not in known), None):
+        expected, remedy = f"a setting of {name}", nearest(str(unknown), known)
+        raise ContractError(column="detectors.settings", expected=expected, got=repr(unknown), remedy=remedy)
+    return kind(**settings)
 
 
 def each_once(names: Iterable[str], watch: str | PathLike) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
+from stability.remediation.approval import plain
 from stability.schema.store import written_whole
 from stability.telemetry import rate
 
@@ -173,15 +175,19 @@ def _picture(panel: pd.DataFrame, alarm: dict[str, Any]) -> str:
     for axis, metric in zip(axes, metrics, strict=True):
         for entity, values in rated[metric].groupby(level="entity"):
             own = values.droplevel("entity")
-            axis.plot(own.index, own.to_numpy(), linewidth=1.6 if entity == alarm["entity"] else 0.9, label=entity)
+            axis.plot(
+                own.index, own.to_numpy(), linewidth=1.6 if entity == alarm["entity"] else 0.9, label=plain(entity)
+            )
         axis.axvline(pd.Timestamp(alarm["start"], unit="us", tz="UTC"), color="0.3", linestyle="--", linewidth=1)
-        axis.set_title(metric, fontsize=9, loc="left", parse_math=False)
+        axis.set_title(plain(metric), fontsize=9, loc="left", parse_math=False)
         axis.tick_params(labelsize=8)
     for text in axes[0].legend(fontsize=7, loc="upper left", ncols=4, frameon=False).get_texts():
         text.set_parse_math(False)  # a name is no formula
     axes[-1].set_xlabel("time (UTC); dashed: the alarm was raised", fontsize=8)
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=90)
+    with warnings.catch_warnings():  # a letter that no font has is a box, and no news for a terminal
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        figure.savefig(out, format="png", dpi=90)
     return base64.b64encode(out.getvalue()).decode("ascii")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Raised", "Sentry", "learn", "posted", "renewed", "ruled_anew"]
+__all__ = ["Raised", "Sentry", "learn", "posted", "renewed", "ruled", "ruled_anew", "those_of"]
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ import pandas as pd
 from stability.detection import Accepted, AlarmPolicy, Desk, Detector, choose_threshold, held_back_scores, read_accepted
 from stability.detection.policy import Alarm, EntityDesk, responsible
 from stability.detection.registry import DETECTORS, load
-from stability.schema import ContractError
+from stability.schema import ContractError, nearest
 from stability.telemetry import rate
 
 if TYPE_CHECKING:
     from stability.monitor.chain import Watch
-    from stability.monitor.declaration import DetectorPart
+    from stability.monitor.declaration import Declaration, DetectorPart
 
 SECOND = 1_000_000  # microseconds
 LEVEL = 2  # more distinct values than this make a metric a level, as in the nights' detection
@@ -220,22 +220,30 @@ def posted(
     ContractError
         When the accepted change cannot be read, is another detector's, or does not go with the declared policy.
     """
+    policy, accepted = ruled(watch.told, part, detector.name, threshold, kept)
+    one = Sentry(detector, detector.name, threshold, policy, watch.rated, watch.topology)
+    one.accepted = accepted
+    return one
+
+
+def ruled(
+    told: Declaration, part: DetectorPart, name: str, threshold: float, kept: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], Accepted | None]:
+    """Rules of a detector's policy, and what people have accepted of them; errors as of `posted`."""
     accepted, path = None, None
     if kept is not None:
         accepted = Accepted.model_validate(kept)
     elif part.accepted is not None:
-        path = watch.told.place(part.accepted)
-        accepted = read_accepted(path, detector.name)
+        path = told.place(part.accepted)
+        accepted = read_accepted(path, name)
     policy = part.policy | (accepted.rules if accepted is not None else {})
     try:
         AlarmPolicy(threshold, **policy)
     except ContractError as error:  # such as two flagged rows, of the one that the declaration looks at
         remedy = "it does not go with the declared policy: correct it, or accept a proposal anew"
-        told = {"column": error.column, "expected": error.expected, "got": error.got}
-        raise ContractError(file=path, remedy=remedy, **told) from None
-    one = Sentry(detector, detector.name, threshold, policy, watch.rated, watch.topology)
-    one.accepted = accepted
-    return one
+        said = {"column": error.column, "expected": error.expected, "got": error.got}
+        raise ContractError(file=path, remedy=remedy, **said) from None
+    return policy, accepted
 
 
 def ruled_anew(watch: Watch, part: DetectorPart, old: Sentry) -> Sentry:
@@ -259,6 +267,21 @@ def renewed(watch: Watch, part: DetectorPart, old: Sentry, changed: Sequence[str
     if one.name == old.name:
         one.restore(old.said())
     return one
+
+
+def those_of(metrics: Sequence[str], there: Iterable[str]) -> list[str]:
+    """Give the metrics that are asked for, or say which there are.
+
+    Examples
+    --------
+    >>> those_of(["cpu_ratio"], ["cpu_ratio", "up"])
+    ['cpu_ratio']
+    """
+    known = set(there)
+    if unknown := next((one for one in metrics if one not in known), None):
+        remedy = nearest(unknown, known)
+        raise ContractError(column="detectors.metrics", expected="a metric", got=repr(unknown), remedy=remedy)
+    return list(metrics)
 
 
 def learn(
@@ -292,7 +315,7 @@ def learn(
         The threshold, and how it was chosen.
     """
     panel = rate(history)
-    levels = list(panel.columns[panel.nunique() > LEVEL]) if metrics is None else list(metrics)
+    levels = list(panel.columns[panel.nunique() > LEVEL]) if metrics is None else those_of(metrics, panel.columns)
     if not levels:
         raise ContractError(file="history", expected="a metric with more than two values", got="none")
     counted = {rule: policy[rule] for rule in ("merge", "flagged", "of") if rule in policy}

@@ -28,7 +28,11 @@ def watch(
 
     told = read_watch(declaration)
     if check:
-        _check(told)
+        import pandas as pd
+
+        from stability.monitor.checking import check_watch
+
+        print("\n".join(f"{told.name}: {said}" for said in check_watch(told, pd.Timestamp.now("UTC"))))
         return
     follower = Follower(told)
     show = not plain and sys.stdout.isatty()
@@ -41,18 +45,6 @@ def watch(
     if once and wrong:
         print(f"stability: {'; '.join(wrong)}", file=sys.stderr)
         raise typer.Exit(1)
-
-
-def _check(told) -> None:
-    import pandas as pd
-
-    from stability.monitor.following import source_of
-    from stability.monitor.names import declared_names, rules_of
-
-    names, rules = declared_names(told), rules_of(told)
-    source = source_of(told)(told)
-    source.check(pd.Timestamp.now("UTC"))
-    print(f"{told.name}: the source answers; {len(names)} detectors, {len(rules)} rules; state in {told.folder}")
 
 
 def _follow(follower, *, once: bool, show: bool) -> None:
@@ -83,6 +75,7 @@ def _follow(follower, *, once: bool, show: bool) -> None:
         if answers is not None:
             stack.callback(lambda: answers.close(follower.watch) if follower.watch is not None else None)
         live = stack.enter_context(Live(screen(follower), auto_refresh=False)) if show else None
+        known: dict[str, str] = {}
 
         def after(step) -> None:
             if answers is not None and follower.watch is not None:
@@ -93,6 +86,8 @@ def _follow(follower, *, once: bool, show: bool) -> None:
                 live.update(screen(follower), refresh=True)
             if live is None and step is not None:
                 _lines(step)
+            if live is None and step is None:
+                _tell_wrong(_wrong(follower, once=once), known)
             if once and step is None:
                 stopped.append(True)
 
@@ -111,6 +106,36 @@ def _answers(told):
     topology = told.place(told.topology) if told.topology else None
     dry_run = told.repair.mode == "dry-run"
     return Answers(partial(tell_verified, told.folder, told.feedback.fixed, topology=topology, dry_run=dry_run))
+
+
+def _wrong(follower, *, once: bool) -> dict[str, str]:
+    """What is wrong with a watch, each by what it is known by; a look at what is due ends with its trouble, anyway."""
+    wrong = [follower.refused] if follower.refused else []
+    wrong += [follower.trouble] if follower.trouble and not once else []
+    alerts = None if follower.watch is None else follower.watch.alerts
+    left_out = {} if alerts is None else alerts.left_out
+    wrong += [f"rule {name} is left out: {why}" for name, why in left_out.items()]
+    told = dict(zip(wrong, wrong, strict=True))
+    if follower.watch is not None and not follower.trouble and follower.ill and not once:
+        told["ill"] = follower.ill  # its seconds go on, and it is one thing
+    return told
+
+
+def _tell_wrong(wrong: dict[str, str], known: dict[str, str]) -> None:
+    """Tell what has become wrong, or is no longer, since the last time, which is `known`."""
+    import sys
+
+    import pandas as pd
+
+    from stability.remediation.approval import plain
+
+    at = pd.Timestamp.now("UTC").isoformat(timespec="seconds")
+    for said in [said for one, said in wrong.items() if one not in known]:
+        print(plain(f"{at} {said}"), file=sys.stderr, flush=True)
+    for said in [said for one, said in known.items() if one not in wrong]:
+        print(plain(f"{at} over: {said}"), file=sys.stderr, flush=True)
+    known.clear()
+    known.update(wrong)
 
 
 def _lines(step) -> None:
