@@ -374,8 +374,9 @@ def read_watch(path: str | Path) -> Declaration:
     """
     path = Path(path)
     if not os.path.isfile(path):  # noqa: PTH113  a name that is too long is none, either
-        ships = sorted(p.stem for p in (home() / "experiments" / "watch").glob("*.yaml"))
-        got, remedy = "a folder" if os.path.isdir(path) else "no file", nearest(path.stem, ships)  # noqa: PTH112
+        folder = os.path.isdir(path)  # noqa: PTH112
+        ships = path if folder else home() / "experiments" / "watch"
+        got, remedy = "a folder" if folder else "no file", nearest(path.stem, (p.stem for p in ships.glob("*.yaml")))
         raise ContractError(file=path, expected="a declaration of a watch", got=got, remedy=remedy)
     raw = load_yaml(path)
     if not isinstance(raw, dict):

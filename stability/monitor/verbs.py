@@ -87,7 +87,7 @@ def _follow(follower, *, once: bool, show: bool) -> None:
             if live is None and step is not None:
                 _lines(step)
             if live is None and step is None:
-                _tell_wrong(_wrong(follower, once=once), known)
+                _tell_wrong(_wrong(follower, known, once=once), known)
             if once and step is None:
                 stopped.append(True)
 
@@ -108,7 +108,7 @@ def _answers(told):
     return Answers(partial(tell_verified, told.folder, told.feedback.fixed, topology=topology, dry_run=dry_run))
 
 
-def _wrong(follower, *, once: bool) -> dict[str, str]:
+def _wrong(follower, known: dict[str, str], *, once: bool) -> dict[str, str]:
     """What is wrong with a watch, each by what it is known by; a look at what is due ends with its trouble, anyway."""
     wrong = [follower.refused] if follower.refused else []
     wrong += [follower.trouble] if follower.trouble and not once else []
@@ -116,7 +116,9 @@ def _wrong(follower, *, once: bool) -> dict[str, str]:
     left_out = {} if alerts is None else alerts.left_out
     wrong += [f"rule {name} is left out: {why}" for name, why in left_out.items()]
     told = dict(zip(wrong, wrong, strict=True))
-    if follower.watch is not None and not follower.trouble and follower.ill and not once:
+    if follower.trouble and "ill" in known:  # which hides whether it is over
+        told["ill"] = known["ill"]
+    elif follower.watch is not None and not follower.trouble and follower.ill and not once:
         told["ill"] = follower.ill  # its seconds go on, and it is one thing
     return told
 
