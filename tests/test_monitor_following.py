@@ -17,6 +17,7 @@ from watching import declaration, fleet, follow, journal, repairing, told_once
 
 from stability import detection, rules
 from stability.monitor import incidents
+from stability.monitor.checking import check_watch
 from stability.monitor.declaration import Declaration, read_watch
 from stability.monitor.exposition import Exposition
 from stability.monitor.files_source import FilesSource
@@ -135,8 +136,16 @@ def test_a_server_that_is_away_is_caught_up_with_and_too_long_an_outage_is_told(
     follower.close()
 
 
+def test_a_check_asks_the_server_for_its_metrics(prometheus_server, tmp_path):
+    first, *left_out = check_watch(of_server(prometheus_server.url, tmp_path), at(3_901))
+    assert "the source answers; 1 detectors, 4 rules" in first
+    assert [line.split(":")[0] for line in left_out] == ["rule Long is left out", "rule Other is left out"]
+
+
 def test_a_server_that_is_not_there_at_the_start_is_waited_for(tmp_path):
     told = of_server(f"http://127.0.0.1:{free_port()}", tmp_path)
+    with pytest.raises(ConnectionError):
+        check_watch(told, at(3_901))
     follower = Follower(told, clock=Clock(at(3_901)), folder=tmp_path / "state")
     assert list(follower.tick()) == []
     assert follower.trouble
