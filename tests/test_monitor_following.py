@@ -19,7 +19,7 @@ from stability import detection, rules
 from stability.monitor import incidents
 from stability.monitor.checking import check_watch
 from stability.monitor.declaration import Declaration, read_watch
-from stability.monitor.exposition import Exposition
+from stability.monitor.exposition import Exposition, listening
 from stability.monitor.files_source import FilesSource
 from stability.monitor.following import Follower
 from stability.monitor.screen import screen
@@ -400,6 +400,20 @@ def test_a_watch_of_files_that_gives_no_sign_of_life_is_not_healthy(tmp_path):
     assert told_of_health(served)[0] == 200
     served.close()
     follower.close()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "x..y"])
+def test_a_host_that_is_none_of_ours_is_no_matter_of_the_port(host):
+    with pytest.raises(ContractError, match="an address of this machine") as caught:
+        listening(host, 0)
+    assert "port" not in str(caught.value)
+
+
+def test_a_port_that_is_taken_is_told():
+    server = listening("127.0.0.1", 0)
+    with pytest.raises(ContractError, match=r"is free.*serve: \{port"):
+        listening("127.0.0.1", server.server_address[1])
+    server.server_close()
 
 
 GROWS = "groups: [{name: g, rules: [{alert: Long, expr: 'q > 90', labels: {severity: page}}]}]"
