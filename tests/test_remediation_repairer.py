@@ -263,6 +263,30 @@ def test_a_message_that_nobody_took_is_said_again_and_holds_nothing_up(tmp_path,
     assert len(post.taken) == 1
 
 
+@pytest.mark.parametrize("what", ["nobody knows it", "inconclusive"])
+def test_whoever_is_killed_while_it_calls_people_calls_them_after_a_start(tmp_path, supervisor, what):
+    class Killed(BaseException):
+        pass
+
+    def send(title, text, *, bad=False):
+        raise Killed
+
+    first = repairer(tmp_path, supervisor.url)
+    case = begin(first) if what == "inconclusive" else None
+    unknown = causes(("model-a", "unknown", 0.9))
+    first.send = send
+    with pytest.raises(Killed):
+        see(first, case, 400, seen=False) if case else first.decide(alarm(), unknown, at(400), state(400))
+    post = Post()
+    again = repairer(tmp_path, supervisor.url, send=post)
+    for k in (401, 430, 470, 480, 900):
+        again.sweep(at(k))
+        assert len(post.taken) == (k > 461)
+    assert "help needed" in post.taken[0][0]
+    assert ('"entity": "model-a"' if case is None else "no data") in post.taken[0][1]
+    assert again.history.owed == {}
+
+
 # ---- kill -9 ----------------------------------------------------------------------------------------------------
 def act(talk, folder, url):
     """What the other process does: it decides at the second that it is told, and acts."""
