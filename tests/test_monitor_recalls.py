@@ -66,11 +66,11 @@ def panel(rows=LAST, ends=10**9):
     return pd.concat(parts, names=["entity", "timestamp"])
 
 
-def watched(folder, hands, rows=LAST, ends=10**9, clock="rows", mode="automatic", lasts=0.0, **more):
+def watched(folder, hands, rows=LAST, ends=10**9, clock="rows", mode="automatic", lasts=0.0, risk="low", **more):
     """A watch that repairs, and writes no checkpoint on its way: all since the first one is gone through again."""
     folder.mkdir(exist_ok=True)
     plan = [one.model_dump(mode="json") for one in read_playbooks() if one.name == "restart-replica"]
-    plan[0]["conditions"]["lasts"] = lasts
+    plan[0]["conditions"]["lasts"], plan[0]["risk"]["level"] = lasts, risk
     write_yaml(folder / "playbooks.yaml", {"playbooks": plan})
     parts = repairing(folder, hands.url, panel(rows, ends), mode=mode)
     parts["repair"] |= {"clock": clock, "playbooks": str(folder / "playbooks.yaml")}
@@ -215,10 +215,15 @@ def test_what_was_too_old_to_act_upon_is_asked_again_when_rows_are_fresh(hands, 
     assert steps_of(tmp_path / "state", "intent") == [BEGINS + 30]
 
 
-@pytest.mark.parametrize(("lasts", "clock"), [(40.0, "rows"), (0.0, "wall")])
-def test_what_a_person_approves_is_done_though_it_was_killed(hands, tmp_path, monkeypatch, back_at, lasts, clock):
+@pytest.mark.parametrize(
+    ("mode", "risk", "lasts", "clock"),
+    [("approved", "low", 40.0, "rows"), ("approved", "low", 0.0, "wall"), ("automatic", "high", 0.0, "rows")],
+)
+def test_what_a_person_approves_is_done_though_it_was_killed(
+    hands, tmp_path, monkeypatch, back_at, mode, risk, lasts, clock
+):
     monkeypatch.setenv("STABILITY_APPROVAL_KEY", KEY)
-    told = watched(tmp_path, hands, mode="approved", lasts=lasts, clock=clock, looks={"most": 1})
+    told = watched(tmp_path, hands, mode=mode, risk=risk, lasts=lasts, clock=clock, looks={"most": 1})
 
     def approve(watch, at):
         if at == BEGINS + 18:
