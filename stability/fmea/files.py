@@ -23,9 +23,6 @@ from stability.fmea.worksheet import NUMBERS, checked, from_declaration, to_decl
 from stability.schema import ContractError, home
 from stability.schema.declarations import load_yaml
 from stability.schema.store import written_whole
-from stability.telemetry.framing import frame_of
-from stability.telemetry.options import Options
-from stability.telemetry.signatures import foreign
 
 FORMS = (".yaml", ".yml", ".csv", ".xlsx", ".html")
 LARGEST = 1 << 24  # bytes of a file, also once unpacked: a worksheet has some hundred rows
@@ -141,6 +138,9 @@ def _csv(table: pd.DataFrame, _rated) -> bytes:
 
 
 def _from_csv(file: Path) -> pd.DataFrame:
+    from stability.telemetry.framing import frame_of  # a large room, of which only these two functions need a corner
+    from stability.telemetry.options import Options
+
     content = _decoded(file, "a CSV in UTF-8 with a header").encode()
     frame = frame_of([content], str(file), Options())
     below = io.StringIO(b"".join(frame.rows).decode(), newline="")
@@ -150,6 +150,8 @@ def _from_csv(file: Path) -> pd.DataFrame:
 
 
 def _decoded(file: Path, expected: str) -> str:
+    from stability.telemetry.signatures import foreign
+
     try:
         content = file.read_bytes()
         told = foreign(content)
