@@ -30,8 +30,6 @@ COLUMNS = (
 DANGER = 9  # from here on a severity is one of safety or law
 ROWS = 10_000  # at most
 LONGEST = 1000  # characters of a cell: more is a document, not a cell
-
-
 WHOLE = "a whole number from 1 to 10"
 EXPECTED = {  # pydantic's findings -> what is asked for, in the words of `checked`
     "string_type": "a text",
