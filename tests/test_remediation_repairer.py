@@ -248,6 +248,9 @@ def test_the_same_answer_is_written_once_and_said_once_and_a_new_one_again(tmp_p
     assert known[0] == known[1]
     assert sum(entry.kind == "decision" for entry in made.record.entries()) == 2
     assert made.decide(alarm(), causes(LEAK), at(800), state(800)).decision_id != known[0].decision_id
+    other = repairer(tmp_path, supervisor.url, mode="approved", send=post)
+    assert other.decide(alarm(), causes(LEAK), at(801), state(801)).at == at(801)  # of its own, which can be approved
+    assert other.decide(alarm(), causes(LEAK), at(802), state(802)).at == at(801)
 
 
 def test_a_message_that_nobody_took_is_said_again_and_holds_nothing_up(tmp_path, supervisor):

@@ -80,6 +80,7 @@ class History:
 
     actions: dict[str, Action] = field(default_factory=dict)
     decided: dict[str, Decision] = field(default_factory=dict)  # the last one of each alarm
+    modes: dict[str, str] = field(default_factory=dict)  # in which mode that was decided
     pending: dict[str, Decision] = field(default_factory=dict)  # what an observation led to, in order
     used: dict[str, str] = field(default_factory=dict)  # approval -> the action that it let happen
     told: dict[str, pd.Timestamp] = field(default_factory=dict)  # key of a message -> when it was delivered
@@ -101,7 +102,7 @@ class History:
         match entry.kind:
             case "decision":
                 decision = Decision.of(facts["decision"])
-                self.decided[decision.alarm_id] = decision
+                self.decided[decision.alarm_id], self.modes[decision.alarm_id] = decision, facts["mode"]
                 if facts.get("follows"):
                     self.pending[decision.decision_id] = decision
                 if decision.kind == "escalate":

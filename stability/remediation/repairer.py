@@ -156,8 +156,9 @@ class Repairer:
         return decision
 
     def _holds(self, before: Decision, now: pd.Timestamp) -> bool:
-        """Whether an earlier decision may be given again: it does not end while somebody thinks about it."""
-        return not before.acts or 0 <= (now - before.at).total_seconds() < self.guards.valid / 2
+        """Whether an earlier decision may be given again: of this mode, and not to end while somebody thinks about it."""
+        lasts = 0 <= (now - before.at).total_seconds() < self.guards.valid / 2
+        return not before.acts or (lasts and self.history.modes[before.alarm_id] == self.mode)
 
     # ---- act --------------------------------------------------------------------------------------------------------
     def act(self, decision: Decision, now: pd.Timestamp, state: ServiceState, *, approval: str | None = None) -> Acted:
