@@ -156,7 +156,7 @@ class Repairer:
         return decision
 
     def _holds(self, before: Decision, now: pd.Timestamp) -> bool:
-        """Whether an earlier decision may be given again: of this mode, and not to end while somebody thinks about it."""
+        """Whether an earlier one may be given again: one of this mode does not end while somebody thinks about it."""
         lasts = 0 <= (now - before.at).total_seconds() < self.guards.valid / 2
         return not before.acts or (lasts and self.history.modes[before.alarm_id] == self.mode)
 
