@@ -1,5 +1,8 @@
 """Worksheets on disk: each form gives back what it was given, formulas stay text, and broken files are named."""
 
+import csv
+import io
+import re
 import zipfile
 
 import openpyxl
@@ -164,5 +167,164 @@ def test_a_row_of_a_csv_that_is_too_short_or_too_long_is_told(tmp_path):
     with pytest.raises(ContractError, match=r"short\.csv.*row 3"):
         read_worksheet(tmp_path / "short.csv")
     (tmp_path / "long.csv").write_text("\n".join([lines[0], *(f"{line},more" for line in lines[1:])]) + "\n")
-    with pytest.raises(ContractError, match=r"long\.csv.*a CSV in UTF-8"):
+    with pytest.raises(ContractError, match=r"long\.csv, row 1: expected 18 cells as in the header, got 19"):
         read_worksheet(tmp_path / "long.csv")
+
+
+PLACES = {name: place for place, name in enumerate(["failure_mode", *SHIPPED.columns], 1)}
+
+
+def _changed(path, change):
+    """Write six modes as Excel, and change the sheet as its user may."""
+    book = openpyxl.load_workbook(write_worksheet(SHIPPED.head(6), path))
+    change(book["worksheet"])
+    book.save(path)
+    return path
+
+
+def _eleven_below_an_empty_row(sheet):
+    sheet.insert_rows(3)
+    sheet.cell(6, PLACES["severity"], 11)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda sheet: sheet.cell(3, PLACES["severity"], True),
+            f"row 2, column 'severity': mode '{SHIPPED.index[1]}'.*1 to 10, got the truth value TRUE",
+        ),
+        (lambda sheet: sheet.cell(3, PLACES["safety_floor"], True), "row 2, column 'safety_floor'.*value TRUE"),
+        (lambda sheet: sheet.cell(5, 25, "a note"), "row 4, column 'Y'.*a name in the header.*'a note' in cell Y5"),
+        (lambda sheet: sheet.cell(5, 400, "a note"), "in cell OJ5"),
+        (
+            lambda sheet: sheet.merge_cells("G2:G6"),
+            "column 'playbook'.*rows 2 to 6 of the sheet merged.*unmerge them and fill each",
+        ),
+        (_eleven_below_an_empty_row, f"row 5, column 'severity': mode '{SHIPPED.index[3]}'.*got 11"),
+        (
+            lambda sheet: sheet.cell(4, PLACES["severity"], "=2+3"),
+            "a formula that was never computed, in cell K4. Remedy: open and save the file in Excel, or paste values",
+        ),
+    ],
+)
+def test_no_cell_of_a_spreadsheet_is_lost_or_misread(tmp_path, change, said):
+    with pytest.raises(ContractError, match=rf"x\.xlsx.*{said}"):
+        read_worksheet(_changed(tmp_path / "x.xlsx", change))
+
+
+def test_a_formula_is_read_as_the_spreadsheet_computed_it(tmp_path):
+    """One that gives an empty text says nothing, as the cell shows."""
+    path = _changed(tmp_path / "x.xlsx", lambda sheet: sheet.cell(2, PLACES["playbook"], '=""'))
+    with zipfile.ZipFile(path) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    sheet, number = re.subn(rb'<c r="G2"([^>]*)><f>', rb'<c r="G2"\1 t="str"><f>', parts["xl/worksheets/sheet1.xml"])
+    assert number == 1
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, part in (parts | {"xl/worksheets/sheet1.xml": sheet}).items():
+            packed.writestr(name, part)
+    assert read_worksheet(path)["playbook"].iloc[0] == ""
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_sheet_that_is_a_chart_has_no_cells(tmp_path, drawn):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    chart = book.create_chartsheet("worksheet")
+    if drawn:
+        chart.add_chart(openpyxl.chart.BarChart())
+    book.save(tmp_path / "x.xlsx")
+    with pytest.raises(ContractError, match=r"expected a workbook with a sheet of cells"):
+        read_worksheet(tmp_path / "x.xlsx")
+
+
+def _rows():
+    """The cells of six modes as CSV, the header first."""
+    flat = SHIPPED.head(6).reset_index().astype(object)
+    return [list(flat.columns), *flat.where(flat.notna(), "").to_numpy().tolist()]
+
+
+def _separated(rows, by):
+    held = io.StringIO()
+    csv.writer(held, delimiter=by).writerows(rows)
+    return held.getvalue().encode()
+
+
+@pytest.mark.parametrize("by", [";", "\t"])
+@pytest.mark.parametrize("above", [b"", b"\xef\xbb\xbf", b"sep=%b\r\n"])
+def test_a_csv_of_another_country_is_read(tmp_path, by, above):
+    path = tmp_path / "x.csv"
+    path.write_bytes(above.replace(b"%b", by.encode()) + _separated([[*row, ""] for row in _rows()], by))
+    pd.testing.assert_frame_equal(read_worksheet(path), SHIPPED.head(6))
+
+
+def _with(row, column, value):
+    """The rows with another cell, below an empty line."""
+    rows = _rows()
+    rows[row][PLACES[column] - 1] = value
+    return [*rows[:2], [], *rows[2:]]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (_separated([*_rows()[:3], [*_rows()[3], "x"]], ";"), r"row 3: expected 18 cells.*got 19.*';' into quotes"),
+        (
+            _separated([*_rows()[:3], _rows()[3][:9], *_rows()[4:]], "\t"),
+            "row 3: expected 18 cells.*got 9.*fill the row",
+        ),
+        (_separated(_rows(), ",") + b'a,"b\r\nc', "row 7: expected 18 cells.*got 2.*close the quote that opens"),
+        (_separated(_rows(), ",") + b'"' + b"x" * 200_000 + b"\r\n", "row 7: expected 18 cells.*close the quote"),
+        (
+            _separated([[*row, ""] for row in _rows()[:3]] + [[*_rows()[3], "x"]], ";"),
+            "row 3, column 'S'.*'x' in cell S4",
+        ),
+        (_separated(_rows(), "\t").decode().encode("utf-16"), "got UTF-16. Remedy: convert it: iconv -f UTF-16"),
+        (_separated(_rows(), "\t").decode().encode("utf-16-be"), "got UTF-16"),
+        (_separated(_rows(), ";").replace(b"a", b"\xe4"), "a byte that UTF-8 does not have.*'CSV UTF-8'"),
+        (_separated(_with(4, "severity", "11"), ","), f"row 5, column 'severity': mode '{SHIPPED.index[3]}'.*got 11"),
+        (_separated(_with(4, "effect", ""), ","), f"row 5, column 'effect': mode '{SHIPPED.index[3]}'"),
+        (_separated(_with(4, "failure_mode", SHIPPED.index[0]), ","), "row 5, column 'failure_mode'.*again"),
+    ],
+)
+def test_what_is_wrong_in_a_csv_is_told_with_its_row(tmp_path, content, said):
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(ContractError, match=rf"x\.csv.*{said}"):
+        read_worksheet(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "<table id='worksheet'><tr><td>a<td>b</tr><tr><td>1<td>2</tr><tr><td>3</tr></table>",
+            "row 2: expected 2 cells",
+        ),
+        ("<table id='worksheet'><tr><td>a<td></tr><tr><td>1<td>2</tr></table>", "row 1, column 'B'.*'2' in cell B2"),
+        ("<table id='worksheet'><tr><td>a</tr></table>", "a header and rows"),
+    ],
+)
+def test_what_is_wrong_in_a_page_is_told_with_its_row(tmp_path, content, said):
+    (tmp_path / "x.html").write_text(content)
+    with pytest.raises(ContractError, match=rf"x\.html.*{said}"):
+        read_worksheet(tmp_path / "x.html")
+    (tmp_path / "x.html").write_bytes(content.encode("utf-16"))
+    with pytest.raises(ContractError, match="an HTML page in UTF-8, got UTF-16"):
+        read_worksheet(tmp_path / "x.html")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, form):
+    (tmp_path / f"folder.{form}").mkdir()
+    (tmp_path / "file").touch()
+    for place, said in ((f"folder.{form}", "is a directory"), (f"file/x.{form}", "a file, no folder")):
+        with pytest.raises(ContractError, match=f"expected a file that can be written, got .*{said}"):
+            write_worksheet(SHIPPED.head(1), tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", f"folder.{form}"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_worksheet_without_rows_is_not_written(tmp_path, form):
+    with pytest.raises(ContractError, match="expected 1 to 10,000 rows"):
+        write_worksheet(SHIPPED.head(0), tmp_path / f"x.{form}")
+    assert not list(tmp_path.iterdir())

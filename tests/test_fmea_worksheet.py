@@ -78,6 +78,9 @@ def test_rules_of_another_mode_or_none_are_told():
         ("occurrence", np.nan, "column 'occurrence'.*nothing"),
         ("detection", 2.5, "column 'detection'"),
         ("severity", "high", "column 'severity'.*got high"),
+        ("severity", True, "column 'severity': mode 'queue_buildup'.*got the truth value TRUE"),
+        ("occurrence", np.True_, "column 'occurrence'.*got the truth value TRUE"),
+        ("safety_floor", False, "column 'safety_floor'.*got the truth value FALSE"),
         ("safety_floor", 10, "at least the safety floor"),
         ("severity_reason", " ", "column 'severity_reason'.*expected a text"),
         ("effect", "", "column 'effect'"),
@@ -129,13 +132,62 @@ def test_a_mode_stands_once():
         checked(twice, "mine.csv")
 
 
+def test_a_worksheet_has_rows_and_empty_ones_count_in_errors():
+    with pytest.raises(ContractError, match="expected 1 to 10,000 rows, a failure mode each, got 0"):
+        checked(SHIPPED.head(0), "mine.csv")
+    flat = SHIPPED.head(4).reset_index().astype(object)
+    flat.loc[[1, 3]] = [[None, *[" "] * 17], [np.nan] * 18]
+    assert checked(flat, "mine.csv").index.tolist() == SHIPPED.index[[0, 2]].tolist()
+    flat.loc[2, "severity"] = 11
+    with pytest.raises(ContractError, match=f"row 3, column 'severity': mode '{SHIPPED.index[2]}'"):
+        checked(flat, "mine.csv")
+
+
+def _misspelt(mode):
+    mode["efect"] = mode.pop("effect")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda modes: modes.update(x={"item": "y"}), "modes.x"),
+        (
+            lambda modes: modes.update(x={"item": "y"}),
+            "'modes.x.effect': expected the key, got nothing. Remedy: add 'eff",
+        ),
+        (
+            lambda modes: modes.update(x=[1]),
+            "'modes.x': expected a mapping, got [1]. Remedy: its keys are item, effect",
+        ),
+        (lambda modes: modes.update({7: modes["overload"]}), "expected a text, got 7"),
+        (lambda modes: modes.clear(), "expected 1 to 10,000 rows"),
+        (
+            lambda modes: _misspelt(modes["overload"]),
+            "'modes.overload.efect': expected a known key, got 'efect'. Remedy: did you mean 'effect'?",
+        ),
+        (
+            lambda modes: modes["overload"]["severity"].update(ratng=3),
+            "did you mean 'rating'? There are: rating, reason, s",
+        ),
+        (
+            lambda modes: modes["overload"].update(controls="x"),
+            "expected a mapping, got 'x'. Remedy: its keys are prev",
+        ),
         (lambda modes: modes["overload"].update(owner="me"), "modes.overload.owner"),
-        (lambda modes: modes["overload"]["severity"].update(rating="7"), "modes.overload.severity.rating"),
-        (lambda modes: modes["overload"]["severity"].update(rating=True), "modes.overload.severity.rating"),
+        (
+            lambda modes: modes["overload"]["severity"].update(rating=11),
+            "rating': expected a whole number from 1 to 10, got 11",
+        ),
+        (lambda modes: modes["overload"]["severity"].update(safety_floor=0), "a whole number from 1 to 10, got 0"),
+        (
+            lambda modes: modes["overload"]["severity"].update(rating="7"),
+            "modes.overload.severity.rating': expected a whole number from 1 to 10, got '7'",
+        ),
+        (
+            lambda modes: modes["overload"]["severity"].update(rating=True),
+            "modes.overload.severity.rating': expected a whole number from 1 to 10, got True",
+        ),
+        (lambda modes: modes["overload"]["severity"].update(reason=""), "reason': expected a text, got nothing"),
+        (lambda modes: modes["overload"].update(sources="a"), "expected a list, got 'a'"),
         (lambda modes: modes["overload"]["sources"].append("a; b"), "names without ;"),
         (lambda modes: modes["overload"].update(sources=[]), "modes.overload.sources"),
     ],
@@ -149,5 +201,8 @@ def test_a_declaration_is_checked(change, said):
 
 def test_no_declaration_at_all():
     for read in (None, [], {"modes": []}, "text"):
-        with pytest.raises(ContractError, match=r"mine\.yaml"):
+        with pytest.raises(ContractError, match=r"mine\.yaml.*expected a mapping") as told:
             from_declaration(read, "mine.yaml")
+        assert not re.search("_W|_M|worksheet", str(told.value))
+    with pytest.raises(ContractError, match="did you mean 'modes'"):
+        from_declaration({"mods": {}}, "mine.yaml")

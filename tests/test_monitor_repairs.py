@@ -141,7 +141,7 @@ def trial(folder, supervisor, kills, seed, latest, rows=330, looks=ONCE):
         own.mkdir()
         told = watched(own, supervisor, bursts(rows, seed + fleets), looks)
         follow(told, own / "lived")
-        acted = {line["facts"]["alarm_id"] for line in record(own / "lived") if line["kind"] == "intent"}
+        acted = done_of(own / "lived")
         before, done = len(supervisor.done), False
         while not done and met < kills:
             done = killed(told, own / "killed", rng.uniform(0.3, latest))
@@ -152,10 +152,11 @@ def trial(folder, supervisor, kills, seed, latest, rows=330, looks=ONCE):
         assert set(counts.values()) <= {1}
         assert len(supervisor.done) - before <= len(intents)  # fewer where it was killed between the two
         lines = record(own / "killed")
-        assert acted <= {one["facts"]["decision"]["alarm_id"] for one in lines if one["kind"] == "decision"}
+        decided = {one["facts"]["decision"]["alarm_id"] for one in lines if one["kind"] == "decision"}
+        assert {alarm_id for alarm_id, *_ in acted} <= decided
         # What was perhaps done is judged first, and other repairs wait for that; otherwise the same ones are done.
         torn = any(one["kind"] == "outcome" and one["facts"]["status"] == "perhaps" for one in lines)
-        assert torn or {one["alarm_id"] for one in intents} == acted
+        assert torn or done_of(own / "killed") == acted
         for kind in ("alarm", "incident", "verdict"):
             assert told_once(own / "killed", kind) >= told_once(own / "lived", kind) or kind == "verdict"
         fleets, actions = fleets + 1, actions + len(intents)

@@ -350,6 +350,10 @@ def test_nothing_of_a_command_is_read_by_a_shell(tmp_path):
         {"control": "webhook", "url": "https://hooks.example.org/s3cret", "secret": "KEY"},
         {"control": "webhook", "url": "URL", "secret": "s3cret"},
         {"control": "webhook", "url": "URL", "secret": "KEY", "keys": {"X-Key": "s3cret"}},
+        {"control": "webhook", "url": "URL", "secret": "KEY", "keys": {"name": "s3cret"}},
+        {"control": ["s3cret"]},
+        ["s3cret"],
+        "s3cret",
     ],
 )
 def test_names_and_addresses_that_could_be_more_than_that_are_errors(tmp_path, control):
@@ -360,6 +364,36 @@ def test_names_and_addresses_that_could_be_more_than_that_are_errors(tmp_path, c
     assert "s3cret" not in str(told.value)
     if "relaod" in control:
         assert "did you mean 'reload'" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [
+        (
+            {"control": "ansible"},
+            r"0\.control': expected a control, got 'ansible'. Remedy: there are: docker",
+        ),
+        ({"control": "dokcer", "name": "a"}, "got 'dokcer'. Remedy: did you mean 'docker'"),
+        ({"control": None}, "expected a control, got nothing"),
+        (
+            {"controll": "http"},
+            r"0\.control': expected the key, got the keys controll. Remedy: its value is one",
+        ),
+        ({"control": "http", "tokn": "s3cret"}, "expected a known key, got 'tokn'. Remedy: did you mean 'token'"),
+        ({"control": "docker"}, r"docker\.name': expected the key, got nothing. Remedy: add 'name"),
+        ({"control": "docker", "name": None}, "expected a valid string, got nothing"),
+        (None, r"controls\.0': expected a mapping, got nothing. Remedy: such as"),
+        ({"control": "http"}, "expected reload, roll_back, shed or drain, without which it can do nothing"),
+        ({"control": "http", "unshed": "https://a.example/", "token": "TOKEN"}, "without which it can do nothing"),
+        ({"control": "files"}, "expected link, or state and backup, without which it can do nothing"),
+        ({"control": "files", "state": "/s", "reload": "https://a.example/"}, "without which it can do nothing"),
+    ],
+)
+def test_what_is_wrong_with_a_control_is_told_by_its_names(tmp_path, control, words):
+    file = tmp_path / "inventory.yaml"
+    file.write_text(json.dumps({"entities": [{"match": ["thing"], "controls": [control]}]}))
+    with pytest.raises(ContractError, match=words):
+        read_inventory(file)
 
 
 def test_a_webhooks_address_reaches_no_log(supervisor, monkeypatch, caplog):

@@ -434,7 +434,11 @@ def test_of_processes_that_race_one_acts(tmp_path, supervisor, same):
         ({"hands_off": [{"start": "09:00", "end": "10:00", "zone": "Mars"}]}, "IANA"),
         ({"hands_off": [{"start": "09:00", "end": "10:00", "entity": ["x"]}]}, "did you mean 'entities'"),
         ({"automatic_risk": "none"}, "automatic_risk"),
-        ({"stop_file": ""}, "stop_file"),
+        ({"stop_file": ""}, "text that should have at least 1 character, got ''"),
+        ({"per_hour": None}, "got nothing"),
+        ({"cooldown": 1}, "expected a known key, got 'cooldown'"),
+        ({"hands_off": [{"start": "09:00"}]}, r"'hands_off\.0\.end': expected the key, got nothing"),
+        ({"hands_off": ["nights"]}, "expected a mapping, got 'nights'. Remedy: its keys are days"),
     ],
 )
 def test_guards_that_say_nothing_clear_are_an_error(tmp_path, told, words):
@@ -444,6 +448,13 @@ def test_guards_that_say_nothing_clear_are_an_error(tmp_path, told, words):
         read_guards(file)
     with pytest.raises(ContractError, match=words):
         read_guards(told)
+
+
+@pytest.mark.parametrize(("text", "got"), [("", "nothing"), ("- a", r"\['a'\]")])
+def test_guards_that_are_no_mapping_are_told_as_that(tmp_path, text, got):
+    (tmp_path / "guards.yaml").write_text(text)
+    with pytest.raises(ContractError, match=rf"guards\.yaml: expected a mapping, got {got}\. Remedy: its keys are"):
+        read_guards(tmp_path / "guards.yaml")
 
 
 def test_a_moment_without_a_zone_and_an_alarm_without_a_name_are_errors(tmp_path, supervisor):

@@ -64,8 +64,13 @@ def test_the_guards_of_the_page_are_the_defaults_but_for_their_windows():
         ("entities: [{match: [], controls: []}]", r"entities\.0\.(match|controls)"),
         ("entitties: []", "did you mean 'entities'"),
         ("entities: [{macth: [a], controls: []}]", "did you mean 'match'"),
-        ("- a", "dictionary"),
-        ("", "dictionary"),
+        ("- a", r"yaml: expected a mapping, got a list\. Remedy: its keys are entities"),
+        ("", "yaml: expected a mapping, got nothing"),
+        ("entities:", "'entities': expected a valid list, got nothing"),
+        ("entities: [null]", "got nothing. Remedy: its keys are match, controls"),
+        ("entities: [{match: [a]}]", r"'entities\.0\.controls': expected the key, got nothing"),
+        ("entities: [{match: [a], http: {reload: x}}]", "a known key, got 'http'. Remedy: there are: controls, match"),
+        ("entities: [{match: [a], controls: {control: http, token: s3cret}}]", "got the keys control, token"),
     ],
 )
 def test_an_inventory_that_says_nothing_clear_is_an_error(tmp_path, text, words):

@@ -1,7 +1,9 @@
 """The record: whole lines on disk, pieces of lines after a crash, and lines that somebody changed or removed."""
 
+import errno
 import hashlib
 import json
+import os
 import threading
 import time
 
@@ -160,6 +162,52 @@ def test_the_head_belongs_to_it(tmp_path):
         Record(record.path).entries()
     with pytest.raises(ContractError, match="the lines that were there"):
         record.entries()
+
+
+@pytest.mark.parametrize("why", [errno.EROFS, errno.EACCES])
+def test_a_copy_that_cannot_be_written_is_read(tmp_path, monkeypatch, why):
+    record = filled(tmp_path / "record.jsonl")
+    record._lock.unlink()  # as in a backup
+
+    def refused(path, *_, **__):
+        raise OSError(why, os.strerror(why), str(path))
+
+    monkeypatch.setattr("stability.remediation.record.os.open", refused)
+    assert len(Record(record.path).entries(ended=True)) == 5
+
+
+def test_whoever_reads_waits_for_whoever_appends(tmp_path):
+    record = filled(tmp_path / "record.jsonl")
+    found = []
+    reader = threading.Thread(target=lambda: found.append(len(Record(record.path).entries(ended=True))))
+    with record.locked():
+        with record.path.open("ab") as file:
+            file.write(b"half a line")
+        reader.start()
+        reader.join(0.05)
+        assert found == []
+        record.append("line", NOW)
+    reader.join()
+    assert found == [7]  # the line that tells of the half one, too
+
+
+@pytest.mark.parametrize("at", [b'"soon"', b'"2026-03-01T12:00:00"', b"null", b"1" * 40, b"[]"])
+def test_a_line_whose_moment_is_none_is_told_with_its_row(tmp_path, at):
+    record = filled(tmp_path / "record.jsonl", 2)
+    line = json.loads(record.path.read_bytes().splitlines()[1])
+    text = json.dumps(line | {"at": "AT"}).encode().replace(b'"AT"', at)
+    record.path.write_bytes(record.path.read_bytes().splitlines(keepends=True)[0] + text + b"\n")
+    record.head.write_text(head_of(record.path.read_bytes(), 2))
+    with pytest.raises(ContractError, match=r"record\.jsonl, row 2: expected at as a moment with its zone"):
+        Record(record.path).entries()
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000, b'{"lines": Infinity, "hash": ""}'])
+def test_a_head_that_is_none_is_told(tmp_path, head):
+    record = filled(tmp_path / "record.jsonl", 1)
+    record.head.write_bytes(head)
+    with pytest.raises(ContractError, match=r"record\.jsonl\.head with lines and hash"):
+        Record(record.path).entries()
 
 
 def test_processes_that_write_at_once_lose_nothing_and_keep_the_chain(tmp_path):

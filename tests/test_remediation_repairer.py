@@ -248,6 +248,9 @@ def test_the_same_answer_is_written_once_and_said_once_and_a_new_one_again(tmp_p
     assert known[0] == known[1]
     assert sum(entry.kind == "decision" for entry in made.record.entries()) == 2
     assert made.decide(alarm(), causes(LEAK), at(800), state(800)).decision_id != known[0].decision_id
+    other = repairer(tmp_path, supervisor.url, mode="approved", send=post)
+    assert other.decide(alarm(), causes(LEAK), at(801), state(801)).at == at(801)  # of its own, which can be approved
+    assert other.decide(alarm(), causes(LEAK), at(802), state(802)).at == at(801)
 
 
 def test_a_message_that_nobody_took_is_said_again_and_holds_nothing_up(tmp_path, supervisor):
@@ -261,6 +264,30 @@ def test_a_message_that_nobody_took_is_said_again_and_holds_nothing_up(tmp_path,
     other = repairer(tmp_path, supervisor.url, send=post)  # nor after a restart
     other.decide(alarm(), causes(("model-a", "unknown", 0.9)), at(500), state(500))
     assert len(post.taken) == 1
+
+
+@pytest.mark.parametrize("what", ["nobody knows it", "inconclusive"])
+def test_whoever_is_killed_while_it_calls_people_calls_them_after_a_start(tmp_path, supervisor, what):
+    class Killed(BaseException):
+        pass
+
+    def send(title, text, *, bad=False):
+        raise Killed
+
+    first = repairer(tmp_path, supervisor.url)
+    case = begin(first) if what == "inconclusive" else None
+    unknown = causes(("model-a", "unknown", 0.9))
+    first.send = send
+    with pytest.raises(Killed):
+        see(first, case, 400, seen=False) if case else first.decide(alarm(), unknown, at(400), state(400))
+    post = Post()
+    again = repairer(tmp_path, supervisor.url, send=post)
+    for k in (401, 430, 470, 480, 900):
+        again.sweep(at(k))
+        assert len(post.taken) == (k > 461)
+    assert "help needed" in post.taken[0][0]
+    assert ('"entity": "model-a"' if case is None else "no data") in post.taken[0][1]
+    assert again.history.owed == {}
 
 
 # ---- kill -9 ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The contracts: what passes, in which form it comes back, and what each refusal says."""
 
+import codecs
 import datetime as dt
 import errno
 import math
@@ -830,6 +831,28 @@ def test_yaml_of_a_person_is_read_without_surprises(tmp_path):
         schema.load_yaml(tmp_path / "none.yaml")
     with pytest.raises(ContractError, match="got is a directory"):
         schema.load_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a: caf\u00e9\n".encode("latin-1"), r"a byte at 6 .*iconv -f LATIN1 -t UTF-8"),
+        ("a: caf\u00e9\n".encode("utf-16"), r"got UTF-16\. Remedy: .*iconv -f UTF-16 -t UTF-8"),
+        (codecs.BOM_UTF16_BE + "a: 1\n".encode("utf-16-be"), r"got UTF-16\. Remedy: .*iconv -f UTF-16 -t UTF-8"),
+        ("a: caf\u00e9 \u20ac\n".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
+        ("a: caf\u00e9 \u20ac\n".encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
+        ("a: 1\n".encode("utf-32"), r"got UTF-32\. Remedy: .*iconv -f UTF-32 -t UTF-8"),
+        (b"PK\x03\x04\x14 no zero", "got an Excel workbook or another zip archive"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff\xfe", "got a binary file, no text"),
+        (b"a: 1\nb: \0\n", "got a binary file, no text"),
+    ],
+)
+def test_a_file_that_is_no_text_in_utf8_is_named_for_what_it_is(tmp_path, content, says):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content)
+    for load in (schema.load_yaml, schema.load_documents):
+        with pytest.raises(ContractError, match=rf"x\.yaml: expected a YAML file in UTF-8, .*{says}"):
+            load(path)
 
 
 def _panel(entities=("a", "b"), **columns):

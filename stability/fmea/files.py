@@ -4,10 +4,13 @@ from __future__ import annotations
 
 __all__ = ["default_worksheet", "read_worksheet", "write_worksheet"]
 
+import contextlib
+import csv
 import html
 import io
 import re
 import zipfile
+from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from os import PathLike
 from pathlib import Path
@@ -23,9 +26,10 @@ from stability.schema.store import written_whole
 
 FORMS = (".yaml", ".yml", ".csv", ".xlsx", ".html")
 LARGEST = 1 << 24  # bytes of a file, also once unpacked: a worksheet has some hundred rows
-ROWS = 10_000  # at most
+LAST = 1 << 20  # the last row that Excel knows
 SHEET, EVIDENCE = "worksheet", "evidence"  # names of sheets, ids of tables
 FORMULA = re.compile(r"^'*[=+\-@\t\r]")  # a spreadsheet computes a CSV cell that begins so
+MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref=["\']([A-Z]+)(\d+):([A-Z]+)(\d+)["\']')  # in the XML of a sheet
 WIDE = {"effect": 40, "cause": 40, "prevention": 36, "detection_control": 36, "failure_mode": 26}
 STYLE = """body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}
 th,td{border:1px solid #ccc;padding:.3em .5em;vertical-align:top;text-align:left}th{background:#eee}
@@ -43,7 +47,8 @@ def read_worksheet(path: str | PathLike | None = None) -> pd.DataFrame:
     Parameters
     ----------
     path : str or path, optional
-        `.yaml`, `.csv`, `.xlsx` or `.html`; a sheet or table called `worksheet`. Without, the one that ships.
+        `.yaml`, `.csv` (separated by comma, semicolon or tab), `.xlsx` or `.html`; a sheet or table called
+        `worksheet`. Without, the one that ships.
 
     Returns
     -------
@@ -53,7 +58,8 @@ def read_worksheet(path: str | PathLike | None = None) -> pd.DataFrame:
     Raises
     ------
     ContractError
-        For a file that is missing, too large, of another form or damaged, and for what is wrong in its rows.
+        For a file that is missing, too large, of another form or damaged, and for what is wrong in its rows, which are
+        counted from the first one below the header on, empty ones too.
     """
     file = default_worksheet() if path is None else Path(path)
     if _form(file) in (".yaml", ".yml"):
@@ -80,15 +86,25 @@ def write_worksheet(worksheet: pd.DataFrame, path: str | PathLike, *, rated: pd.
     Returns
     -------
     pathlib.Path
+
+    Raises
+    ------
+    ContractError
+        For what is wrong in its rows, for evidence without room, and for a place that cannot be written to.
     """
     file, form = Path(path), _form(Path(path))
     table = checked(worksheet, "worksheet")
     if rated is not None and form not in (".xlsx", ".html"):
         raise ContractError(file=file, expected=".xlsx or .html, which have room for evidence", got=form)
     made = {".csv": _csv, ".xlsx": _excel, ".html": _html}.get(form, _yaml)(table, rated)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(file) as temporary:
-        temporary.write(made)
+    try:
+        with written_whole(file) as temporary:
+            temporary.write(made)
+    except OSError as error:
+        said = "a file, no folder" if isinstance(error, FileExistsError) else (error.strerror or str(error)).lower()
+        got = f"{error.filename2 or error.filename or file}: {said}"
+        remedy = "check path, rights and space"
+        raise ContractError(file=file, expected="a file that can be written", got=got, remedy=remedy) from error
     return file
 
 
@@ -122,23 +138,66 @@ def _csv(table: pd.DataFrame, _rated) -> bytes:
 
 
 def _from_csv(file: Path) -> pd.DataFrame:
+    from stability.telemetry.framing import frame_of  # a large room, of which only these two functions need a corner
+    from stability.telemetry.options import Options
+
+    content = _decoded(file, "a CSV in UTF-8 with a header").encode()
+    frame = frame_of([content], str(file), Options())
+    below = io.StringIO(b"".join(frame.rows).decode(), newline="")
+    rows = list(csv.reader(below, delimiter=frame.delimiter))
+    _refuse_ragged(rows, len(frame.names), file, f"put a text that holds {frame.delimiter!r} into quotes")
+    return _framed(frame.names, [[_unquoted(cell) for cell in row] for row in rows], file)
+
+
+def _decoded(file: Path, expected: str) -> str:
+    from stability.telemetry.signatures import foreign
+
     try:
-        # the header is a row like any other: pandas would give a name that stands twice another one
-        read = pd.read_csv(file, header=None, dtype="str", keep_default_na=False, encoding="utf-8-sig", nrows=ROWS + 2)
-    except (ValueError, OSError) as error:
-        raise ContractError(file=file, expected="a CSV in UTF-8 with a header", got=str(error)) from error
-    rows = read.iloc[1:].set_axis(read.iloc[0].tolist(), axis="columns").reset_index(drop=True)
-    return _few(rows.map(_unquoted), file)
+        content = file.read_bytes()
+        told = foreign(content)
+        if told is None:
+            return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        remedy = "save it as UTF-8 (in Excel 'CSV UTF-8'), or convert it: iconv -f LATIN1 -t UTF-8"
+        told = f"a byte that UTF-8 does not have, at position {error.start}", remedy
+    except OSError as error:
+        told = (error.strerror or str(error)).lower(), "check path and rights"
+    raise ContractError(file=file, expected=expected, got=told[0], remedy=told[1])
+
+
+def _refuse_ragged(rows: list[list], width: int, file: Path, remedy: str) -> None:
+    for number, row in enumerate(rows, 1):
+        if row and len(row) != width:
+            last = number == len(rows)
+            if last and len(row) < width and any("\n" in cell for cell in row):
+                remedy = "close the quote that opens in this row and is never closed"
+            elif len(row) < width:
+                remedy = "fill the row up, with empty cells where nothing is said"
+            expected = f"{width} cells as in the header"
+            raise ContractError(file=file, row=number, expected=expected, got=f"{len(row)}", remedy=remedy)
+
+
+def _framed(head: Sequence, rows: Iterable[Sequence], file: Path, above: int = 1) -> pd.DataFrame:
+    """Put rows under their header, which ends `above` rows of a sheet; a column without a name has to be empty."""
+    from openpyxl.utils import get_column_letter
+
+    names = ["" if name is None else str(name).strip() for name in head]
+    named = [place for place, name in enumerate(names) if name]
+    table = []
+    for number, row in enumerate(rows, 1):
+        for place, cell in enumerate(row):
+            if (place >= len(names) or not names[place]) and cell is not None and str(cell).strip():
+                letter = get_column_letter(place + 1)
+                got = f"{str(cell)!r} in cell {letter}{number + above}, below none"
+                remedy = f"name column {letter} in the header, or empty its cells"
+                expected = "a name in the header for each column with cells"
+                raise ContractError(file=file, row=number, column=letter, expected=expected, got=got, remedy=remedy)
+        table.append([row[place] if place < len(row) else None for place in named])
+    return pd.DataFrame(table, columns=[names[place] for place in named], dtype=object)
 
 
 def _unquoted(cell: object) -> object:
     return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
-
-
-def _few(read: pd.DataFrame, file: Path) -> pd.DataFrame:
-    if len(read) > ROWS or read.empty:
-        raise ContractError(file=file, expected=f"1 to {ROWS:,} rows", got=f"{len(read):,}")
-    return read
 
 
 def _excel(table: pd.DataFrame, rated: pd.DataFrame | None) -> bytes:
@@ -178,28 +237,60 @@ def _from_excel(file: Path) -> pd.DataFrame:
 
     try:
         with zipfile.ZipFile(file) as packed:
-            if sum(part.file_size for part in packed.infolist()) > LARGEST:
+            parts = packed.infolist()
+            if sum(part.file_size for part in parts) > LARGEST:
                 raise ContractError(file=file, expected=f"at most {LARGEST >> 20} MiB unpacked", got="more")
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        try:
-            sheet = book[SHEET] if SHEET in book.sheetnames else book.worksheets[0]
-            rows = list(sheet.iter_rows(values_only=True, max_row=ROWS + 2, max_col=100))
-        finally:
-            book.close()
+            if not any("worksheets/" in part.filename for part in parts):
+                got, remedy = "charts or other things alone", "save the sheet with the cells as .xlsx"
+                raise ContractError(file=file, expected="a workbook with a sheet of cells", got=got, remedy=remedy)
+            with (
+                contextlib.closing(openpyxl.load_workbook(file, read_only=True, data_only=True)) as computed,
+                contextlib.closing(openpyxl.load_workbook(file, read_only=True)) as written,
+            ):
+                rows = _sheet_rows(_sheet(computed), _sheet(written), file)
+                merged = MERGED.search(packed.read(_sheet(written)._worksheet_path))
     except ContractError:
         raise
     except Exception as error:  # a damaged file breaks it in a dozen ways
-        raise ContractError(
-            file=file, expected="an Excel workbook (.xlsx)", got=str(error) or type(error).__name__
-        ) from error
-    rows = [row for row in rows if any(cell is not None for cell in row)]
-    if not rows:
+        got, remedy = str(error) or type(error).__name__, "open it in a spreadsheet, and save that sheet alone as .xlsx"
+        raise ContractError(file=file, expected="an Excel workbook (.xlsx)", got=got, remedy=remedy) from error
+    first = next((number for number, row in enumerate(rows) if any(cell is not None for cell in row)), None)
+    if first is None:
         raise ContractError(file=file, expected="a header and rows", got="an empty sheet")
-    wide = [place for place, name in enumerate(rows[0]) if name is not None]
-    read = pd.DataFrame(
-        [[row[p] for p in wide] for row in rows[1:]], columns=[str(rows[0][p]) for p in wide], dtype=object
-    )
-    return _few(read, file)
+    if merged:
+        _refuse_merged(rows[first], merged, file)
+    return _framed(rows[first], rows[first + 1 :], file, above=first + 1)
+
+
+def _sheet(book):
+    sheet = next((one for one in book.worksheets if one.title == SHEET), book.worksheets[0])
+    sheet.reset_dimensions()  # which some programs write too small
+    return sheet
+
+
+def _sheet_rows(computed, written, file: Path) -> list[list]:
+    """The values of a sheet's cells; a formula has to have one that the spreadsheet computed."""
+    rows = []
+    for values, sources in zip(computed.iter_rows(max_row=LAST), written.iter_rows(max_row=LAST), strict=True):
+        for value, source in zip(values, sources, strict=True):
+            # A formula that gave an empty text has the type of a text.
+            if source.data_type == "f" and value.value is None and value.data_type != "str":
+                got = f"a formula that was never computed, in cell {source.coordinate}"
+                remedy = "open and save the file in Excel, or paste values"
+                raise ContractError(file=file, expected="values", got=got, remedy=remedy)
+        rows.append([value.value for value in values])
+    return rows
+
+
+def _refuse_merged(head: list, merged: re.Match, file: Path) -> None:
+    from openpyxl.utils import column_index_from_string
+
+    left, top, right, bottom = (part.decode() for part in merged.groups())
+    place = column_index_from_string(left) - 1
+    column = str(head[place]) if place < len(head) and head[place] is not None else left
+    got = f"rows {top} to {bottom} of the sheet merged ({left}{top}:{right}{bottom})"
+    remedy = "unmerge them and fill each"
+    raise ContractError(file=file, column=column, expected="a cell a row", got=got, remedy=remedy)
 
 
 def _html(table: pd.DataFrame, rated: pd.DataFrame | None) -> bytes:
@@ -256,12 +347,9 @@ class _Reader(HTMLParser):
 
 def _from_html(file: Path) -> pd.DataFrame:
     reader = _Reader()
-    try:
-        reader.feed(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContractError(file=file, expected="an HTML page in UTF-8", got=str(error)) from error
-    rows = reader.rows
-    if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):
-        expected = f'a table with id="{SHEET}", a header, and rows as wide as it'
-        raise ContractError(file=file, expected=expected, got=f"{len(rows)} rows, of other widths or too few")
-    return _few(pd.DataFrame(rows[1:], columns=rows[0]), file)
+    reader.feed(_decoded(file, "an HTML page in UTF-8"))
+    if len(rows := reader.rows) < 2:
+        expected = f'a table with id="{SHEET}", a header and rows'
+        raise ContractError(file=file, expected=expected, got=f"{len(rows)} rows")
+    _refuse_ragged(rows[1:], len(rows[0]), file, "take the cell away, or name its column in the header")
+    return _framed(rows[0], rows[1:], file)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = ["COLUMNS", "check_worksheet", "checked", "from_declaration", "to_declaration", "words_of"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,17 @@ COLUMNS = (
     "sources",
 )  # fmt: skip
 DANGER = 9  # from here on a severity is one of safety or law
+ROWS = 10_000  # at most
 LONGEST = 1000  # characters of a cell: more is a document, not a cell
+WHOLE = "a whole number from 1 to 10"
+EXPECTED = {  # pydantic's findings -> what is asked for, in the words of `checked`
+    "string_type": "a text",
+    "string_too_short": "a text",
+    "list_type": "a list",
+    "too_short": "at least one",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
 
 
 class _Said(BaseModel):
@@ -85,13 +96,17 @@ def from_declaration(read: object, source: str | PathLike) -> pd.DataFrame:
     -------
     DataFrame, index failure_mode
         As `checked` gives it.
+
+    Raises
+    ------
+    ContractError
+        With the place in the file, what was expected, what came, and the nearest known key; else as `checked`.
     """
     try:
         modes = _Worksheet.model_validate(read).modes
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ContractError(file=source, column=place or None, expected="a worksheet", got=first["msg"]) from error
+        # A key that is misspelt is told before the one that is missing for it.
+        _tell(min(error.errors(), key=lambda told: told["type"] != "extra_forbidden"), source)
     rows = {}
     for name, mode in modes.items():
         row = {column: getattr(mode, column) for column in ("item", "effect", "cause", "playbook")}
@@ -106,6 +121,31 @@ def from_declaration(read: object, source: str | PathLike) -> pd.DataFrame:
             row[column] = "; ".join(row[column])
         rows[name] = row
     return checked(pd.DataFrame.from_dict(rows, orient="index"), source)
+
+
+def _tell(first: Mapping, source: str | PathLike) -> NoReturn:
+    """Turn one of pydantic's findings into the house's error."""
+    loc, kind, came = first["loc"], first["type"], first["input"]
+    got = "nothing" if came is None or came == "" else repr(came)
+    expected = EXPECTED.get(kind, first["msg"].removeprefix("Input should be "))
+    remedy = None
+    if kind == "extra_forbidden":
+        expected, got, remedy = "a known key", repr(loc[-1]), nearest(str(loc[-1]), _keys(loc[:-1]))
+    elif kind == "missing":
+        expected, got, remedy = "the key", "nothing", f"add '{loc[-1]}: ...'"
+    elif kind == "model_type":
+        remedy = f"its keys are {', '.join(_keys(loc))}"
+    elif loc[-1] in ("rating", "safety_floor"):
+        expected = WHOLE
+    place = ".".join(map(str, loc)) or None
+    raise ContractError(file=source, column=place, expected=expected, got=got, remedy=remedy)
+
+
+def _keys(loc: tuple) -> list[str]:
+    """Which keys the mapping at a place of the file has; `modes`, a mode's name and one of its keys lead there."""
+    if len(loc) < 3:
+        return list((_Mode if loc else _Worksheet).model_fields)
+    return list(_Mode.model_fields[loc[2]].annotation.model_fields)
 
 
 def to_declaration(worksheet: pd.DataFrame) -> dict:
@@ -138,7 +178,8 @@ def checked(frame: pd.DataFrame, source: str | PathLike) -> pd.DataFrame:
     Parameters
     ----------
     frame : DataFrame
-        Index or column `failure_mode`, and the columns of `COLUMNS`, in any order.
+        Index or column `failure_mode`, and the columns of `COLUMNS`, in any order. Rows with nothing in them are left
+        out, and count in the rows that errors name.
     source : str or path
         For errors.
 
@@ -151,9 +192,10 @@ def checked(frame: pd.DataFrame, source: str | PathLike) -> pd.DataFrame:
     Raises
     ------
     ContractError
-        With row and column: a column that is missing, unknown or there twice, a mode without a name or named twice, a
-        needed text that is empty, a rating outside of 1 to 10 or without a reason, a severity below its floor, a
-        severity of danger without a floor, and a mode that is neither observable nor said to be none.
+        With row and column: a worksheet without rows or with more than `ROWS`, a column that is missing, unknown or
+        there twice, a mode without a name or named twice, a needed text that is empty, a rating that is no whole number
+        from 1 to 10 or without a reason, a severity below its floor, a severity of danger without a floor, and a mode
+        that is neither observable nor said to be none.
     """
     if (twice := frame.columns.duplicated()).any():
         name = str(frame.columns[twice][0])
@@ -161,6 +203,10 @@ def checked(frame: pd.DataFrame, source: str | PathLike) -> pd.DataFrame:
     table = (
         frame.reset_index(names="failure_mode") if "failure_mode" not in frame.columns else frame.reset_index(drop=True)
     )
+    table.index += 1  # rows as a person counts them
+    table = table[~table.map(_nothing).all(axis="columns")].copy()
+    if not 1 <= len(table) <= ROWS:
+        raise ContractError(file=source, expected=f"1 to {ROWS:,} rows, a failure mode each", got=f"{len(table):,}")
     for name in ("failure_mode", *COLUMNS):
         if name not in table.columns:
             remedy = nearest(name, map(str, table.columns))
@@ -169,37 +215,45 @@ def checked(frame: pd.DataFrame, source: str | PathLike) -> pd.DataFrame:
         raise ContractError(
             file=source, column=extra[0], expected="no other columns", got="one", remedy=nearest(extra[0], COLUMNS)
         )
-    for name in NUMBERS:
-        table[name] = _numbers(table[name], name, source)
     for name in ("failure_mode", *COLUMNS):
         if name not in NUMBERS:
-            table[name] = [_text(cell, row, name, source) for row, cell in enumerate(table[name], 1)]
+            table[name] = [_text(cell, row, name, source) for row, cell in table[name].items()]
+    for name in NUMBERS:
+        table[name] = _numbers(table[name], table["failure_mode"], source)
     for name in LISTS:
         table[name] = ["; ".join(_listed(cell)) for cell in table[name]]
-    for row, said in enumerate(table.to_dict("records"), 1):
+    for row, said in zip(table.index, table.to_dict("records"), strict=True):
         _check_row(said, row, source)
     if (twice := table["failure_mode"].duplicated()).any():
-        row = int(twice.to_numpy().argmax()) + 1
-        got = f"{table['failure_mode'][row - 1]} again"
+        row = int(twice.idxmax())
+        got = f"{table['failure_mode'][row]} again"
         raise ContractError(file=source, row=row, column="failure_mode", expected="each mode once", got=got)
     return table.set_index("failure_mode")[list(COLUMNS)]
 
 
-def _numbers(column: pd.Series, name: str, source) -> pd.Series:
-    numbers = pd.to_numeric(column.replace("", np.nan), errors="coerce").astype("float64")
-    known = column.notna() & (column.astype(str).str.strip() != "")
+def _nothing(cell: object) -> bool:
+    return not cell.strip() if isinstance(cell, str) else bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
+
+
+def _numbers(column: pd.Series, modes: pd.Series, source) -> pd.Series:
+    known = ~column.map(_nothing).astype(bool)
+    truth = column.map(lambda cell: isinstance(cell, bool | np.bool_)).astype(bool)  # pandas makes 1 of TRUE
+    numbers = pd.to_numeric(column.where(known & ~truth), errors="coerce").astype("float64")
     wrong = known & ~(numbers.between(1, 10) & (numbers == numbers.round()))
-    if name != "safety_floor":
+    if column.name != "safety_floor":
         wrong |= ~known
     if wrong.any():
-        row = int(wrong.to_numpy().argmax()) + 1
-        got = "nothing" if not known.iloc[row - 1] else str(column.iloc[row - 1])
-        raise ContractError(file=source, row=row, column=name, expected="a whole number from 1 to 10", got=got)
+        row = int(wrong.idxmax())
+        got = f"the truth value {str(column[row]).upper()}" if truth[row] else str(column[row])
+        raise ContractError(
+            f"mode {modes[row]!r}",
+            file=source, row=row, column=str(column.name), expected=WHOLE, got=got if known[row] else "nothing",
+        )  # fmt: skip
     return numbers
 
 
 def _text(cell: object, row: int, name: str, source) -> str:
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)) or cell is pd.NA:
+    if _nothing(cell):
         return ""
     text = " ".join(str(cell).split())
     if len(text) > LONGEST or not text.isprintable():

@@ -382,6 +382,7 @@ class Watch:
         for rows in later:
             self._advance(rows)
         self.told_of.replays = False
+        self.incidents.caught_up()
         before = self.sentries
         self.sentries = [ruled_anew(self, *pair) for pair in zip(self.told.detectors, before, strict=True)]
         if any(one is not old for one, old in zip(self.sentries, before, strict=True)):

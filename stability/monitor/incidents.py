@@ -9,7 +9,7 @@ __all__ = ["Incidents"]
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from stability.monitor.causes import causes_of, priority_of, unseen
 from stability.monitor.incident import AGAIN, RUNS, Incident
 from stability.monitor.journal import JournalError
 from stability.monitor.looks import UNKNOWN, joined, named, news, plan, settled, worst
+from stability.monitor.recalls import adopt, caught_up, recall, remember
 from stability.monitor.reports import report_name, write_report
 from stability.monitor.sentries import Raised
 from stability.schema import ContractError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from stability.monitor.repairs import Repairs
     from stability.monitor.ring import Rows
 
-VERDICT = ("verdict", "action_id", "at", "entity", "checks", "escalated")
 KEPT = 200  # incidents that are held, to be shown and to go on with
 SHOWN = 4  # entities in a report's picture: the alarm's own, and the likeliest
 
@@ -148,7 +148,7 @@ class Incidents:
 
     def _open(self, alarm: Raised, moment: int) -> None:
         if known := self.watch.journal.kept.get(f"incident/{alarm.alarm_id}"):
-            self._remember(known)
+            remember(self, known)
             self._count(1)  # a checkpoint before it has not
             return
         incident = Incident(asdict(alarm), page=report_name(alarm.alarm_id, alarm.start))
@@ -230,13 +230,13 @@ class Incidents:
         incident.due = [at for at in incident.due if at > moment]
         settles = 0 < incident.settles <= moment  # people may have to be called, however often it was looked at
         incident.settles = 0 if settles else incident.settles
-        number = len(incident.looks)
+        number, name = len(incident.looks), incident.alarm["alarm_id"]
+        if known := self.watch.journal.kept.get(f"look/{name}/{number}"):
+            if known["moment"] <= moment:  # else something was under way, and nobody looked
+                remember(self, known)
+            return
         busy = self.repair is not None and self.repair.busy(incident)
         if busy or (number >= self.told.looks.most and not settles):
-            return
-        name = incident.alarm["alarm_id"]
-        if known := self.watch.journal.kept.get(f"look/{name}/{number}"):
-            self._remember(known)
             return
         before = incident.looks[-1] if incident.looks else {}
         self._look(incident, moment, "again")
@@ -282,7 +282,7 @@ class Incidents:
             return False
         if self.repair.busy(incident):
             if not incident.decision:
-                self.repair.adopt(incident)
+                adopt(self.repair, incident)
             return False
         said = named(incident, self.told.looks.agree)
         incident.settles, why = settled(incident, moment, self.told.looks)
@@ -310,16 +310,6 @@ class Incidents:
     def _went_wrong(self, what: str, error: Exception) -> None:
         self.watch.counts["errors"] += 1
         self.watch.note("error", what=what, said=f"{type(error).__name__}: {error}")
-
-    def _remember(self, known: Mapping[str, Any]) -> None:
-        """Take an incident that was looked into before a crash as it was: what was decided then has been acted upon."""
-        incident = Incident(**{one.name: known[one.name] for one in fields(Incident) if one.name in known})
-        verdict = self.watch.journal.kept.get(f"verdict/{incident.acted.get('action_id')}")
-        if verdict is not None:
-            incident.verdict = {name: verdict[name] for name in VERDICT}
-        self.held[incident.alarm["alarm_id"]] = incident
-        if self.repair is not None:
-            self.repair.recall(incident)
 
     def _observe(self, moment: int) -> None:
         acts: list[Callable[[], object]] = []
@@ -371,7 +361,12 @@ class Incidents:
             self.repair.recalls |= set(self.held)
             for incident in self.held.values():
                 if incident.acted.get("status") == RUNS:
-                    self._guarded("repair", lambda incident=incident: self.repair.recall(incident))
+                    self._guarded("repair", lambda incident=incident: recall(self.repair, incident))
+
+    def caught_up(self) -> None:
+        """Go on with repairs where they were, once the steps since the checkpoint were gone through again."""
+        if self.repair is not None:
+            self._guarded("repair", lambda: caught_up(self.repair, self.held))
 
     def of(self, alarm_id: str) -> Incident | None:
         """The incident to which an alarm belongs."""

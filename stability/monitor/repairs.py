@@ -16,6 +16,7 @@ from stability.monitor.beside import told_beside, unchanged_since
 from stability.monitor.incident import AGAIN, RUNS
 from stability.monitor.looks import in_words, named, settled
 from stability.monitor.messages import Messenger
+from stability.monitor.recalls import judged, recall, recalled, untold
 from stability.remediation.aftermath import Aftermath
 from stability.remediation.approval import approval_key
 from stability.remediation.decisions import Acted, Case, Decision, ServiceState
@@ -70,6 +71,7 @@ class Repairs:
         self.under_way: dict[str, UnderWay] = before.under_way if before else {}
         self.workers = before.workers if before else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="repair")
         self.ended: list[dict[str, Any]] = before.ended if before else []
+        self.closed = False  # nothing is begun any more
         self.recalls: set[str] = before.recalls if before else set()  # alarms that were taken up after a start
         # What is known of the service is as old as its newest rows: no guard may take that for carelessness.
         told = watch.told
@@ -175,9 +177,11 @@ class Repairs:
             return True
         history = self.repairer.history
         waits = any(action.waits for _, action in history.of_alarm(name))
+        waits |= name in self.recalls and bool(untold(self, incident))
         return waits or any(one.alarm_id == name for one in list(history.pending.values()))
 
-    def _say(self, incident: Incident, decision: Decision) -> None:
+    def say(self, incident: Incident, decision: Decision) -> None:
+        """Note in an incident what was decided about it."""
         named = {"kind": decision.kind, "entity": decision.entity, "playbook": decision.playbook, "step": decision.step}
         named |= {"waits": decision.waits, "because": decision.because}
         incident.decision = {"decision_id": decision.decision_id, **named}
@@ -188,7 +192,7 @@ class Repairs:
         incident.happened(decision.at.isoformat(), f"decided: {decision.kind}, because {decision.because}")
 
     def _act(self, incident: Incident, decision: Decision, now: pd.Timestamp, state: ServiceState) -> None:
-        self._say(incident, decision)
+        self.say(incident, decision)
         if not decision.acts or decision.decision_id in self.under_way:
             return
         told = {"approval": self._approval(decision)}
@@ -233,7 +237,7 @@ class Repairs:
     def _approval(self, decision: Decision) -> str | None:
         """A token that somebody laid down for this decision."""
         path = self.watch.folder / APPROVALS / decision.decision_id
-        if self.part.mode != "approved" or not path.is_file() or path.is_symlink():
+        if self.part.mode == "dry-run" or not path.is_file() or path.is_symlink():
             return None
         try:
             with path.open("rb") as file:
@@ -247,29 +251,35 @@ class Repairs:
         What goes wrong with one of them is raised when all the others have been gone through.
         """
         self._collect(held)
+        for incident in held.values():  # somebody else was at it when the watch began
+            if incident.acted.get("status") == RUNS and incident.acted.get("decision_id") not in self.under_way:
+                recall(self, incident)
         now, failed = self.now(moment), []
+        seen = min(now, pd.Timestamp(moment, unit="us", tz="UTC"))  # nobody judges by rows that are still to come
         for case in self.repairer.open_cases():
-            if case.acted_at > now:
+            if case.acted_at > seen:
                 continue
             try:
-                progress = self.repairer.observe(case, self._aftermath(case, now), now)
+                progress = self.repairer.observe(case, self._aftermath(case, seen), now)
             except Exception as error:  # noqa: BLE001  a repair that cannot be judged keeps no other one waiting
                 failed.append(error)
                 continue
             incident = held.get(case.alarm_id)
             if incident is not None and progress.final:
                 told = {"action_id": case.action_id, "entity": case.entity, "escalated": progress.escalated}
-                yield _judged(incident, now, progress.verdict, progress.checks, told)
-        yield from self._recalled(held, now)
+                yield judged(incident, now, progress.verdict, progress.checks, told)
+        yield from recalled(self, held, now, seen)
         self.repairer.sweep(now)
+        if self.closed:
+            return
         state = self.state(moment)
-        for decision in self.repairer.pending():
-            waits = any(one.decision.alarm_id == decision.alarm_id for one in self.under_way.values())
-            if decision.alarm_id in held and not waits:  # a way back before the next step
-                self._act(held[decision.alarm_id], decision, now, state)
         fresh = (now - state.at).total_seconds() <= self.repairer.guards.stale  # later it would be refused for that
+        for decision in self.repairer.pending() if fresh else ():
+            waits = any(one.decision.alarm_id == decision.alarm_id for one in self.under_way.values())
+            if decision.alarm_id in held and not waits and decision.at <= now:  # a way back before the next step
+                self._act(held[decision.alarm_id], decision, now, state)
         for incident in held.values():
-            again = incident.acted.get("status") in AGAIN or (fresh and self._waits(incident))
+            again = fresh and (incident.acted.get("status") in AGAIN or self._waits(incident))
             if not again or not incident.open or self.busy(incident):
                 continue
             if named(incident, self.watch.told.looks.agree) is not None:
@@ -282,55 +292,11 @@ class Repairs:
         decided = self.repairer.history.decided.get(incident.alarm["alarm_id"])
         return bool(incident.decision.get("waits")) and decided is not None and decided.waits
 
-    def _recalled(self, held: Mapping[str, Incident], now: pd.Timestamp) -> Iterator[Incident]:
-        """After a start: verdicts that the record knows, and of which nothing was said before the watch was killed."""
-        for incident in [held[name] for name in self.recalls if name in held]:
-            actions = self.repairer.history.of_alarm(incident.alarm["alarm_id"])
-            known = [(name, action) for name, action in actions if action.judged is not None]
-            for name, action in known[incident.verdicts :]:
-                told = {"action_id": name, "entity": action.facts["entity"], "escalated": False}
-                yield _judged(incident, now, action.judged, action.checks, told)
-        self.recalls.clear()
-
     def wait(self) -> None:
         """Wait for what is under way; nothing is begun afterwards."""
+        self.closed = True
         self.workers.shutdown(wait=True)
         self.messages.close()
-
-    def recall(self, incident: Incident) -> None:
-        """After a start: what was under way has an end in the record, was perhaps done, or was never begun."""
-        self.recalls.add(incident.alarm["alarm_id"])
-        name = incident.acted.get("decision_id")
-        if name is None or name in self.under_way:
-            return
-        for action_id, action in list(self.repairer.history.actions.items()):
-            facts = action.facts
-            if facts["decision_id"] != name:
-                continue
-            if action.end is None:
-                return  # somebody else is at it
-            told = {"alarm_id": facts["alarm_id"], "decision_id": name, "of": facts["kind"]}
-            told |= {"entity": facts["entity"], "action": facts["action"], "playbook": facts["playbook"]}
-            told |= {"status": action.status or "dry-run", "detail": action.detail, "action_id": action_id}
-            told |= {"begun": action.at.isoformat(), "ended": action.end.isoformat(), "touched": not action.rehearsed}
-            self.ended.append(told)
-            if incident.acted["status"] == RUNS:
-                incident.acted |= {one: told[one] for one in ("status", "detail", "action_id")}
-                incident.happened(told["ended"], f"{told['status']}: {told['detail']}")
-            return
-        if incident.acted["status"] == RUNS:
-            incident.acted |= {"status": "not_begun", "detail": "nobody began before the watch was killed"}
-
-    def adopt(self, incident: Incident) -> None:
-        """Take what was done about an incident before a crash that came before a word of it was written."""
-        name = incident.alarm["alarm_id"]
-        decision, actions = self.repairer.history.decided.get(name), self.repairer.history.of_alarm(name)
-        if decision is not None and actions:
-            self._say(incident, decision)
-            what = f"{decision.plan.get('action')} of {decision.entity}"
-            incident.acted = {"status": RUNS, "detail": what, "action_id": None}
-            incident.acted["decision_id"] = actions[-1][1].facts["decision_id"]
-            self.recall(incident)
 
     def _aftermath(self, case: Case, now: pd.Timestamp) -> Aftermath:
         watch = self.watch
@@ -375,12 +341,3 @@ def _alike_since(incident: Incident) -> pd.Timestamp | None:
             break
         at = pd.Timestamp(one["at"])
     return at
-
-
-def _judged(
-    incident: Incident, now: pd.Timestamp, verdict: str, checks: Sequence[str], told: Mapping[str, Any]
-) -> Incident:
-    incident.verdict = {"verdict": verdict, "at": now.isoformat(), "checks": list(checks), **told}
-    incident.verdicts += 1
-    incident.happened(now.isoformat(), f"verdict: {verdict.replace('_', ' ')}")
-    return incident

@@ -5,17 +5,23 @@ from __future__ import annotations
 __all__ = ["main"]
 
 import argparse
+import bisect
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from stability.remediation.approval import KEY, approval_key, ask_on_terminal, plain
+from stability.remediation.decisions import Decision
 from stability.remediation.exporting import actions_table
+from stability.remediation.guards import Guards
 from stability.remediation.history import History
-from stability.remediation.record import Record
+from stability.remediation.record import CHANGED, Entry, Record
 from stability.schema import ContractError, one_of
+
+VALID = Guards().valid  # s for which a decision holds: an approval of an older one would be refused
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,53 +34,110 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m stability.remediation", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
+    where = "file of the record; a watch writes runs/watch/NAME/repairs.jsonl"
     for verb, what in (("list", "what waits for approval, and all actions"), ("check", "that no line was changed")):
-        verbs.add_parser(verb, help=what).add_argument("record", type=Path)
+        verbs.add_parser(verb, help=what).add_argument("record", type=Path, help=where)
     approve = verbs.add_parser("approve", help=f"a decision, signed with the key in {KEY}")
-    approve.add_argument("record", type=Path)
-    approve.add_argument("decision", help="its name")
+    approve.add_argument("record", type=Path, help=where)
+    approve.add_argument("decision", help="its name, as `list` shows it")
     approve.add_argument("--by", default=os.environ.get("USER", ""), help="who approves")
-    approve.add_argument("--to", type=Path, help="folder that gets the token, in a file named after the decision")
+    folder = "folder that gets the token, in a file named after the decision; a watch reads runs/watch/NAME/approvals"
+    approve.add_argument("--to", type=Path, help=folder)
     told = parser.parse_args(arguments)
     try:
-        if not told.record.is_file():
-            raise ContractError(file=told.record, expected="a record of repairs", got="no file")
-        record = Record(told.record)
-        history = History().read(record.entries())
+        record = _record(told.record)
+        entries = record.entries(ended=told.verb == "check")
+        waiting, table = _seen(record, entries)
         if told.verb == "approve":
-            return _approve(told, history)
+            return _approve(told, waiting)
         if told.verb == "check":
-            print(f"{history.lines} lines follow each other, and {record.head.name} knows the last one")
+            print(f"{len(entries)} lines follow each other, and {record.head.name} knows the last one")
         else:
-            _list(history)
+            _list(waiting, table)
     except (ContractError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _waiting(history: History) -> dict:
-    """Decisions that would do something and have not."""
+def _record(path: Path) -> Record:
+    """Take a file for a record only where its head is beside it: whatever else is no line of one."""
+    record = Record(path)
+    if path.is_dir():
+        got = "a folder"
+    elif not path.is_file():
+        got = "no file"
+    elif not record.head.is_file():
+        got = f"a file without {record.head.name} beside it"
+    else:
+        return record
+    remedy = "a watch writes runs/watch/NAME/repairs.jsonl, and its head beside it"
+    raise ContractError(file=path, expected="a record of repairs", got=got, remedy=remedy)
+
+
+def _seen(record: Record, entries: Sequence[Entry]) -> tuple[dict[str, Decision], pd.DataFrame]:
+    """Decisions that wait, and all actions; a line whose facts are none of ours is told with its row."""
+
+    def folded(lines: int) -> tuple[dict[str, Decision], pd.DataFrame]:
+        history = History().read(entries[:lines])
+        return _waiting(history, entries[:lines]), actions_table(history)
+
+    def wrong(lines: int) -> str:
+        try:
+            folded(lines)
+        except Exception as error:  # noqa: BLE001  whatever the facts of a line may lead to
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    if not entries:
+        raise ContractError(file=record.path, expected="a record of repairs", got="no line of one")
+    if not wrong(len(entries)):
+        return folded(len(entries))
+    row = 1 + bisect.bisect_left(range(1, len(entries)), True, key=lambda lines: bool(wrong(lines)))
+    expected = f"the facts of a line {plain(str(entries[row - 1].kind))!r}"
+    raise ContractError(file=record.path, row=row, expected=expected, got=plain(wrong(row)), remedy=CHANGED)
+
+
+def _waiting(history: History, entries: Sequence[Entry]) -> dict[str, Decision]:
+    """Decisions that would do something and have not; nobody is asked about those of a dry run."""
     begun = {action.facts["decision_id"] for action in history.actions.values() if not action.rehearsed}
+    decided = [entry.facts for entry in entries if entry.kind == "decision"]
+    dry = {facts["decision"]["decision_id"] for facts in decided if facts["mode"] == "dry-run"}
     known = [*history.decided.values(), *history.pending.values()]
-    return {one.decision_id: one for one in known if one.acts and one.decision_id not in begun}
+    return {one.decision_id: one for one in known if one.acts and one.decision_id not in begun | dry}
 
 
-def _list(history: History) -> None:
-    for name, decision in _waiting(history).items():
-        print(plain(f"waits: {name} {decision.because}"))
-    print("\n".join(map(plain, actions_table(history).to_string().split("\n"))))
+def _age(decision: Decision) -> tuple[bool, str]:
+    """Whether it still holds, and how long ago it was decided."""
+    age = pd.Timestamp.now("UTC") - decision.at
+    return age.total_seconds() <= VALID, f"decided {str(age.floor('s')).removeprefix('0 days ')} ago"
 
 
-def _approve(told: argparse.Namespace, history: History) -> int:
+def _list(waiting: dict[str, Decision], table: pd.DataFrame) -> None:
+    for name, decision in waiting.items():
+        holds, age = _age(decision)
+        print(plain(f"{'waits' if holds else 'expired'}: {name} {decision.because} ({age})"))
+    print("\n".join(map(plain, table.to_string().split("\n"))))
+
+
+def _approve(told: argparse.Namespace, waiting: dict[str, Decision]) -> int:
     key = approval_key()
     if key is None:
         raise ContractError(expected=f"a key in {KEY}", got="none", remedy="the same as the one that watches")
-    waiting = _waiting(history)
     decision = waiting[one_of(told.decision, waiting, "decision that waits")]
+    holds, age = _age(decision)
+    if not holds:
+        remedy = "the watch decides anew where it is still needed: `list` shows what waits then"
+        raise ContractError(file=told.record, expected=f"a decision of the last {VALID:g} s", got=age, remedy=remedy)
+    if not told.by.strip() or len(told.by) > 100:  # as `grant` asks for it, before anybody types
+        expected = "the name of who approves, in up to 100 characters"
+        raise ContractError(expected=expected, got=repr(told.by), remedy="--by NAME")
+    if sys.stdin is None or not sys.stdin.isatty():
+        print("not approved: standard input is no terminal, at which a person types", file=sys.stderr)
+        return 1
     token = ask_on_terminal(decision, key, pd.Timestamp.now("UTC"), by=told.by, stdout=sys.stderr)
     if token is None:
-        print("not approved", file=sys.stderr)
+        print("not approved: something else was typed", file=sys.stderr)
         return 1
     if told.to is None:
         print(token)

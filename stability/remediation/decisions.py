@@ -133,7 +133,7 @@ class Option:
     @property
     def waits(self) -> bool:
         """Whether it is refused for a moment alone: nothing else is done instead."""
-        return bool(self.refusals) and all(refusal.guard == LASTS for refusal in self.refusals)
+        return bool(self.refusals) and all(refusal.guard in (LASTS, "stale") for refusal in self.refusals)
 
 
 @dataclass(frozen=True)

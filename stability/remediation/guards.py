@@ -86,12 +86,18 @@ def read_guards(source: str | os.PathLike | dict) -> Guards:
         return Guards.model_validate(raw)
     except ValidationError as error:
         first = min(error.errors(), key=lambda told: told["type"] != "extra_forbidden")
-        place, remedy = ".".join(map(str, first["loc"])), "correct the value"
-        if first["type"] == "extra_forbidden":
-            model = Window if len(first["loc"]) > 1 else Guards
-            remedy = nearest(str(first["loc"][-1]), model.model_fields)
-        expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        raise ContractError(file=where, column=place, expected=expected, got=first["input"], remedy=remedy) from None
+    loc, value, model = first["loc"], first["input"], Window if len(first["loc"]) > 1 else Guards
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = expected.replace("String should", "text that should")
+    got, remedy = "nothing" if value is None else repr(value), "correct the value"
+    match first["type"]:
+        case "extra_forbidden":
+            expected, got, remedy = "a known key", repr(loc[-1]), nearest(str(loc[-1]), model.model_fields)
+        case "missing":
+            expected, got, remedy = "the key", "nothing", f"add '{loc[-1]}: ...'"
+        case "model_type":
+            expected, remedy = "a mapping", f"its keys are {', '.join(model.model_fields)}"
+    raise ContractError(file=where, column=".".join(map(str, loc)) or None, expected=expected, got=got, remedy=remedy)
 
 
 def stopped(guards: Guards) -> Refusal | None:

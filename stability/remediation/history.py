@@ -55,6 +55,7 @@ class Action:
     taken_back: bool = False
     left: bool = False
     judged: str | None = None
+    judged_at: pd.Timestamp | None = None
     checks: tuple[str, ...] = ()
 
     @property
@@ -79,10 +80,12 @@ class History:
 
     actions: dict[str, Action] = field(default_factory=dict)
     decided: dict[str, Decision] = field(default_factory=dict)  # the last one of each alarm
+    modes: dict[str, str] = field(default_factory=dict)  # in which mode that was decided
     pending: dict[str, Decision] = field(default_factory=dict)  # what an observation led to, in order
     used: dict[str, str] = field(default_factory=dict)  # approval -> the action that it let happen
     told: dict[str, pd.Timestamp] = field(default_factory=dict)  # key of a message -> when it was delivered
     untold: dict[str, tuple[pd.Timestamp, dict]] = field(default_factory=dict)  # key -> a message that nobody took
+    owed: dict[str, tuple[pd.Timestamp, dict]] = field(default_factory=dict)  # key -> a call of which nothing is said
     refused: dict[str, list[str]] = field(default_factory=dict)  # decision -> the guards that said no last
     given_up: set[str] = field(default_factory=set)  # alarms that are left to people
     lines: int = 0
@@ -99,9 +102,11 @@ class History:
         match entry.kind:
             case "decision":
                 decision = Decision.of(facts["decision"])
-                self.decided[decision.alarm_id] = decision
+                self.decided[decision.alarm_id], self.modes[decision.alarm_id] = decision, facts["mode"]
                 if facts.get("follows"):
                     self.pending[decision.decision_id] = decision
+                if decision.kind == "escalate":
+                    self._owe(decision.alarm_id, decision.because, entry.at, facts.get("evidence", {}))
             case "intent" | "rehearsal":
                 self.actions[facts["action_id"]] = Action(entry.at, facts)
                 self.pending.pop(facts["decision_id"], None)
@@ -117,22 +122,32 @@ class History:
                 action = self.actions[facts["action_id"]]
                 action.verdict, action.credited = facts["verdict"], facts.get("credited", False)
                 action.judged, action.checks = facts["verdict"], tuple(facts.get("checks", ()))
+                action.judged_at = entry.at
             case "left":
                 action = self.actions[facts["action_id"]]
                 action.left, action.judged, action.checks = True, facts["verdict"], tuple(facts.get("checks", ()))
+                action.judged_at = entry.at
             case "taken_back":
                 self.actions[facts["action_id"]].taken_back = True
             case "dropped":
                 self.pending.pop(facts["decision_id"], None)
             case "escalated":
                 self.given_up.add(facts["alarm_id"])
+                self._owe(facts["alarm_id"], facts["why"], entry.at, facts.get("evidence", {}))
             case "refused":
                 self.refused[facts["decision_id"]] = facts["guards"]
             case "told":
                 self.told[facts["key"]] = entry.at
                 self.untold.pop(facts["key"], None)
+                self.owed.pop(facts["key"], None)
             case "not_told":
                 self.untold[facts["key"]] = entry.at, facts
+                self.owed.pop(facts["key"], None)
+
+    def _owe(self, alarm_id: str, why: str, at: pd.Timestamp, evidence: dict) -> None:
+        key = f"{alarm_id}.{why}"
+        if key not in self.told and key not in self.untold:
+            self.owed[key] = at, {"alarm_id": alarm_id, "why": why, "evidence": evidence}
 
     def real(self) -> list[tuple[str, Action]]:
         """Actions that touched the service, or perhaps did, in their order."""

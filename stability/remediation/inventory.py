@@ -19,11 +19,21 @@ import ipaddress
 import json
 import os
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from stability.schema import ContractError, home, load_yaml, nearest
 
@@ -132,6 +142,12 @@ class Http(_Strict):
     undrain: Url | None = None
     token: str | None = Field(None, pattern=VARIABLE)  # name of the variable that holds a bearer token
 
+    @model_validator(mode="after")
+    def _of_use(self) -> Http:
+        if not (self.reload or self.roll_back or self.shed or self.drain):
+            raise ValueError("reload, roll_back, shed or drain, without which it can do nothing")
+        return self
+
 
 class Models(_Strict):
     """A model of the MLflow registry by its alias."""
@@ -150,6 +166,12 @@ class Files(_Strict):
     state: str | None = None
     backup: str | None = None
     reload: Url | None = None
+
+    @model_validator(mode="after")
+    def _of_use(self) -> Files:
+        if not (self.link or (self.state and self.backup)):
+            raise ValueError("link, or state and backup, without which it can do nothing")
+        return self
 
 
 class Webhook(_Strict):
@@ -175,6 +197,18 @@ class Webhook(_Strict):
 
 
 Control = Annotated[Testbed | Command | Kubernetes | Http | Models | Files | Webhook, Field(discriminator="control")]
+
+KINDS: Mapping[str, type[BaseModel]] = {
+    "testbed": Testbed,
+    "systemd": Command,
+    "docker": Command,
+    "kubernetes": Kubernetes,
+    "http": Http,
+    "mlflow": Models,
+    "files": Files,
+    "webhook": Webhook,
+}
+PLAIN = {"match", "control", "name", "deployment", "namespace", "most", "alias"}  # keys whose values are no secrets
 
 
 class Entity(_Strict):
@@ -214,18 +248,43 @@ def read_inventory(path: str | os.PathLike) -> Inventory:
     try:
         return Inventory.model_validate(raw)
     except ValidationError as error:
+        # A key that is misspelt is told before the one that is missing for it.
         first = min(error.errors(), key=lambda told: told["type"] != "extra_forbidden")
-        place = ".".join(map(str, first["loc"]))
-        remedy = "correct the value"
-        if first["type"] == "extra_forbidden":
-            kinds = {"testbed": Testbed, "systemd": Command, "docker": Command, "kubernetes": Kubernetes}
-            kinds |= {"http": Http, "mlflow": Models, "files": Files, "webhook": Webhook}
-            outer = Entity if len(first["loc"]) > 1 else Inventory
-            model = next((kinds[part] for part in first["loc"] if part in kinds), outer)
-            remedy = nearest(str(first["loc"][-1]), model.model_fields)
-        expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        plain = {"match", "control", "name", "deployment", "namespace", "most", "alias", "entities", "controls"}
-        got = first["input"] if first["loc"] and first["loc"][-1] in plain else "something else (it may be a secret)"
-        if first["type"] == "extra_forbidden":
-            got = "a key that nobody knows"
-        raise ContractError(file=path, column=place, expected=expected, got=got, remedy=remedy) from None
+        raise _told(path, first) from None
+
+
+def _told(file: str | os.PathLike, first: Mapping) -> ContractError:
+    """Turn one of pydantic's findings into the house's error; keys are shown, and of values those that are plain."""
+    loc = first["loc"]
+    place = ".".join(map(str, loc))
+    model = next((KINDS[part] for part in loc[:-1] if part in KINDS), Entity if len(loc) > 1 else Inventory)
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = expected.replace("String should", "text that should")
+    key = next((part for part in reversed(loc) if isinstance(part, str)), None)
+    got = _shown(first["input"], key in PLAIN and "keys" not in loc)  # a header may be called as anything is
+    remedy = "correct the value"
+    match first["type"]:
+        case "extra_forbidden":
+            expected, got, remedy = "a known key", repr(loc[-1]), nearest(str(loc[-1]), model.model_fields)
+        case "missing":
+            expected, got, remedy = "the key", "nothing", f"add '{loc[-1]}: ...'"
+        case "union_tag_invalid":
+            place, expected, got = f"{place}.control", "a control", _shown(first["input"]["control"], True)
+            remedy = nearest(first["ctx"]["tag"], KINDS)
+        case "union_tag_not_found":
+            place, expected, remedy = f"{place}.control", "the key", f"its value is one of {', '.join(sorted(KINDS))}"
+        case "model_type" | "model_attributes_type":
+            expected, remedy = "a mapping", f"its keys are {', '.join(model.model_fields)}"
+            if "controls" in loc:
+                remedy = f"such as {{control: NAME}}, where NAME is one of {', '.join(sorted(KINDS))}"
+    return ContractError(file=file, column=place or None, expected=expected, got=got, remedy=remedy)
+
+
+def _shown(value: object, plain: bool) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return f"the keys {', '.join(map(str, value))}" if value else "no key"
+    if isinstance(value, list):
+        return "a list"
+    return repr(value) if plain else "something else (it may be a secret)"

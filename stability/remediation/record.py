@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Entry", "Record"]
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,9 @@ from stability.schema.store import written_whole
 
 FIRST = "0" * 64  # what stands for the line before the first one
 TORN = "torn"  # the kind of a line that tells of a piece of a line before it, left by a crash
+# Why no lock can be had for reading: no folder, not ours to write, or a copy that nobody can append to.
+NO_LOCK = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
+CHANGED = "somebody changed it: keep the file as it is, find out who, and begin another record"
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class Record:
         """The file that says how many lines there are and the last one's hash."""
         return self.path.with_name(f"{self.path.name}.head")
 
+    @property
+    def _lock(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.lock")
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes, and other records on the same file, from appending; it ends with the process."""
@@ -82,7 +90,7 @@ class Record:
                 yield
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.with_name(f"{self.path.name}.lock").open("a") as handle:
+            with self._lock.open("a") as handle:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 self._depth = 1
                 try:
@@ -90,16 +98,40 @@ class Record:
                 finally:
                     self._depth = 0
 
-    def entries(self) -> list[Entry]:
+    @contextlib.contextmanager
+    def _still(self) -> Iterator[None]:
+        """Keep others from appending while it is read; whoever may only read needs no more than that."""
+        with self._thread, contextlib.ExitStack() as stack:
+            if not self._depth:
+                try:
+                    handle = os.open(self._lock, os.O_RDONLY | os.O_CREAT, 0o666)
+                except OSError as error:
+                    if error.errno not in NO_LOCK:
+                        raise
+                else:
+                    stack.callback(os.close, handle)
+                    fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+
+    def entries(self, *, ended: bool = False) -> list[Entry]:
         """Read all lines, in their order; only what is new since the last time is read from disk.
+
+        Parameters
+        ----------
+        ended : bool
+            Whether it must end with the line that the head knows. A crash while a line is written leaves a piece of
+            it, or a line more; so does a careless hand, and until the next line is appended nobody can tell which.
 
         Raises
         ------
         ContractError
             A line was changed, removed or added by somebody else, with its number.
         """
-        with self.locked():
-            return list(self._follow())
+        with self._still():
+            found = list(self._follow())
+            if ended:
+                self._check_end()
+            return found
 
     def append(self, kind: str, now: pd.Timestamp, /, **facts: object) -> Entry:
         """Write a line, and come back when it is on disk.
@@ -174,7 +206,11 @@ class Record:
             if entry["before"] != self._hashes[-1] or entry["number"] != len(self._read):
                 expected = f"line {len(self._read)} with the hash of the one before it"
                 self._tampered(len(self._read), expected, f"line {entry['number']} with another")
-            self._read.append(Entry(entry["number"], moment(entry["at"], "at"), entry["kind"], entry["facts"]))
+            try:
+                at = moment(entry["at"])
+            except (ContractError, OverflowError):
+                self._tampered(len(self._read), "at as a moment with its zone", repr(entry["at"]))
+            self._read.append(Entry(entry["number"], at, entry["kind"], entry["facts"]))
             self._hashes.append(hashlib.sha256(line).hexdigest())
             self._bytes += sum(len(piece) + 1 for piece in [*left, line])
             left = []
@@ -182,32 +218,43 @@ class Record:
             self._check_head()
         return self._read
 
-    def _check_head(self) -> None:
+    def _check_end(self) -> None:
+        remedy = "a crash left it, and whoever appends next goes on from there; or somebody added it: compare a copy"
+        expected = f"nothing after the line that {self.head.name} knows as the last one"
+        got = ""
+        if rest := len(self._rest()):
+            got = f"{rest:,} bytes after the last line that are none of its lines"
+        elif self._check_head() < len(self._read):
+            got = "one line more"
+        if got:
+            raise ContractError(file=self.path, row=len(self._read) or None, expected=expected, got=got, remedy=remedy)
+
+    def _check_head(self) -> int:
         """Compare with what was last said of the end; a crash between a line and its head leaves one line more."""
         try:
             told = json.loads(self.head.read_bytes())
             lines, hashed = int(told["lines"]), str(told["hash"])
         except FileNotFoundError:
             lines, hashed = 0, FIRST
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             self._tampered(len(self._read) - 1, f"{self.head.name} with lines and hash", "something else")
         if lines > len(self._read):
             self._tampered(lines - 1, f"{lines} lines", f"{len(self._read)}: the last ones were removed")
         if lines < len(self._read) - 1 or hashed != self._hashes[lines]:
             self._tampered(lines, f"the line that {self.head.name} tells of as the last one", "another one")
+        return lines
 
     @staticmethod
     def _parsed(line: bytes) -> dict | None:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         whole = isinstance(entry, dict) and {"number", "at", "kind", "facts", "before"} == set(entry)
         return entry if whole and isinstance(entry["facts"], dict) else None
 
     def _tampered(self, number: int, expected: str, got: object) -> None:
-        remedy = "somebody changed it: keep the file as it is, find out who, and begin another record"
-        raise ContractError(file=self.path, row=number + 1, expected=expected, got=got, remedy=remedy)
+        raise ContractError(file=self.path, row=number + 1, expected=expected, got=got, remedy=CHANGED)
 
 
 def _sync_folder(folder: Path) -> None:

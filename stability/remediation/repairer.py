@@ -16,14 +16,14 @@ from stability.remediation.choice import suspects
 from stability.remediation.deciding import alarm_name, choose, next_step, same
 from stability.remediation.decisions import Acted, Case, Decision, Progress, Refusal, ServiceState, moment
 from stability.remediation.doing import UNDER_WAY, carry_out, checked, intent, lives
-from stability.remediation.exporting import actions_table, call_text
+from stability.remediation.exporting import actions_table
 from stability.remediation.following import follow, recovered
 from stability.remediation.guards import Guards, needs_approval, refusals
 from stability.remediation.history import History
 from stability.remediation.inventory import Inventory
 from stability.remediation.playbooks import Playbook
 from stability.remediation.record import Record
-from stability.remediation.telling import AGAIN, Send, tell
+from stability.remediation.telling import Send, call, repeat, tell
 from stability.schema import ContractError, one_of
 
 MODES = ("dry-run", "approved", "automatic")
@@ -145,17 +145,20 @@ class Repairer:
         before = self.history.decided.get(alarm_id)
         if before is not None and same(before, decision) and self._holds(before, now):
             return before
-        self.record.append("decision", now, decision=decision.facts(), mode=self.mode)
+        calls = decision.kind == "escalate"
+        likeliest = rows.drop(columns="failure_mode").assign(mode=rows["failure_mode"]).head(3).astype(object)
+        cause = likeliest.where(likeliest.notna(), None).to_dict("records")
+        known = {"evidence": {**(evidence or {}), "cause": cause}} if calls else {}
+        self.record.append("decision", now, decision=decision.facts(), mode=self.mode, **known)
         self._look()
-        if decision.kind == "escalate":
-            causes = rows.drop(columns="failure_mode").assign(mode=rows["failure_mode"]).head(3)
-            told = {**(evidence or {}), "cause": causes.to_dict("records")}
-            self._call(alarm_id, decision.because, now, told, give_up=False)
+        if calls:
+            self._call(alarm_id, decision.because, now, known["evidence"], give_up=False)
         return decision
 
     def _holds(self, before: Decision, now: pd.Timestamp) -> bool:
-        """Whether an earlier decision may be given again: it does not end while somebody thinks about it."""
-        return not before.acts or 0 <= (now - before.at).total_seconds() < self.guards.valid / 2
+        """Whether an earlier one may be given again: one of this mode does not end while somebody thinks about it."""
+        lasts = 0 <= (now - before.at).total_seconds() < self.guards.valid / 2
+        return not before.acts or (lasts and self.history.modes[before.alarm_id] == self.mode)
 
     # ---- act --------------------------------------------------------------------------------------------------------
     def act(self, decision: Decision, now: pd.Timestamp, state: ServiceState, *, approval: str | None = None) -> Acted:
@@ -359,9 +362,7 @@ class Repairer:
             self._call(case.alarm_id, f"{case.entity}: nobody judged {case.playbook}", now)
         for decision in old:
             self._call(decision.alarm_id, f"not done in time: {decision.because}", now)
-        for key, (at, facts) in list(self.history.untold.items()):
-            if (now - at).total_seconds() > AGAIN:
-                self._tell(key, facts["title"], facts["text"], now, facts["bad"])
+        repeat(self.record, self.history, self.send, now, quiet=self.guards.quiet)
 
     def _drop(self, alarm_id: str, now: pd.Timestamp) -> None:
         for decision in [d for d in self.history.pending.values() if d.alarm_id == alarm_id]:
@@ -387,8 +388,7 @@ class Repairer:
         if give_up and alarm_id not in self.history.given_up:
             self.record.append("escalated", now, alarm_id=alarm_id, why=why, evidence=evidence or {})
             self._look()
-        text = call_text(alarm_id, why, evidence or {})
-        self._tell(f"{alarm_id}.{why}", f"help needed: {why}", text, now, True)
+        call(self.record, self.history, self.send, alarm_id, why, evidence or {}, now, quiet=self.guards.quiet)
 
     def _tell(self, key: str, title: str, text: str, now: pd.Timestamp, bad: bool) -> None:
         tell(self.record, self.history, self.send, key, title, text, now, bad=bad, quiet=self.guards.quiet)

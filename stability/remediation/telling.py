@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["AGAIN", "Send", "tell"]
+__all__ = ["Send", "call", "repeat", "tell"]
 
 import logging
+from collections.abc import Mapping
 from typing import Protocol
 
 import pandas as pd
 
+from stability.remediation.exporting import call_text
 from stability.remediation.history import History
 from stability.remediation.record import Record
 
@@ -79,3 +81,34 @@ def tell(
             record.append("not_told", now, key=key, title=title, text=text, bad=bad)
         history.read(record.entries())
     return taken
+
+
+def call(
+    record: Record,
+    history: History,
+    send: Send | None,
+    alarm_id: str,
+    why: str,
+    evidence: Mapping,
+    now: pd.Timestamp,
+    *,
+    quiet: float,
+) -> None:
+    """Ask people for help with an alarm; parameters as of `tell`."""
+    text = call_text(alarm_id, why, evidence)
+    tell(record, history, send, f"{alarm_id}.{why}", f"help needed: {why}", text, now, bad=True, quiet=quiet)
+
+
+def repeat(record: Record, history: History, send: Send | None, now: pd.Timestamp, *, quiet: float) -> None:
+    """Say again what nobody took, and what was not said because whoever wanted to was killed; parameters as of `tell`.
+
+    A call that is in the record goes out at once: one of which nothing is said after so long was never sent.
+    """
+    if send is None:
+        return
+    for key, (at, facts) in list(history.untold.items()):
+        if (now - at).total_seconds() > AGAIN:
+            tell(record, history, send, key, facts["title"], facts["text"], now, bad=facts["bad"], quiet=quiet)
+    for at, facts in list(history.owed.values()):
+        if (now - at).total_seconds() > AGAIN:
+            call(record, history, send, **facts, now=now, quiet=quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["load_documents", "load_yaml", "write_yaml"]
 
+import codecs
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
@@ -17,6 +18,14 @@ from stability.schema.store import written_whole
 LARGEST = 100_000  # values of a document; the largest that people write have some thousands
 WIDE = 120  # characters of a line that is written
 SHOWN = 60  # characters of a value in an error
+PROBE = 1 << 12  # bytes in which a foreign encoding gives itself away
+# How a file begins -> its encoding, the longest mark first.
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def load_yaml(path: str | PathLike) -> object:
@@ -89,7 +98,9 @@ def _documents(loader: _Loader) -> Iterator[object]:
 
 def _read(path: Path, take: Callable[[_Loader], object]) -> object:
     try:
-        return take(_Loader(path.read_text(encoding="utf-8")))
+        content = path.read_bytes()
+        _refuse_foreign(content, path)
+        return take(_Loader(content.decode("utf-8")))
     except FileNotFoundError:
         raise ContractError(file=path, expected="a YAML file", got="no file", remedy="check the path") from None
     except OSError as error:
@@ -113,6 +124,23 @@ def _read(path: Path, take: Callable[[_Loader], object]) -> object:
         raise ContractError(file=path, row=row, expected="YAML", got=said, remedy="mend the line") from error
     except yaml.YAMLError as error:
         raise ContractError(file=path, expected="YAML", got=str(error), remedy="write plain text") from error
+
+
+def _refuse_foreign(content: bytes, path: Path) -> None:
+    """Refuse what is no text, and text in which each character takes two bytes or four."""
+    zeros = content[:PROBE:2].count(0), content[1:PROBE:2].count(0)
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
+    if encoding is None and max(zeros) > len(content[:PROBE]) // 4 and not min(zeros):
+        encoding = "UTF-16BE" if zeros[0] else "UTF-16LE"  # without a mark, iconv has to be told the order
+    if encoding:
+        got, remedy = encoding, f"save it as UTF-8: iconv -f {encoding} -t UTF-8"
+    elif content.startswith(b"PK\x03\x04"):
+        got, remedy = "an Excel workbook or another zip archive", "name the YAML file, which is plain text"
+    elif b"\0" in content:
+        got, remedy = "a binary file, no text", "name the YAML file, which is plain text"
+    else:
+        return
+    raise ContractError(file=path, expected="a YAML file in UTF-8", got=got, remedy=remedy)
 
 
 class _Loader(yaml.SafeLoader):
