@@ -22,6 +22,7 @@ from stability.monitor.declaration import DetectorPart, FeltPart, ServicePart, r
 from stability.monitor.following import Follower
 from stability.monitor.incident import Incident
 from stability.monitor.messages import Messenger
+from stability.monitor.recalls import remember
 from stability.monitor.reports import write_report
 from stability.monitor.ring import Ring, Rows
 from stability.remediation.decisions import Case, Progress
@@ -158,7 +159,7 @@ def test_an_incident_of_an_older_watch_is_remembered(tmp_path):
     old = asdict(Incident(asdict(raised("a")), page="a.html"))
     for name in ("settles", "worst"):
         del old[name]
-    watch.incidents._remember(old)
+    remember(watch.incidents, old)
     assert watch.incidents.held["rule:Slow/a/0"].settles == 0
     watch.journal.close()
 
