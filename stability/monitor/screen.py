@@ -62,7 +62,7 @@ def _state(follower: Follower) -> Panel:
     odd |= {"detectors that fail": len(watch.failing)}
     if told := ", ".join(f"{count:,} {name}" for name, count in odd.items() if count):
         lines.append(told)
-    lines += [plain(said) for said in (follower.trouble, follower.refused) if said]
+    lines += [plain(said) for said in (follower.ill, follower.refused) if said]
     repair = follower.told.repair
     title = f"{follower.told.name}: {'healthy' if follower.healthy else 'NOT HEALTHY'}"
     title += f", repair {repair.mode}" if repair else ""
