@@ -25,7 +25,7 @@ import pytest
 
 # A machine that is busy is slow, and a test that is slow is not wrong: no example has a time limit. How many examples
 # there are is said here alone, but for tests of which one example takes a second: `make soak` tries many more.
-for name, examples in {"workbench": 25, "soak": 500}.items():
+for name, examples in {"workbench": 20, "soak": 500}.items():
     hypothesis.settings.register_profile(
         name, max_examples=examples, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )

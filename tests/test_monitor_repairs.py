@@ -121,7 +121,7 @@ def done_of(folder):
 
 
 def test_what_waits_for_what_others_may_show_goes_on_waiting_after_a_kill(tmp_path, supervisor):
-    told = watched(tmp_path, supervisor, bursts(200, seed=900_624), {})
+    told = watched(tmp_path, supervisor, bursts(176, seed=900_624), {})
     follow(told, tmp_path / "lived")
     decisions = [line["facts"]["decision"] for line in record(tmp_path / "lived") if line["kind"] == "decision"]
     waits = [one for one in decisions if one["kind"] == "nothing" and "is not allowed: lasts: " in one["because"]]
