@@ -136,7 +136,7 @@ def equal(found, wanted):
     pd.testing.assert_frame_equal(found, wanted, rtol=1e-9, atol=1e-9, check_freq=False)
 
 
-@settings(max_examples=settings().max_examples // 25)
+@settings(max_examples=settings().max_examples // 20)
 @given(seed=st.integers(0, 999))
 def test_live_is_what_was_evaluated(seed):
     every = tables(seed, sizes=(50, 40, 30))
@@ -153,7 +153,7 @@ def test_live_is_what_was_evaluated(seed):
 
 
 @pytest.mark.soak  # each part alone is asked below
-@settings(max_examples=settings().max_examples // 25)
+@settings(max_examples=settings().max_examples // 20)
 @given(seed=st.integers(0, 999))
 def test_entities_that_come_late_get_what_is_known_by_then(seed):
     check_late(TOGETHER, seed, count=3)
