@@ -145,13 +145,14 @@ class Repairer:
         before = self.history.decided.get(alarm_id)
         if before is not None and same(before, decision) and self._holds(before, now):
             return before
-        calls = decision.kind == "escalate"
-        likeliest = rows.drop(columns="failure_mode").assign(mode=rows["failure_mode"]).head(3).astype(object)
-        cause = likeliest.where(likeliest.notna(), None).to_dict("records")
-        known = {"evidence": {**(evidence or {}), "cause": cause}} if calls else {}
+        known = {}
+        if decision.kind == "escalate":  # kept, for whoever calls people after a kill
+            causes = rows.drop(columns="failure_mode").assign(mode=rows["failure_mode"]).head(3).astype(object)
+            cause = causes.where(causes.notna(), None).to_dict("records")
+            known = {"evidence": {**(evidence or {}), "cause": cause}}
         self.record.append("decision", now, decision=decision.facts(), mode=self.mode, **known)
         self._look()
-        if calls:
+        if known:
             self._call(alarm_id, decision.because, now, known["evidence"], give_up=False)
         return decision
 
