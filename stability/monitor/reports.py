@@ -36,7 +36,7 @@ PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).fro
 content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <style>body{font:15px/1.45 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;width:100%;margin:.5em 0 1.2em}
-td,th{text-align:left;vertical-align:top;padding:.3em .6em;
+td{overflow-wrap:anywhere}td,th{text-align:left;vertical-align:top;padding:.3em .6em;
 border-bottom:1px solid #ddd}th{background:#f3f3f3}img{max-width:100%}.critical{color:#a4262c}.warning{color:#8a5a00}
 code{background:#f3f3f3;padding:0 .2em}h2{margin-top:1.6em;font-size:1.15em}</style></head><body>
 <h1 class="{{ alarm.severity }}">{{ alarm.severity|upper }}: {{ alarm.entity }}</h1>
