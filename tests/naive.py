@@ -1252,9 +1252,9 @@ def screened(rows, limit, merge, screen):
             hurt = max(evidence[name] for name in evidence if name.startswith("errors_"))
             odds = screen["intercept"] + screen["felt_weight"] * hurt
             odds += sum(weight * evidence.get(name, 0.0) for name, weight in screen["weights"].items())
-            leading = max(largest, key=largest.get)
+            leading = {name for name in largest if largest[name] == max(largest.values())}
             loud = max(largest.values()) > screen["stronger"] * screen["loudest"] * limit
-            speaks = odds >= 0 or loud or leading not in screen["weights"]
+            speaks = odds >= 0 or loud or not leading <= set(screen["weights"])
             if place == 0 or speaks:
                 told.append((second, speaks))
             if speaks:

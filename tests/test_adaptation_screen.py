@@ -63,6 +63,13 @@ def test_what_speaks_equals_the_slow_twin_and_grows_row_by_row(values, merge, in
     pd.testing.assert_series_equal(live["suppressed_by"], alarms["suppressed_by"])
 
 
+def test_of_two_metrics_that_lead_together_the_unknown_one_counts_whichever_came_first():
+    screen = a_screen(intercept=-6.0)
+    for parts in ({"queue": 1.5, "errors_ratio": 1.5}, {"errors_ratio": 1.5, "queue": 1.5}):
+        assert screen.speaks(1.5, parts, 1.0)
+    assert not screen.speaks(1.5, {"queue": 1.5, "errors_ratio": 1.4}, 1.0)
+
+
 @given(values=st.lists(st.tuples(LEVELS, LEVELS, LEVELS), min_size=3, max_size=20), cut=st.integers(1, 19))
 def test_what_was_held_back_or_spoken_live_stays_so(values, cut):
     parts = parts_of(values)

@@ -12,6 +12,7 @@ from scipy import optimize, special
 
 from stability.adaptation.trails import Trail
 from stability.detection import Screen
+from stability.detection.screen import leading
 
 ROWS = (0, 1, 2, 3, 5, 8, 13, 20, 30, 45)  # of an alarm that are looked at: what comes early is known least
 FELT_RIDGE = 0.3  # what users feel stands for several metrics, and is shrunk less than one of them
@@ -24,15 +25,15 @@ class Table:
     Parameters
     ----------
     metrics : tuple of str
-        Those that are responsible at some moment of some trail.
+        Those that are responsible, or lead, at some moment of some trail.
     starts : array of int64, shape (trails + 1,)
         Where the moments of each trail begin.
     evidence : array of float64, shape (moments, metrics)
     felt : array of float64, shape (moments,)
         Largest evidence of a metric by which users are hurt.
     responsible : array of bool, shape (moments, metrics)
-    leading : array of int64, shape (moments,)
-        Place of the metric with the largest part.
+    leading : array of bool, shape (moments, metrics)
+        Which have the largest part.
     loudness : array of float64, shape (moments,)
         Score in thresholds.
     seconds : array of float64, shape (moments,)
@@ -64,21 +65,25 @@ def material(trails: Sequence[Trail], felt: Sequence[str] = ()) -> Table:
         As in `Screen`.
     """
     named = [names for one in trails for names in one.responsible()]
-    metrics = tuple(dict.fromkeys(name for names in named for name in names))
+    led = [leading(own) for one in trails for own in one.parts]
+    metrics = tuple(dict.fromkeys(name for names in [*named, *led] for name in names))
     asked = Screen("felt", 0.0, {"": 0.0}, felt=tuple(felt))
     hurting = sorted({name for one in trails for own in one.parts for name in own if asked.hurts(name)})
-    place = {name: k for k, name in enumerate(metrics)}
     hurt = [one.evidence(hurting).max(axis=1) if hurting else np.zeros(len(one.moments)) for one in trails]
     return Table(
         metrics,
         np.concatenate([[0], np.cumsum([len(one.moments) for one in trails])]).astype(np.int64),
         np.concatenate([np.empty((0, len(metrics))), *(one.evidence(metrics) for one in trails)]),
         np.concatenate([np.empty(0), *hurt]),
-        np.array([[name in names for name in metrics] for names in named], dtype=bool).reshape(-1, len(metrics)),
-        np.array([place[names[0]] for names in named], dtype=np.int64),
+        _among(metrics, named),
+        _among(metrics, led),
         np.concatenate([np.empty(0), *(np.array(one.scores) / one.limit for one in trails)]),
         np.concatenate([np.empty(0), *((np.array(one.moments) - one.moments[0]) / 1e6 for one in trails)]),
     )
+
+
+def _among(metrics: Sequence[str], named: Sequence[Sequence[str]]) -> np.ndarray:
+    return np.array([[name in own for name in metrics] for own in named], dtype=bool).reshape(-1, len(metrics))
 
 
 def learn_screen(
@@ -158,7 +163,7 @@ def speaking(table: Table, screen: Screen, cuts: np.ndarray) -> np.ndarray:
         row.
     """
     weights = np.array([screen.weights.get(name, 0.0) for name in table.metrics])
-    free = np.array([name not in screen.weights for name in table.metrics])[table.leading]
+    free = table.leading[:, [name not in screen.weights for name in table.metrics]].any(axis=1)
     free |= table.loudness > screen.stronger * screen.loudest
     odds = screen.intercept + table.evidence @ weights + screen.felt_weight * table.felt
     odds = np.where(free, np.inf, odds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CAP", "RESPONSIBLE", "SCORE", "Screen"]
+__all__ = ["CAP", "RESPONSIBLE", "SCORE", "Screen", "leading"]
 
 import fnmatch
 import math
@@ -15,6 +15,18 @@ from stability.schema import ContractError
 RESPONSIBLE = 0.3  # of the largest part of a metric: what has so much is named, too
 CAP = 4.0  # doublings of the threshold, 15 times it: how far a metric is beyond that says nothing more
 SCORE = "score"  # stands for the metrics where a detector does not say which are responsible
+
+
+def leading(parts: Mapping[str, float]) -> list[str]:
+    """Metrics with the largest part: one, or several where it is the same, whichever came first.
+
+    Examples
+    --------
+    >>> leading({"queue": 1.5, "cpu": 0.3, "errors": 1.5})
+    ['queue', 'errors']
+    """
+    most = max(parts.values())
+    return [name for name, part in parts.items() if part == most]
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ class Screen:
         if not limit > 0 or score > self.stronger * self.loudest * limit:
             return True
         parts = parts or {SCORE: score}
-        return max(parts, key=parts.__getitem__) not in self.weights or self.odds(parts, limit) >= 0
+        return any(one not in self.weights for one in leading(parts)) or self.odds(parts, limit) >= 0
 
     def odds(self, parts: Mapping[str, float], limit: float) -> float:
         """The sum: log-odds that an alarm with such parts is one that people would confirm, from where it speaks."""
