@@ -34,12 +34,12 @@ def waiting(tmp_path):
     supervisor.close()
 
 
-def decided(path, *, mode="approved", ago=0.0):
+def decided(path, *, mode="approved", ago=0.0, valid=900.0):
     """A record with a decision that would do something, so many s old."""
     now = pd.Timestamp.now("UTC").as_unit("us") - pd.Timedelta(seconds=ago)
     decision = Decision.named(alarm_id="a1", at=now, kind="step", because="a leak", entity="model-a", playbook="p")
     record = Record(path)
-    record.append("decision", now, decision=decision.facts(), mode=mode)
+    record.append("decision", now, decision=decision.facts(), mode=mode, valid=valid)
     return record, decision
 
 
@@ -196,6 +196,13 @@ def test_what_is_too_old_is_shown_as_that_and_not_approved(tmp_path, capsys, mon
     told = capsys.readouterr().err
     assert "a decision of the last 900 s, got decided 30 days" in told
     assert "the watch decides anew" in told
+
+
+@pytest.mark.parametrize(("valid", "state"), [(3600.0, "waits"), (1199.0, "expired")])
+def test_how_long_a_decision_holds_is_what_those_who_made_it_were_told(tmp_path, capsys, valid, state):
+    record, decision = decided(tmp_path / "record.jsonl", ago=1200.0, valid=valid)
+    assert main(["list", str(record.path)]) == 0
+    assert f"{state}: {decision.decision_id}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("by", ["", "  ", "a" * 101])

@@ -1,5 +1,6 @@
 """The repairer: from an alarm to a verdict and what follows it, to people where it ends, and again after a kill."""
 
+import contextlib
 import random
 import shutil
 import time
@@ -291,6 +292,51 @@ def test_whoever_is_killed_while_it_calls_people_calls_them_after_a_start(tmp_pa
 
 
 # ---- kill -9 ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("lines", range(4))
+@pytest.mark.parametrize("seen", [False, None], ids=["not recovered", "nothing seen"])
+def test_whoever_is_killed_while_a_verdict_is_written_loses_nothing_that_follows_from_it(
+    tmp_path, supervisor, monkeypatch, lines, seen
+):
+    """The steps that come next, the call of people: each once, after whichever line of them the process ended."""
+
+    class Killed(BaseException):
+        pass
+
+    def made(post):
+        told = [*read_playbooks()], _with_shedding(supervisor), Record(tmp_path / "r.jsonl")
+        return Repairer(*told, OPEN.model_copy(update={"tries": 1}), mode="automatic", send=post)
+
+    first, append, left = made(Post()), Record.append, [lines]
+    case = begin(first, OVERLOAD)
+    seconds, more = (185, {"well": False}) if seen is False else (400, {"seen": False})
+
+    def killed(record, *given, **facts):
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return append(record, *given, **facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "append", killed)
+        with contextlib.suppress(Killed):
+            see(first, case, seconds, **more)
+    post = Post()
+    again = made(post)
+    again.resume(at(seconds))
+    if again.open_cases():
+        assert again.pending() == []  # nothing follows from a verdict that is not there
+        see(again, again.open_cases()[0], seconds + 1, **more)
+    again.sweep(at(seconds + 70))
+    kinds = [entry.kind for entry in again.record.entries()]
+    assert kinds.count("verdict") == 1
+    nexts = [(one.kind, one.step) for one in again.pending()]
+    assert nexts == ([("rollback", 0), ("step", 1)] if seen is False else [])
+    assert kinds.count("decision") == 1 + len(nexts)
+    assert kinds.count("escalated") == (seen is None)
+    if seen is None:
+        assert kinds.count("told") == 1  # by one of the two
+
+
 def act(talk, folder, url):
     """What the other process does: it decides at the second that it is told, and acts."""
     made = repairer(folder, url, FREE)

@@ -9,6 +9,7 @@ import bisect
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +17,31 @@ import pandas as pd
 from stability.remediation.approval import KEY, approval_key, ask_on_terminal, plain
 from stability.remediation.decisions import Decision
 from stability.remediation.exporting import actions_table
-from stability.remediation.guards import Guards
 from stability.remediation.history import History
 from stability.remediation.record import CHANGED, Entry, Record
 from stability.schema import ContractError, one_of
 
-VALID = Guards().valid  # s for which a decision holds: an approval of an older one would be refused
+
+@dataclass(frozen=True)
+class Waiting:
+    """A decision that nobody has acted upon, and for how many seconds it holds."""
+
+    decision: Decision
+    valid: float
+
+    @property
+    def _since(self) -> pd.Timedelta:
+        return pd.Timestamp.now("UTC") - self.decision.at
+
+    @property
+    def holds(self) -> bool:
+        """Whether an approval would still count."""
+        return self._since.total_seconds() <= self.valid
+
+    @property
+    def age(self) -> str:
+        """How long ago it was decided."""
+        return f"decided {str(self._since.floor('s')).removeprefix('0 days ')} ago"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,10 +95,10 @@ def _record(path: Path) -> Record:
     raise ContractError(file=path, expected="a record of repairs", got=got, remedy=remedy)
 
 
-def _seen(record: Record, entries: Sequence[Entry]) -> tuple[dict[str, Decision], pd.DataFrame]:
+def _seen(record: Record, entries: Sequence[Entry]) -> tuple[dict[str, Waiting], pd.DataFrame]:
     """Decisions that wait, and all actions; a line whose facts are none of ours is told with its row."""
 
-    def folded(lines: int) -> tuple[dict[str, Decision], pd.DataFrame]:
+    def folded(lines: int) -> tuple[dict[str, Waiting], pd.DataFrame]:
         history = History().read(entries[:lines])
         return _waiting(history, entries[:lines]), actions_table(history)
 
@@ -98,37 +118,35 @@ def _seen(record: Record, entries: Sequence[Entry]) -> tuple[dict[str, Decision]
     raise ContractError(file=record.path, row=row, expected=expected, got=plain(wrong(row)), remedy=CHANGED)
 
 
-def _waiting(history: History, entries: Sequence[Entry]) -> dict[str, Decision]:
+def _waiting(history: History, entries: Sequence[Entry]) -> dict[str, Waiting]:
     """Decisions that would do something and have not; nobody is asked about those of a dry run."""
     begun = {action.facts["decision_id"] for action in history.actions.values() if not action.rehearsed}
-    decided = [entry.facts for entry in entries if entry.kind == "decision"]
-    dry = {facts["decision"]["decision_id"] for facts in decided if facts["mode"] == "dry-run"}
+    decided = {e.facts["decision"]["decision_id"]: e.facts for e in entries if e.kind == "decision"}
     known = [*history.decided.values(), *history.pending.values()]
-    return {one.decision_id: one for one in known if one.acts and one.decision_id not in begun | dry}
+    asked = [one for one in known if one.acts and one.decision_id not in begun]
+    return {
+        name: Waiting(one, facts["valid"])
+        for one in asked
+        if (facts := decided[name := one.decision_id])["mode"] != "dry-run"
+    }
 
 
-def _age(decision: Decision) -> tuple[bool, str]:
-    """Whether it still holds, and how long ago it was decided."""
-    age = pd.Timestamp.now("UTC") - decision.at
-    return age.total_seconds() <= VALID, f"decided {str(age.floor('s')).removeprefix('0 days ')} ago"
-
-
-def _list(waiting: dict[str, Decision], table: pd.DataFrame) -> None:
-    for name, decision in waiting.items():
-        holds, age = _age(decision)
-        print(plain(f"{'waits' if holds else 'expired'}: {name} {decision.because} ({age})"))
+def _list(waiting: dict[str, Waiting], table: pd.DataFrame) -> None:
+    for name, one in waiting.items():
+        print(plain(f"{'waits' if one.holds else 'expired'}: {name} {one.decision.because} ({one.age})"))
     print("\n".join(map(plain, table.to_string().split("\n"))))
 
 
-def _approve(told: argparse.Namespace, waiting: dict[str, Decision]) -> int:
+def _approve(told: argparse.Namespace, waiting: dict[str, Waiting]) -> int:
     key = approval_key()
     if key is None:
         raise ContractError(expected=f"a key in {KEY}", got="none", remedy="the same as the one that watches")
-    decision = waiting[one_of(told.decision, waiting, "decision that waits")]
-    holds, age = _age(decision)
-    if not holds:
+    one = waiting[one_of(told.decision, waiting, "decision that waits")]
+    decision = one.decision
+    if not one.holds:
         remedy = "the watch decides anew where it is still needed: `list` shows what waits then"
-        raise ContractError(file=told.record, expected=f"a decision of the last {VALID:g} s", got=age, remedy=remedy)
+        expected = f"a decision of the last {one.valid:g} s"
+        raise ContractError(file=told.record, expected=expected, got=one.age, remedy=remedy)
     if not told.by.strip() or len(told.by) > 100:  # as `grant` asks for it, before anybody types
         expected = "the name of who approves, in up to 100 characters"
         raise ContractError(expected=expected, got=repr(told.by), remedy="--by NAME")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["follow", "recovered"]
+__all__ = ["follow", "unsolved"]
 
 import pandas as pd
 
@@ -53,9 +53,14 @@ def follow(
     return progress, verdict, _steps(case, playbook, history)
 
 
-def recovered(verdict: Verdict) -> bool:
-    """Whether things are well again, whoever made them so."""
-    return verdict.verdict == "verified" or (verdict.final and verdict.recovered_at is not pd.NaT)
+def unsolved(verdict: Verdict, progress: Progress, steps: tuple[tuple[str, int], ...], last: bool) -> bool:
+    """Whether people are called: where nothing is known, and where the last playbook that is tried has no step left.
+
+    Where all is well again, whoever made it so, nobody is.
+    """
+    if progress.verdict == "inconclusive":
+        return verdict.recovered_at is pd.NaT
+    return progress.verdict == "not_recovered" and "step" not in dict(steps) and last
 
 
 def _word(passed: bool | None) -> str:

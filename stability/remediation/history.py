@@ -82,6 +82,7 @@ class History:
     decided: dict[str, Decision] = field(default_factory=dict)  # the last one of each alarm
     modes: dict[str, str] = field(default_factory=dict)  # in which mode that was decided
     pending: dict[str, Decision] = field(default_factory=dict)  # what an observation led to, in order
+    follows: dict[str, str] = field(default_factory=dict)  # such a decision -> the action that was observed
     used: dict[str, str] = field(default_factory=dict)  # approval -> the action that it let happen
     told: dict[str, pd.Timestamp] = field(default_factory=dict)  # key of a message -> when it was delivered
     untold: dict[str, tuple[pd.Timestamp, dict]] = field(default_factory=dict)  # key -> a message that nobody took
@@ -105,6 +106,7 @@ class History:
                 self.decided[decision.alarm_id], self.modes[decision.alarm_id] = decision, facts["mode"]
                 if facts.get("follows"):
                     self.pending[decision.decision_id] = decision
+                    self.follows[decision.decision_id] = facts["follows"]
                 if decision.kind == "escalate":
                     self._owe(decision.alarm_id, decision.because, entry.at, facts.get("evidence", {}))
             case "intent" | "rehearsal":

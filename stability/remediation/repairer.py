@@ -17,7 +17,7 @@ from stability.remediation.deciding import alarm_name, choose, next_step, same
 from stability.remediation.decisions import Acted, Case, Decision, Progress, Refusal, ServiceState, moment
 from stability.remediation.doing import UNDER_WAY, carry_out, checked, intent, lives
 from stability.remediation.exporting import actions_table
-from stability.remediation.following import follow, recovered
+from stability.remediation.following import follow, unsolved
 from stability.remediation.guards import Guards, needs_approval, refusals
 from stability.remediation.history import History
 from stability.remediation.inventory import Inventory
@@ -150,7 +150,7 @@ class Repairer:
             causes = rows.drop(columns="failure_mode").assign(mode=rows["failure_mode"]).head(3).astype(object)
             cause = causes.where(causes.notna(), None).to_dict("records")
             known = {"evidence": {**(evidence or {}), "cause": cause}}
-        self.record.append("decision", now, decision=decision.facts(), mode=self.mode, **known)
+        self.record.append("decision", now, decision=decision.facts(), mode=self.mode, valid=self.guards.valid, **known)
         self._look()
         if known:
             self._call(alarm_id, decision.because, now, known["evidence"], give_up=False)
@@ -261,7 +261,8 @@ class Repairer:
 
     def pending(self) -> list[Decision]:
         """What observations led to and nobody has acted upon yet, in order: hand each to `act`."""
-        return list(self._look().pending.values())
+        history = self._look()
+        return [one for name, one in history.pending.items() if not history.actions[history.follows[name]].waits]
 
     def observe(self, case: Case, aftermath: Aftermath, now: pd.Timestamp) -> Progress:
         """Ask for the verdict; when it is final, write it down and say how it goes on.
@@ -286,37 +287,33 @@ class Repairer:
         playbook = self.playbooks.get(case.playbook)
         progress, verdict, steps = follow(case, aftermath, playbook, self._look())
         with self.record.locked():
-            action = self._look().actions[case.action_id]
+            history = self._look()
+            action = history.actions[case.action_id]
             if not action.waits:
                 return Progress(action.verdict or "not_recovered", True)  # another process was faster
             if not progress.final:
                 return progress
+            # What follows is written before the verdict: a crash in between loses neither, and the verdict comes again.
+            decisions = [one for name, one in history.pending.items() if history.follows[name] == case.action_id]
+            for kind, step in steps[len(decisions) :]:
+                decision = next_step(case, playbook, kind, step, action.facts["impact_start"], now)
+                told = {"decision": decision.facts(), "mode": self.mode, "valid": self.guards.valid}
+                self.record.append("decision", now, **told, follows=case.action_id)
+                decisions.append(decision)
+            title = f"{case.playbook} on {case.entity}: {progress.verdict.replace('_', ' ')}"
+            calls = unsolved(verdict, progress, steps, len(dict(history.tried(case.alarm_id))) >= self.guards.tries)
+            if calls:
+                self._give_up(case.alarm_id, title, now, {"check": list(progress.checks)})
             told = {"verdict": progress.verdict, "checks": list(progress.checks), "credited": verdict.credited}
             kind = "left" if case.status == "failed" and progress.verdict != "verified" else "verdict"
             self.record.append(kind, now, action_id=case.action_id, **told)
-            decisions = []
-            for kind, step in steps:
-                decision = next_step(case, playbook, kind, step, action.facts["impact_start"], now)
-                told = {"decision": decision.facts(), "mode": self.mode, "follows": case.action_id}
-                self.record.append("decision", now, **told)
-                decisions.append(decision)
             self._look()
-        return self._closed(case, progress, recovered(verdict), tuple(decisions), now)
-
-    def _closed(
-        self, case: Case, progress: Progress, well: bool, decisions: tuple[Decision, ...], now: pd.Timestamp
-    ) -> Progress:
-        goes_on = any(decision.kind == "step" for decision in decisions)
-        tried = len({playbook for playbook, _ in self.history.tried(case.alarm_id)})
-        title = f"{case.playbook} on {case.entity}: {progress.verdict.replace('_', ' ')}"
-        calls = progress.verdict == "inconclusive" and not well
-        calls |= progress.verdict == "not_recovered" and not goes_on and tried >= self.guards.tries
         if calls:
             self._call(case.alarm_id, title, now, {"check": list(progress.checks)})
         else:
             key, text = f"{case.action_id}.{progress.verdict}", "\n".join(progress.checks)
             self._tell(key, title, text, now, progress.verdict == "not_recovered")
-        return Progress(progress.verdict, True, decisions, calls, progress.checks)
+        return Progress(progress.verdict, True, tuple(decisions), calls, progress.checks)
 
     # ---- after a crash, and over time -------------------------------------------------------------------------------
     def resume(self, now: pd.Timestamp) -> list[Case]:
@@ -331,18 +328,16 @@ class Repairer:
         return self.open_cases()
 
     def _lost(self, now: pd.Timestamp) -> None:
-        detail, backs = "whoever began it was killed: perhaps it was done", []
+        why, backs = "whoever began it was killed: perhaps it was done", []
         with self.record.locked():
             for name, action in self._look().real():
                 if action.end is None and not lives(name, action, now):
                     end = max(now, action.at).isoformat()
-                    self.record.append(
-                        "outcome", now, action_id=name, status="perhaps", detail=detail, undo=None, end=end
-                    )
+                    self.record.append("outcome", now, action_id=name, status="perhaps", detail=why, undo=None, end=end)
                     backs += [action.facts] if action.facts["kind"] == "rollback" else []
             self._look()
         for facts in backs:
-            self._not_taken_back(facts, now, detail)
+            self._not_taken_back(facts, now, why)
 
     def sweep(self, now: pd.Timestamp) -> None:
         """Close what was lost or not judged, drop what was not done, repeat what nobody heard; `decide` does so too."""
@@ -352,6 +347,7 @@ class Repairer:
             history = self._look()
             late = [c for c in history.cases() if (now - c.acted_at).total_seconds() > self.guards.forgotten]
             for case in late:
+                self._give_up(case.alarm_id, f"{case.entity}: nobody judged {case.playbook}", now, {})
                 checks = [f"nobody judged it within {self.guards.forgotten:g} s"]
                 told = {"action_id": case.action_id, "verdict": "inconclusive", "checks": checks}
                 self.record.append("verdict", now, **told)
@@ -386,10 +382,14 @@ class Repairer:
     def _call(
         self, alarm_id: str, why: str, now: pd.Timestamp, evidence: dict | None = None, give_up: bool = True
     ) -> None:
-        if give_up and alarm_id not in self.history.given_up:
-            self.record.append("escalated", now, alarm_id=alarm_id, why=why, evidence=evidence or {})
-            self._look()
+        if give_up:
+            self._give_up(alarm_id, why, now, evidence or {})
         call(self.record, self.history, self.send, alarm_id, why, evidence or {}, now, quiet=self.guards.quiet)
+
+    def _give_up(self, alarm_id: str, why: str, now: pd.Timestamp, evidence: dict) -> None:
+        if alarm_id not in self.history.given_up:
+            self.record.append("escalated", now, alarm_id=alarm_id, why=why, evidence=evidence)
+            self._look()
 
     def _tell(self, key: str, title: str, text: str, now: pd.Timestamp, bad: bool) -> None:
         tell(self.record, self.history, self.send, key, title, text, now, bad=bad, quiet=self.guards.quiet)
