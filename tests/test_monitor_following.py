@@ -23,6 +23,7 @@ from stability.monitor.exposition import Exposition, listening
 from stability.monitor.files_source import FilesSource
 from stability.monitor.following import Follower
 from stability.monitor.screen import screen
+from stability.monitor.sentries import Sentry
 from stability.schema import ContractError, home, write_table
 from stability.telemetry import rate, read_prometheus
 
@@ -316,6 +317,13 @@ def test_an_inventory_that_changes_is_read_anew(tmp_path):
     follower.close()
 
 
+@pytest.mark.usefixtures("no_pages")
+def test_a_start_long_before_a_file_begins_is_that_of_the_file(tmp_path):
+    panel = fleet(entities=1, steps=200)
+    steps, _ = follow(declaration(tmp_path, panel, detectors=[], start="2020-01-01T00:00:00Z"), tmp_path / "state")
+    assert [step.moment for step in steps] == [at.value // 1000 for at in panel.index.unique(1)]
+
+
 def test_two_do_not_watch_in_one_folder(tmp_path):
     told = declaration(tmp_path, fleet(entities=1, steps=60))
     follower = Follower(told, folder=tmp_path / "state")
@@ -329,7 +337,7 @@ def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
     told, clock = declaration(tmp_path, panel, incidents_per_step=2), Clock(panel.index[-1][1])
     follower = Follower(told, folder=tmp_path / "state", clock=clock)
     served = Exposition(follower, told.serve.model_copy(update={"port": 0}))
-    url = f"http://{served.address[0]}:{served.address[1]}"
+    url = served.url
     assert httpx.get(f"{url}/healthz").status_code == 503
     for step in follower.tick():
         served.after(step)
@@ -357,8 +365,7 @@ def test_an_alarm_gets_a_page_and_doors_tell_how_it_is(tmp_path):
 
 def told_of_health(served):
     """What the door says: status and answer, and the seconds that it is behind by the metrics."""
-    url = f"http://{served.address[0]}:{served.address[1]}"
-    answer, metrics = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/metrics").text
+    answer, metrics = httpx.get(f"{served.url}/healthz"), httpx.get(f"{served.url}/metrics").text
     behind = [line.split()[1] for line in metrics.splitlines() if line.startswith("stability_watch_behind_seconds ")]
     return answer.status_code, answer.json(), float(behind[0])
 
@@ -377,6 +384,28 @@ def test_a_watch_that_hangs_is_not_healthy_although_it_says_nothing(prometheus_s
     clock.now = at(3_921)
     told_then = {"healthy": False, "why": "300 s behind", "behind_seconds": 300.0}
     assert told_of_health(served) == (503, told_then, 300.0)
+    served.close()
+    follower.close()
+
+
+@pytest.mark.usefixtures("no_pages")
+@pytest.mark.parametrize("ruled", [True, False])
+def test_what_cannot_judge_is_told_at_the_door_and_a_watch_in_which_nothing_can_is_not_healthy(
+    tmp_path, monkeypatch, ruled
+):
+    monkeypatch.setattr(Sentry, "judge", lambda *_: 1 / 0)
+    panel = fleet(entities=2, steps=200)
+    told, clock = declaration(tmp_path, panel, **({} if ruled else {"rules": None})), Clock(panel.index[-1][1])
+    follower = Follower(told, folder=tmp_path / "state", clock=clock)
+    served = Exposition(follower, told.serve.model_copy(update={"port": 0, "host": "::1"}))
+    list(follower.tick())
+    served.after(None)
+    assert served.url.startswith("http://[::1]:")
+    answer, metrics = httpx.get(f"{served.url}/healthz"), httpx.get(f"{served.url}/metrics").text
+    assert answer.json()["failing"] == {"mean_shift_recursive": "ZeroDivisionError: division by zero"}
+    assert answer.json()["why"] == ("" if ruled else "nothing judges: ZeroDivisionError: division by zero")
+    assert answer.status_code == (200 if ruled else 503)
+    assert "stability_watch_failing 1.0" in metrics.splitlines()
     served.close()
     follower.close()
 

@@ -54,6 +54,7 @@ class Exposition:
         self.errors = Gauge("source_errors", "Questions that the source did not answer", **made)
         self.reloads = Gauge("reloads", "Times that rules or models were read anew", **made)
         self.refused = Gauge("reload_refused", "1 while changed rules or models are not used, being wrong", **made)
+        self.failing = Gauge("failing", "Detectors, predictor and rules that raise errors instead of judging", **made)
         self.behind = Gauge("behind_seconds", "Time between what is due and the last step", **made)
         self.behind.set_function(lambda: follower.behind)
         self.moment = Gauge("last_moment_seconds", "Moment of the last step, Unix time", **made)
@@ -66,6 +67,12 @@ class Exposition:
         self.address = self.server.server_address[:2]
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.2,), daemon=True)
         self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def after(self, step: Step | None) -> None:
         """Take a step, or the end of a tick (None), into account."""
@@ -83,6 +90,7 @@ class Exposition:
         self.errors.set(follower.errors)
         self.reloads.set(follower.reloads)
         self.refused.set(bool(follower.refused))
+        self.failing.set(len(follower.failing))
         if watch is not None:
             for severity in ("critical", "warning", "info"):
                 self.open.labels(severity).set(sum(one.severity == severity for one in watch.open_alarms))
@@ -101,7 +109,8 @@ class Exposition:
             why = f"no sign of life for {silent:.0f} s"
         why = why or follower.ill
         told = {"healthy": not why, "why": why, "behind_seconds": round(follower.behind, 1)}
-        return told | ({"refused": follower.refused} if follower.refused else {})
+        told |= {"refused": follower.refused} if follower.refused else {}
+        return told | ({"failing": follower.failing} if follower.failing else {})
 
     def close(self) -> None:
         """Stop listening."""
@@ -138,6 +147,11 @@ def listening(host: str, port: int) -> ThreadingHTTPServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     exposition: Exposition
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]):
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -124,6 +124,7 @@ class Follower:
         self.trouble = ""
         if told.start is not None:
             start = -(-int(pd.Timestamp(told.start).timestamp() * 1e6) // step) * step
+            start = max(start, self.source.first()) if is_files else start  # before it nobody was there
         else:
             start = self.source.first() + before // step * step if is_files else due
         if due < start:
@@ -318,7 +319,18 @@ class Follower:
                 # Whoever writes the file is gone, or it is old: rows of the past say nothing of now.
                 return f"no row for {self._since(newest) + self.told.delay_us / 1e6:.0f} s"
             behind = (newest - self.told.delay_us - self.watch.moment) / 1e6  # what has not come yet is not slowness
-        return f"{behind:.0f} s behind" if behind > patience else ""
+        if behind > patience:
+            return f"{behind:.0f} s behind"
+        failing = self.failing
+        judges = len(self.watch.sentries) + (self.watch.predictor is not None)
+        judges += 0 if self.watch.alerts is None else len(self.watch.alerts.rules)
+        return f"nothing judges: {next(iter(failing.values()))}" if failing and len(failing) >= judges else ""
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """Detectors, the predictor and rules that raised an error in the last step -> which; the others go on."""
+        watch = self.watch
+        return {} if watch is None else watch.failing | ({} if watch.alerts is None else watch.alerts.failing)
 
     @property
     def healthy(self) -> bool:

@@ -70,7 +70,7 @@ def _follow(follower, *, once: bool, show: bool) -> None:
         if follower.told.serve is not None:
             served = Exposition(follower, follower.told.serve)
             stack.callback(served.close)
-            print(f"http://{served.address[0]}:{served.address[1]}/metrics and /healthz", flush=True)
+            print(f"{served.url}/metrics and /healthz", flush=True)
         answers = _answers(follower.told)
         if answers is not None:
             stack.callback(lambda: answers.close(follower.watch) if follower.watch is not None else None)
