@@ -158,7 +158,7 @@ def _misspelt(mode):
             lambda modes: modes.update(x=[1]),
             "'modes.x': expected a mapping, got [1]. Remedy: its keys are item, effect",
         ),
-        (lambda modes: modes.update({7: modes["overload"]}), "expected a text, got 7"),
+        (lambda modes: modes.update({7: modes["overload"]}), "expected text, got 7"),
         (lambda modes: modes.clear(), "expected 1 to 10,000 rows"),
         (
             lambda modes: _misspelt(modes["overload"]),
@@ -186,7 +186,10 @@ def _misspelt(mode):
             lambda modes: modes["overload"]["severity"].update(rating=True),
             "modes.overload.severity.rating': expected a whole number from 1 to 10, got True",
         ),
-        (lambda modes: modes["overload"]["severity"].update(reason=""), "reason': expected a text, got nothing"),
+        (
+            lambda modes: modes["overload"]["severity"].update(reason=""),
+            "reason': expected text that is at least 1 long, got ''",
+        ),
         (lambda modes: modes["overload"].update(sources="a"), "expected a list, got 'a'"),
         (lambda modes: modes["overload"]["sources"].append("a; b"), "names without ;"),
         (lambda modes: modes["overload"].update(sources=[]), "modes.overload.sources"),

@@ -371,17 +371,17 @@ def test_names_and_addresses_that_could_be_more_than_that_are_errors(tmp_path, c
     [
         (
             {"control": "ansible"},
-            r"0\.control': expected a control, got 'ansible'. Remedy: there are: docker",
+            r"0\.control': expected a known control, got 'ansible'. Remedy: there are: docker",
         ),
         ({"control": "dokcer", "name": "a"}, "got 'dokcer'. Remedy: did you mean 'docker'"),
-        ({"control": None}, "expected a control, got nothing"),
+        ({"control": None}, "expected a known control, got nothing"),
         (
             {"controll": "http"},
             r"0\.control': expected the key, got the keys controll. Remedy: its value is one",
         ),
         ({"control": "http", "tokn": "s3cret"}, "expected a known key, got 'tokn'. Remedy: did you mean 'token'"),
-        ({"control": "docker"}, r"docker\.name': expected the key, got nothing. Remedy: add 'name"),
-        ({"control": "docker", "name": None}, "expected a valid string, got nothing"),
+        ({"control": "docker"}, r"controls\.0\.name': expected the key, got nothing. Remedy: add 'name"),
+        ({"control": "docker", "name": None}, "expected text, got nothing"),
         (None, r"controls\.0': expected a mapping, got nothing. Remedy: such as"),
         ({"control": "http"}, "expected reload, roll_back, shed or drain, without which it can do nothing"),
         ({"control": "http", "unshed": "https://a.example/", "token": "TOKEN"}, "without which it can do nothing"),

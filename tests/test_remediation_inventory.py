@@ -66,7 +66,7 @@ def test_the_guards_of_the_page_are_the_defaults_but_for_their_windows():
         ("entities: [{macth: [a], controls: []}]", "did you mean 'match'"),
         ("- a", r"yaml: expected a mapping, got a list\. Remedy: its keys are entities"),
         ("", "yaml: expected a mapping, got nothing"),
-        ("entities:", "'entities': expected a valid list, got nothing"),
+        ("entities:", "'entities': expected a list, got nothing"),
         ("entities: [null]", "got nothing. Remedy: its keys are match, controls"),
         ("entities: [{match: [a]}]", r"'entities\.0\.controls': expected the key, got nothing"),
         ("entities: [{match: [a], http: {reload: x}}]", "a known key, got 'http'. Remedy: there are: controls, match"),

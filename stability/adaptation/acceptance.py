@@ -8,14 +8,13 @@ from os import PathLike
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
 
 from stability.adaptation.backtest import Backtest
 from stability.adaptation.proposals import Proposal
 from stability.detection import Accepted
 from stability.evaluation import Estimate
 from stability.records.privacy import scrub_message
-from stability.schema import ContractError, home, write_yaml
+from stability.schema import ContractError, declared, home, write_yaml
 
 POLICIES = "policies"  # under the workbench's folder
 DIGITS = 6  # significant ones of a number that people are to read
@@ -71,12 +70,7 @@ def accept(
     evidence = {"accepted_by": by, "accepted_at": at.isoformat(timespec="seconds"), "why": why}
     evidence |= {"labels": dict(proposal.labels), "backtest": _plain(proposal.backtest)}
     told = {"name": name, "detector": proposal.detector, "change": _rounded(proposal.change), "evidence": evidence}
-    try:
-        Accepted.model_validate(told)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place, got = ".".join(map(str, first["loc"])), repr(first["input"])[:100]
-        raise ContractError(column=place, expected=first["msg"], got=got, remedy="names are file names") from None
+    declared(Accepted, told)
     path = home() / POLICIES / f"{proposal.detector}.yaml" if path is None else Path(path)
     write_yaml(path, told, above=f"{proposal}\nTo take it back: stability feedback withdraw {name} --why ...")
     return path

@@ -8,10 +8,10 @@ import math
 from os import PathLike
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stability.detection.screen import Screen
-from stability.schema import ContractError, load_yaml, nearest
+from stability.schema import ContractError, declared, load_yaml
 
 NAME = r"^\w[\w.-]{0,99}$"  # of a policy and of a detector, which names its file
 MOST = 1000.0  # times a threshold, or its inverse; beyond it is no correction: to silence a detector, take it out
@@ -97,18 +97,7 @@ def read_accepted(path: str | PathLike, detector: str | None = None) -> Accepted
     raw = load_yaml(path)
     if not isinstance(raw, dict):
         raise ContractError(file=path, expected="keys and values", got=type(raw).__name__)
-    try:
-        told = Accepted.model_validate(raw)
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda one: (one["type"] != "extra_forbidden", -len(one["loc"])))
-        said = [one for one in map(str, first["loc"]) if not one.startswith(("constrained-", "dict["))]  # of a union
-        place, remedy = ".".join(said), "correct the value, or accept a proposal anew"
-        if first["type"] == "extra_forbidden":
-            part = {1: Accepted, 2: Change}.get(len(first["loc"]), ScreenPart)
-            remedy = nearest(str(first["loc"][-1]), part.model_fields)
-        expected = first["msg"].removeprefix("Value error, expected ").removeprefix("Input should be ")
-        got = repr(first["input"])[:100]
-        raise ContractError(file=path, column=place or None, expected=expected, got=got, remedy=remedy) from None
+    told = declared(Accepted, raw, file=path)
     if detector is not None and told.detector != detector:
         remedy = "each detector's scores have their own unit: accept a proposal of this one"
         raise ContractError(

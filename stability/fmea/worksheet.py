@@ -4,18 +4,17 @@ from __future__ import annotations
 
 __all__ = ["COLUMNS", "check_worksheet", "checked", "from_declaration", "to_declaration", "words_of"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from os import PathLike
-from typing import NoReturn
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from stability.fmea.priority import RATINGS
 from stability.rules import Rule
-from stability.schema import ContractError, nearest
+from stability.schema import ContractError, declared, nearest
 
 NEEDED = ("item", "effect", "cause", "prevention", "detection_control")
 SEEN = ("rules", "recordings", "not_observable")  # one of them says how the mode can be seen, or why it cannot
@@ -31,14 +30,15 @@ DANGER = 9  # from here on a severity is one of safety or law
 ROWS = 10_000  # at most
 LONGEST = 1000  # characters of a cell: more is a document, not a cell
 WHOLE = "a whole number from 1 to 10"
-EXPECTED = {  # pydantic's findings -> what is asked for, in the words of `checked`
-    "string_type": "a text",
-    "string_too_short": "a text",
-    "list_type": "a list",
-    "too_short": "at least one",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-}
+
+
+def _level(value: object) -> object:
+    if type(value) is not int or not 1 <= value <= 10:
+        raise ValueError(WHOLE)
+    return value
+
+
+Level = Annotated[int, BeforeValidator(_level)]
 
 
 class _Said(BaseModel):
@@ -46,12 +46,12 @@ class _Said(BaseModel):
 
 
 class _Rating(_Said):
-    rating: int = Field(ge=1, le=10)
+    rating: Level
     reason: str = Field(min_length=1)
 
 
 class _Severity(_Rating):
-    safety_floor: int | None = Field(None, ge=1, le=10)
+    safety_floor: Level | None = None
 
 
 class _Controls(_Said):
@@ -102,11 +102,7 @@ def from_declaration(read: object, source: str | PathLike) -> pd.DataFrame:
     ContractError
         With the place in the file, what was expected, what came, and the nearest known key; else as `checked`.
     """
-    try:
-        modes = _Worksheet.model_validate(read).modes
-    except pydantic.ValidationError as error:
-        # A key that is misspelt is told before the one that is missing for it.
-        _tell(min(error.errors(), key=lambda told: told["type"] != "extra_forbidden"), source)
+    modes = declared(_Worksheet, read, file=source).modes
     rows = {}
     for name, mode in modes.items():
         row = {column: getattr(mode, column) for column in ("item", "effect", "cause", "playbook")}
@@ -121,31 +117,6 @@ def from_declaration(read: object, source: str | PathLike) -> pd.DataFrame:
             row[column] = "; ".join(row[column])
         rows[name] = row
     return checked(pd.DataFrame.from_dict(rows, orient="index"), source)
-
-
-def _tell(first: Mapping, source: str | PathLike) -> NoReturn:
-    """Turn one of pydantic's findings into the house's error."""
-    loc, kind, came = first["loc"], first["type"], first["input"]
-    got = "nothing" if came is None or came == "" else repr(came)
-    expected = EXPECTED.get(kind, first["msg"].removeprefix("Input should be "))
-    remedy = None
-    if kind == "extra_forbidden":
-        expected, got, remedy = "a known key", repr(loc[-1]), nearest(str(loc[-1]), _keys(loc[:-1]))
-    elif kind == "missing":
-        expected, got, remedy = "the key", "nothing", f"add '{loc[-1]}: ...'"
-    elif kind == "model_type":
-        remedy = f"its keys are {', '.join(_keys(loc))}"
-    elif loc[-1] in ("rating", "safety_floor"):
-        expected = WHOLE
-    place = ".".join(map(str, loc)) or None
-    raise ContractError(file=source, column=place, expected=expected, got=got, remedy=remedy)
-
-
-def _keys(loc: tuple) -> list[str]:
-    """Which keys the mapping at a place of the file has; `modes`, a mode's name and one of its keys lead there."""
-    if len(loc) < 3:
-        return list((_Mode if loc else _Worksheet).model_fields)
-    return list(_Mode.model_fields[loc[2]].annotation.model_fields)
 
 
 def to_declaration(worksheet: pd.DataFrame) -> dict:

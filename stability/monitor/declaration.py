@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stability.detection import DETECTORS, AlarmPolicy
-from stability.monitor.declared import refused, there, whole
-from stability.schema import ContractError, home, load_yaml, nearest
+from stability.monitor.paths import there, whole
+from stability.schema import ContractError, declared, home, load_yaml, nearest
 from stability.telemetry.grid import micros
 
 NAME = re.compile(r"\w[\w.-]{0,99}\Z")
@@ -383,9 +383,7 @@ def read_watch(path: str | Path) -> Declaration:
         raise ContractError(file=path, expected="keys and values", got=type(raw).__name__)
     if not NAME.match(path.stem):
         raise ContractError(file=path, expected="a name of letters, digits, '.', '-' and '_'", got=path.stem)
-    try:
-        told = Declaration(**{str(key): value for key, value in raw.items() if key != "name"}, name=path.stem)
-    except ValidationError as error:
-        raise refused(error, path, Declaration) from None
+    named = {str(key): value for key, value in raw.items() if key != "name"} | {"name": path.stem}
+    told = declared(Declaration, named, file=path)
     there(told, path)
     return told

@@ -1,14 +1,12 @@
-"""What a declaration names, and what is wrong with it: errors say the key, what was expected, and the nearest name."""
+"""Files that a declaration names: whole paths, and errors that say the key and the nearest name."""
 
 from __future__ import annotations
 
-__all__ = ["refused", "there", "whole"]
+__all__ = ["there", "whole"]
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING
 
 from stability.schema import ContractError, home, nearest
 
@@ -35,44 +33,6 @@ def whole(path: str) -> Path:
     if "\0" in path or any(one > most for one, most in zip(longest, LONGEST, strict=True)):
         raise ContractError(file=path, expected="a path", got="one that no file can have", remedy=remedy)
     return found
-
-
-def refused(error: ValidationError, path: Path, model: type[BaseModel]) -> ContractError:
-    """Say what is wrong with a declaration; a key that is misspelt before the one that is missing for it.
-
-    Parameters
-    ----------
-    error : ValidationError
-    path : Path
-        Of the declaration.
-    model : type
-        What it should have been.
-    """
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    place = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        remedy = nearest(str(first["loc"][-1]), _part(model, first["loc"][:-1]).model_fields)
-        return ContractError(file=path, column=place, expected="a known key", got=repr(first["loc"][-1]), remedy=remedy)
-    if first["type"] == "value_error":
-        said = first["ctx"]["error"]
-        if isinstance(said, ContractError):
-            place = ".".join(part for part in (place, said.column) if part)
-            told = {"expected": said.expected, "got": said.got, "remedy": said.remedy}
-            return ContractError(said.problem, file=path, column=place, **told)
-        return ContractError(str(said), file=path, column=place or None)
-    return ContractError(file=path, column=place, expected=first["msg"], got=repr(first.get("input"))[:100])
-
-
-def _part(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
-    """The part of a declaration at a place."""
-    for key in loc:
-        kinds = [model.model_fields[key].annotation] if key in model.model_fields else []
-        while kinds:
-            kind = kinds.pop()
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                model = kind
-            kinds += get_args(kind)
-    return model
 
 
 def there(told: Declaration, path: Path) -> None:

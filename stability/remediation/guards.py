@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from stability.remediation.decisions import Decision, Refusal, ServiceState
 from stability.remediation.history import History
 from stability.remediation.playbooks import Playbook
 from stability.remediation.windows import Window
-from stability.schema import ContractError, home, load_yaml, nearest
+from stability.schema import declared, home, load_yaml
 
 LEVELS = ("low", "medium", "high")
 TAKES_AWAY = ("restart", "fail_over", "restore")  # actions after which, or while, an entity serves nobody
@@ -82,22 +82,7 @@ def read_guards(source: str | os.PathLike | dict) -> Guards:
         With the file, the place in it, what was expected, what came, and the nearest known key.
     """
     raw, where = (source, "guards") if isinstance(source, dict) else (load_yaml(source), source)
-    try:
-        return Guards.model_validate(raw)
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda told: told["type"] != "extra_forbidden")
-    loc, value, model = first["loc"], first["input"], Window if len(first["loc"]) > 1 else Guards
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    expected = expected.replace("String should", "text that should")
-    got, remedy = "nothing" if value is None else repr(value), "correct the value"
-    match first["type"]:
-        case "extra_forbidden":
-            expected, got, remedy = "a known key", repr(loc[-1]), nearest(str(loc[-1]), model.model_fields)
-        case "missing":
-            expected, got, remedy = "the key", "nothing", f"add '{loc[-1]}: ...'"
-        case "model_type":
-            expected, remedy = "a mapping", f"its keys are {', '.join(model.model_fields)}"
-    raise ContractError(file=where, column=".".join(map(str, loc)) or None, expected=expected, got=got, remedy=remedy)
+    return declared(Guards, raw, file=where)
 
 
 def stopped(guards: Guards) -> Refusal | None:

@@ -19,7 +19,6 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -29,13 +28,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from stability.schema import ContractError, home, load_yaml, nearest
+from stability.schema import ContractError, declared, home, load_yaml
 
 # What may stand in an argument list: never an option (a leading dash), never a path that climbs.
 UNIT = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,254}$"  # systemd.unit(5)
@@ -198,16 +196,6 @@ class Webhook(_Strict):
 
 Control = Annotated[Testbed | Command | Kubernetes | Http | Models | Files | Webhook, Field(discriminator="control")]
 
-KINDS: Mapping[str, type[BaseModel]] = {
-    "testbed": Testbed,
-    "systemd": Command,
-    "docker": Command,
-    "kubernetes": Kubernetes,
-    "http": Http,
-    "mlflow": Models,
-    "files": Files,
-    "webhook": Webhook,
-}
 PLAIN = {"match", "control", "name", "deployment", "namespace", "most", "alias"}  # keys whose values are no secrets
 
 
@@ -244,47 +232,10 @@ def read_inventory(path: str | os.PathLike) -> Inventory:
     ContractError
         With the file, the place in it, what was expected and what came.
     """
-    raw = load_yaml(path)
-    try:
-        return Inventory.model_validate(raw)
-    except ValidationError as error:
-        # A key that is misspelt is told before the one that is missing for it.
-        first = min(error.errors(), key=lambda told: told["type"] != "extra_forbidden")
-        raise _told(path, first) from None
+    return declared(Inventory, load_yaml(path), file=path, secret=_secret)
 
 
-def _told(file: str | os.PathLike, first: Mapping) -> ContractError:
-    """Turn one of pydantic's findings into the house's error; keys are shown, and of values those that are plain."""
-    loc = first["loc"]
-    place = ".".join(map(str, loc))
-    model = next((KINDS[part] for part in loc[:-1] if part in KINDS), Entity if len(loc) > 1 else Inventory)
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    expected = expected.replace("String should", "text that should")
+def _secret(loc: tuple) -> bool:
+    """Whether a value must not be shown; of a header, not even where it is called as what may be."""
     key = next((part for part in reversed(loc) if isinstance(part, str)), None)
-    got = _shown(first["input"], key in PLAIN and "keys" not in loc)  # a header may be called as anything is
-    remedy = "correct the value"
-    match first["type"]:
-        case "extra_forbidden":
-            expected, got, remedy = "a known key", repr(loc[-1]), nearest(str(loc[-1]), model.model_fields)
-        case "missing":
-            expected, got, remedy = "the key", "nothing", f"add '{loc[-1]}: ...'"
-        case "union_tag_invalid":
-            place, expected, got = f"{place}.control", "a control", _shown(first["input"]["control"], True)
-            remedy = nearest(first["ctx"]["tag"], KINDS)
-        case "union_tag_not_found":
-            place, expected, remedy = f"{place}.control", "the key", f"its value is one of {', '.join(sorted(KINDS))}"
-        case "model_type" | "model_attributes_type":
-            expected, remedy = "a mapping", f"its keys are {', '.join(model.model_fields)}"
-            if "controls" in loc:
-                remedy = f"such as {{control: NAME}}, where NAME is one of {', '.join(sorted(KINDS))}"
-    return ContractError(file=file, column=place or None, expected=expected, got=got, remedy=remedy)
-
-
-def _shown(value: object, plain: bool) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, Mapping):
-        return f"the keys {', '.join(map(str, value))}" if value else "no key"
-    if isinstance(value, list):
-        return "a list"
-    return repr(value) if plain else "something else (it may be a secret)"
+    return key not in PLAIN or "keys" in loc

@@ -15,15 +15,15 @@ __all__ = [
 ]
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stability.remediation.verification import Verification
-from stability.schema import ContractError, home, load_yaml, nearest
+from stability.schema import ContractError, declared, home, load_yaml, nearest
 
 ACTIONS = {
     "restart": "stop the entity and start it again",
@@ -213,15 +213,6 @@ class Playbook(_Strict):
         return self
 
 
-MODELS: Mapping[str, type[BaseModel]] = {
-    "conditions": Conditions,
-    "changed": Changed,
-    "steps": Step,
-    "risk": Risk,
-    "prior": Prior,
-}
-
-
 def read_playbooks(
     source: str | os.PathLike | None = None, *, modes: Iterable[str] | None = None
 ) -> tuple[Playbook, ...]:
@@ -289,29 +280,11 @@ def _playbook(file: Path, number: int, raw: object) -> Playbook:
     place = f"playbooks.{number}"
     if not isinstance(raw, dict):
         _fail(file, place, "a mapping", type(raw).__name__, f"its keys are {', '.join(Playbook.model_fields)}")
-    try:
-        playbook = Playbook.model_validate(raw)
-    except ValidationError as error:
-        # A key that is misspelt is told before the one that is missing for it.
-        first = min(error.errors(), key=lambda told: told["type"] != "extra_forbidden")
-        _tell(file, place, first)
+    playbook = declared(Playbook, raw, file=file, place=place)
     for k, step in enumerate(playbook.steps):
         if step.action not in ACTIONS:
             _fail(file, f"{place}.steps.{k}.action", "an action", repr(step.action), nearest(step.action, ACTIONS))
     return playbook
-
-
-def _tell(file: Path, place: str, first: Mapping) -> NoReturn:
-    """Turn one of pydantic's findings into the house's error."""
-    loc = first["loc"]
-    where = ".".join([place, *map(str, loc)])
-    if first["type"] == "extra_forbidden":
-        model = next((MODELS[part] for part in reversed(loc[:-1]) if part in MODELS), Playbook)
-        _fail(file, where, "a known key", repr(loc[-1]), nearest(str(loc[-1]), model.model_fields))
-    if first["type"] == "missing":
-        _fail(file, where, "the key", "nothing", f"add '{loc[-1]}: ...'")
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    _fail(file, where, expected, first["input"], "correct the value")
 
 
 def _fail(file: Path, place: str | None, expected: str, got: object, remedy: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from stability.schema.coercion import coerce_column
 from stability.schema.declarations import load_documents, load_yaml, write_yaml
+from stability.schema.declared import declared
 from stability.schema.errors import ContractError, nearest, one_of
 from stability.schema.registry import Metric, base_name, home, metric, metric_registry
 from stability.schema.store import (
@@ -26,6 +27,7 @@ __all__ = [
     "Table",
     "base_name",
     "coerce_column",
+    "declared",
     "empty",
     "folder_written_whole",
     "home",

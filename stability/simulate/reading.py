@@ -9,21 +9,10 @@ from graphlib import CycleError
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
-from stability.schema import ContractError, nearest
+from stability.schema import ContractError, declared, load_yaml, nearest
 from stability.simulate.modes import BENIGN, FAILURE_MODES
 from stability.simulate.scenario import (
-    Event,
-    Feedback,
-    Host,
-    Load,
-    Logs,
-    RandomEvents,
     Scenario,
-    Service,
-    ServiceLevel,
 )
 
 LARGEST = 50_000_000  # rows of telemetry; 1,000 entities of a month by the minute are 43 million
@@ -56,11 +45,7 @@ def read_scenario(source: str | os.PathLike | dict) -> Scenario:
     raw = source if isinstance(source, dict) else _parse(Path(source))
     if not isinstance(raw, dict):
         _fail(where, None, "a mapping with name, start, duration, services", type(raw).__name__)
-    try:
-        scenario = Scenario.model_validate(raw)
-    except ValidationError as error:
-        # A misspelt field is missing too: what it was meant to be helps more than that it is not there.
-        _tell(where, min(error.errors(), key=lambda found: found["type"] != "extra_forbidden"))
+    scenario = declared(Scenario, raw, file=where)
     _check_fleet(where, scenario)
     _check_events(where, scenario)
     return scenario
@@ -71,43 +56,10 @@ def _fail(where: Path | str, place: str | None, expected: str, got: object, reme
 
 
 def _parse(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.is_file():
         there = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         _fail(path, None, "a scenario's YAML file", "no file", nearest(path.name, there))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        _fail(path, None, "a scenario in YAML", " ".join(str(error).split()))
-
-
-def _tell(where: Path | str, first: dict) -> NoReturn:
-    """Turn a finding of pydantic's into the house's error."""
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        _fail(
-            where, place, "a known field", repr(first["loc"][-1]), nearest(str(first["loc"][-1]), _fields(first["loc"]))
-        )
-    if first["type"] == "missing":
-        _fail(where, place, "the field", "nothing")
-    said = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    _fail(where, place, said[0].lower() + said[1:], "nothing" if first["input"] is None else first["input"])
-
-
-def _fields(loc: tuple) -> list[str]:
-    """Names of the fields beside an unknown one, found by walking the models along its path."""
-    inside = {
-        "services": Service,
-        "hosts": Host,
-        "faults": Event,
-        "benign": Event,
-        "random": RandomEvents,
-        "logs": Logs,
-        "feedback": Feedback,
-    }
-    model: type[BaseModel] = inside.get(str(loc[0]), Scenario) if len(loc) > 1 else Scenario
-    for part in loc[1:-1]:
-        model = {"load": Load, "service_level": ServiceLevel}.get(str(part), model)
-    return list(model.model_fields)
+    return load_yaml(path)
 
 
 def _check_fleet(where: Path | str, scenario: Scenario) -> None:

@@ -22,9 +22,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from stability.schema import ContractError, load_yaml, nearest
+from stability.schema import ContractError, declared, load_yaml, nearest
 from stability.testbed.modes import BENIGN, FAILURE_MODES
 from stability.testbed.schedule import HEADLINE, Scheduled, clean_share, schedule, schedule_table
 from stability.testbed.service_level import ServiceLevel
@@ -105,11 +105,7 @@ def read_plan(source: str | os.PathLike | dict) -> Plan:
     if not isinstance(raw, dict):
         got = "nothing" if raw is None else type(raw).__name__
         _fail(where, None, "a mapping with seed, segments, faults, benign", got, "data/scenarios/testbed-train.yaml")
-    try:
-        plan = Plan.model_validate(raw)
-    except ValidationError as error:
-        # A key that is misspelt is told before the one that is missing for it.
-        _tell(where, min(error.errors(), key=lambda told: told["type"] != "extra_forbidden"))
+    plan = declared(Plan, raw, file=where)
     plan._source = where
     _check(plan, where)
     schedule(plan)  # whether everything has room
@@ -118,19 +114,6 @@ def read_plan(source: str | os.PathLike | dict) -> Plan:
 
 def _fail(where: Path | str, place: str | None, expected: str, got: object, remedy: str | None = None) -> NoReturn:
     raise ContractError(file=where, column=place, expected=expected, got=got, remedy=remedy)
-
-
-def _tell(where: Path | str, first: Mapping) -> NoReturn:
-    """Turn one of pydantic's findings into the house's error."""
-    loc = first["loc"]
-    place = ".".join(str(part) for part in loc)
-    if first["type"] == "extra_forbidden":
-        inside = {"segments": Segments, "gap": Gap, "service_level": ServiceLevel, "events": Event}
-        known = (inside[loc[0]] if len(loc) > 1 else Plan).model_fields
-        _fail(where, place, "a known key", repr(loc[-1]), nearest(str(loc[-1]), known))
-    if first["type"] == "missing":
-        _fail(where, place, "the key", "nothing", f"add '{loc[-1]}: ...'")
-    _fail(where, place, first["msg"].removeprefix("Input should be "), first["input"], "correct the value")
 
 
 def _check(plan: Plan, where: Path | str) -> None:

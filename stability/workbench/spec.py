@@ -9,9 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from stability.schema import ContractError, home, load_yaml, nearest
+from stability.schema import ContractError, declared, home, load_yaml, nearest
 from stability.workbench.data import DatasetSpec, canonical, check, holds_secret, is_json
 from stability.workbench.facts import METRIC_NAME
 from stability.workbench.notebooks import SpecError, declared_parameters, runs_opened
@@ -173,8 +173,7 @@ def load_plan(path: str | Path) -> Plan:
 
 
 def _fail(path: Path, place: str | None, expected: str, got: Any, remedy: str | None = None) -> NoReturn:
-    where = f"{path}, at '{place}'" if place else path
-    raise SpecError(file=where, expected=expected, got=got, remedy=remedy)
+    raise SpecError(file=path, column=place, expected=expected, got=got, remedy=remedy)
 
 
 def _parse_yaml(path: Path) -> Experiment:
@@ -192,21 +191,7 @@ def _parse_yaml(path: Path) -> Experiment:
     if not isinstance(raw, dict):
         got = "nothing" if raw is None else type(raw).__name__
         _fail(path, None, "a mapping with 'dataset' and 'steps'", got, "experiments/nightly.yaml is one")
-    try:
-        return Experiment.model_validate(raw)
-    except ValidationError as error:
-        # A key that is misspelt is told before the one that is missing for it.
-        first = min(error.errors(), key=lambda told: told["type"] != "extra_forbidden")
-        place = [str(p) for p in first["loc"]]
-        if first["type"] == "extra_forbidden":
-            model = {1: Experiment, 2: DatasetSpec, 3: Step}[min(len(place), 3)]
-            _fail(path, ".".join(place), "a known key", place[-1], nearest(place[-1], list(model.model_fields)))
-        if first["type"] == "missing":
-            _fail(path, ".".join(place[:-1]) or None, f"the key '{place[-1]}'", "none", f"add '{place[-1]}: ...'")
-        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ").removeprefix("expected ")
-        got = None if ", got " in expected else first["input"]
-        _fail(path, ".".join(place) or None, expected, got, "correct the value")
-    raise AssertionError
+    return declared(Experiment, raw, file=path, error=SpecError)
 
 
 def _order(path: Path, experiment: Experiment) -> list[str]:

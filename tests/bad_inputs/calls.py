@@ -395,7 +395,7 @@ CHANGES = {
     "seed-negative": ({"seed": -1}, "seed"),
     "seed-text": ({"seed": "x"}, "seed"),
     "host-memory": ({"hosts": {"cpu-1": {"memory": -1}}}, "expected greater than 0, got -1"),
-    "host-gpu": ({"hosts": {"cpu-1": {"gpu": "perhaps"}}}, "expected a valid boolean"),
+    "host-gpu": ({"hosts": {"cpu-1": {"gpu": "perhaps"}}}, "expected true or false"),
     "misspelt": ({"duraton": "1d", "duration": None}, "did you mean 'duration'"),
     "services-empty": ({"services": {}}, "services"),
     "services-list": ({"services": []}, "services"),
