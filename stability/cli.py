@@ -215,8 +215,8 @@ def _said(error: Exception) -> str | None:
     if {"mlflow.exceptions.MlflowException", "sqlalchemy.exc.SQLAlchemyError"} & {
         f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__
     }:
+        from stability.schema import redact
         from stability.workbench.publishing import brief
-        from stability.workbench.reporting.formats import redact
         from stability.workbench.tracking import store_uri
 
         return f"the store {redact(store_uri())} did not answer: {brief(error)}"

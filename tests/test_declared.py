@@ -44,6 +44,8 @@ class House(_Strict):
     times: float | dict[str, Annotated[float, Field(ge=0)]] | None = None
     windows: list[Window] = []
     meters: dict[str, Annotated[Gauge | Counter, Field(discriminator="kind")]] = {}
+    rents: dict[int, Window] = {}
+    doors: dict[Annotated[str, Field(pattern="^[a-z]+$")], Window] = {}
     token: str | None = Field(None, min_length=3)
 
 
@@ -69,6 +71,12 @@ CASES = {
     "unknown kind": (X | {"meters": {"a": {"kind": "gage"}}}, "expected a known kind, got 'gage'. Remedy: did you m"),
     "inside a kind": (X | {"meters": {"a": {"kind": "total", "reset": 1}}}, "'meters.a.reset': expected a known"),
     "keys of a kind": (X | {"meters": {"a": {"kind": "total", "reset": 1}}}, "did you mean 'resets'? There are: k"),
+    "below a number": (X | {"rents": {404: {"strt": 1}}}, "'rents.404.strt': expected a known key, got 'strt'. Remedy"),
+    "a key": (X | {"doors": {"a b": 3}}, "'doors.a b': expected a key that is text that should match pattern"),
+    "no text as a key": ({1: 2}, "'1': expected a key that is text: put it in quotes, got 1"),
+    "digits": (X | {"mode": 16**5000}, "'mode': expected 'off' or 'on', got a number of thousands of digits"),
+    "half a character": (X | {"mode": "\ud800"}, "'mode': expected 'off' or 'on', got '\\ud800'"),
+    "password": (X | {"windows": "http://me:s3cret@host/a"}, "expected a list, got 'http://me:***@host/a'"),
     "missing in a kind": (X | {"meters": {"a": {"kind": "gauge"}}}, "'meters.a.top': expected the key"),
 }  # fmt: skip
 
@@ -93,7 +101,7 @@ def test_a_part_of_a_file_is_named_from_the_files_root():
 def test_a_secret_is_not_shown():
     for raw in ("s3", ["s3cret"], 53):
         with pytest.raises(ContractError) as told:
-            declared(House, {"name": "x", "token": raw}, file="h.yaml", secret=lambda loc: loc == ("token",))
+            declared(House, {"name": "x", "token": raw}, file="h.yaml", secret=lambda place, _: place == ("token",))
         assert "s3" not in str(told.value)
         assert "53" not in str(told.value)
         assert "'token'" in str(told.value)

@@ -354,6 +354,7 @@ def test_nothing_of_a_command_is_read_by_a_shell(tmp_path):
         {"control": ["s3cret"]},
         ["s3cret"],
         "s3cret",
+        {"control": "docker", "name": ["run", "-e", "TOKEN=s3cret"]},
     ],
 )
 def test_names_and_addresses_that_could_be_more_than_that_are_errors(tmp_path, control):

@@ -24,9 +24,8 @@ from stability.backup.keeping import Keep, staying
 from stability.backup.manifest import Entry, Manifest, Told
 from stability.backup.places import DAY, Backup, ahead_of, next_name, repository, root_of, told
 from stability.backup.swap import finish
-from stability.schema import ContractError, home
+from stability.schema import ContractError, home, redact
 from stability.workbench.nights import PRUNING
-from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import locked, store_file, store_uri
 
 DATABASE, DUMP = "mlflow.db", "mlflow.dump"

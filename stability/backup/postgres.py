@@ -19,8 +19,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
-from stability.schema import ContractError
-from stability.workbench.reporting.formats import redact
+from stability.schema import ContractError, redact
 
 PACKAGE = "Debian: apt-get install postgresql-client; its version must not be older than the server's"
 MOST = 300  # characters of what a program says

@@ -26,8 +26,7 @@ from urllib.parse import quote, unquote
 from stability.backup.archive import broken, unpack
 from stability.backup.manifest import Manifest, Told
 from stability.backup.plain import NAME
-from stability.schema import ContractError
-from stability.workbench.reporting.formats import redact
+from stability.schema import ContractError, redact
 
 PASSWORDS = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND")
 OURS, WHOLE = "stability", "whole"

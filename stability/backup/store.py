@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from sqlalchemy import Connection, column, create_engine, func, inspect, literal, or_, select, table, text, update
 
 from stability.backup.manifest import Entry, Sample
-from stability.workbench.reporting.formats import redact
+from stability.schema import redact
 
 # Where MLflow keeps the addresses of artifacts; a trace's is a tag.
 ADDRESSES = (

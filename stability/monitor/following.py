@@ -321,10 +321,11 @@ class Follower:
             behind = (newest - self.told.delay_us - self.watch.moment) / 1e6  # what has not come yet is not slowness
         if behind > patience:
             return f"{behind:.0f} s behind"
-        failing = self.failing
-        judges = len(self.watch.sentries) + (self.watch.predictor is not None)
-        judges += 0 if self.watch.alerts is None else len(self.watch.alerts.rules)
-        return f"nothing judges: {next(iter(failing.values()))}" if failing and len(failing) >= judges else ""
+        watch, failing = self.watch, self.failing
+        judges = [*watch.sentries, *([] if watch.predictor is None else [watch.predictor])]
+        judges += [] if watch.alerts is None else watch.alerts.rules
+        why = failing or ({} if watch.alerts is None else watch.alerts.left_out)
+        return f"nothing judges: {next(iter(why.values()))}" if why and len(failing) >= len(judges) else ""
 
     @property
     def failing(self) -> dict[str, str]:

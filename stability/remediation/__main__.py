@@ -121,7 +121,10 @@ def _seen(record: Record, entries: Sequence[Entry]) -> tuple[dict[str, Waiting],
 def _waiting(history: History, entries: Sequence[Entry]) -> dict[str, Waiting]:
     """Decisions that would do something and have not; nobody is asked about those of a dry run."""
     begun = {action.facts["decision_id"] for action in history.actions.values() if not action.rehearsed}
-    decided = {e.facts["decision"]["decision_id"]: e.facts for e in entries if e.kind == "decision"}
+    decided = {}
+    for entry in entries:
+        told = [entry.facts["decision"]] if entry.kind == "decision" else entry.facts.get("decisions", ())
+        decided |= {one["decision_id"]: entry.facts for one in told}
     known = [*history.decided.values(), *history.pending.values()]
     asked = [one for one in known if one.acts and one.decision_id not in begun]
     return {

@@ -82,7 +82,6 @@ class History:
     decided: dict[str, Decision] = field(default_factory=dict)  # the last one of each alarm
     modes: dict[str, str] = field(default_factory=dict)  # in which mode that was decided
     pending: dict[str, Decision] = field(default_factory=dict)  # what an observation led to, in order
-    follows: dict[str, str] = field(default_factory=dict)  # such a decision -> the action that was observed
     used: dict[str, str] = field(default_factory=dict)  # approval -> the action that it let happen
     told: dict[str, pd.Timestamp] = field(default_factory=dict)  # key of a message -> when it was delivered
     untold: dict[str, tuple[pd.Timestamp, dict]] = field(default_factory=dict)  # key -> a message that nobody took
@@ -102,11 +101,7 @@ class History:
         facts = entry.facts
         match entry.kind:
             case "decision":
-                decision = Decision.of(facts["decision"])
-                self.decided[decision.alarm_id], self.modes[decision.alarm_id] = decision, facts["mode"]
-                if facts.get("follows"):
-                    self.pending[decision.decision_id] = decision
-                    self.follows[decision.decision_id] = facts["follows"]
+                decision = self._decide(facts["decision"], facts["mode"])
                 if decision.kind == "escalate":
                     self._owe(decision.alarm_id, decision.because, entry.at, facts.get("evidence", {}))
             case "intent" | "rehearsal":
@@ -120,22 +115,25 @@ class History:
                 action = self.actions[facts["action_id"]]
                 action.end, action.status = moment(facts["end"], "end"), facts["status"]
                 action.detail, action.undo = facts["detail"], facts["undo"]
-            case "verdict":
+            case "verdict" | "left":  # one line with all that follows from it: no kill comes in between
                 action = self.actions[facts["action_id"]]
-                action.verdict, action.credited = facts["verdict"], facts.get("credited", False)
-                action.judged, action.checks = facts["verdict"], tuple(facts.get("checks", ()))
-                action.judged_at = entry.at
-            case "left":
-                action = self.actions[facts["action_id"]]
-                action.left, action.judged, action.checks = True, facts["verdict"], tuple(facts.get("checks", ()))
-                action.judged_at = entry.at
+                if entry.kind == "left":
+                    action.left = True
+                else:
+                    action.verdict, action.credited = facts["verdict"], facts["credited"]
+                action.judged, action.judged_at, action.checks = facts["verdict"], entry.at, tuple(facts["checks"])
+                for told in facts["decisions"]:
+                    decision = self._decide(told, facts["mode"])
+                    self.pending[decision.decision_id] = decision
+                if facts["calls"]:
+                    self._give_up(action.facts["alarm_id"], facts["calls"], entry.at, {"check": facts["checks"]})
             case "taken_back":
                 self.actions[facts["action_id"]].taken_back = True
             case "dropped":
-                self.pending.pop(facts["decision_id"], None)
+                decision = self.pending.pop(facts["decision_id"])
+                self._give_up(decision.alarm_id, facts["calls"], entry.at, facts["evidence"])
             case "escalated":
-                self.given_up.add(facts["alarm_id"])
-                self._owe(facts["alarm_id"], facts["why"], entry.at, facts.get("evidence", {}))
+                self._give_up(facts["alarm_id"], facts["why"], entry.at, facts["evidence"])
             case "refused":
                 self.refused[facts["decision_id"]] = facts["guards"]
             case "told":
@@ -145,6 +143,15 @@ class History:
             case "not_told":
                 self.untold[facts["key"]] = entry.at, facts
                 self.owed.pop(facts["key"], None)
+
+    def _decide(self, told: dict, mode: str) -> Decision:
+        decision = Decision.of(told)
+        self.decided[decision.alarm_id], self.modes[decision.alarm_id] = decision, mode
+        return decision
+
+    def _give_up(self, alarm_id: str, why: str, at: pd.Timestamp, evidence: dict) -> None:
+        self.given_up.add(alarm_id)
+        self._owe(alarm_id, why, at, evidence)
 
     def _owe(self, alarm_id: str, why: str, at: pd.Timestamp, evidence: dict) -> None:
         key = f"{alarm_id}.{why}"

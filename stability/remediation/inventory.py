@@ -235,7 +235,7 @@ def read_inventory(path: str | os.PathLike) -> Inventory:
     return declared(Inventory, load_yaml(path), file=path, secret=_secret)
 
 
-def _secret(loc: tuple) -> bool:
+def _secret(place: tuple, value: object) -> bool:
     """Whether a value must not be shown; of a header, not even where it is called as what may be."""
-    key = next((part for part in reversed(loc) if isinstance(part, str)), None)
-    return key not in PLAIN or "keys" in loc
+    key = next((part for part in reversed(place) if isinstance(part, str)), None)
+    return key not in PLAIN or "keys" in place or isinstance(value, list)

@@ -224,16 +224,16 @@ class Repairer:
             end = now + pd.Timedelta(seconds=round(took, 6))
             told = {"status": outcome.status, "detail": outcome.detail, "undo": outcome.undo, "end": end.isoformat()}
             self.record.append("outcome", end, action_id=name, **told)
+            self._look()
+            if facts["kind"] == "rollback" and outcome.status != "done":
+                self._not_taken_back(facts, end, outcome.detail)
         finally:
             UNDER_WAY.discard(name)
-        self._look()
-        if facts["kind"] == "rollback" and outcome.status != "done":
-            self._not_taken_back(facts, end, outcome.detail)
         return Acted(outcome.status, outcome.detail, name, start=now, end=end)
 
     def _not_taken_back(self, facts: Mapping, now: pd.Timestamp, detail: str) -> None:
-        self._drop(facts["alarm_id"], now)
         why = f"{facts['playbook']} on {facts['entity']} could not be taken back"
+        self._drop(facts["alarm_id"], now, why, said=detail)
         self._call(facts["alarm_id"], why, now, {"said": detail})
 
     def _refused(self, decision: Decision, told: tuple[Refusal, ...], now: pd.Timestamp) -> Acted:
@@ -261,8 +261,7 @@ class Repairer:
 
     def pending(self) -> list[Decision]:
         """What observations led to and nobody has acted upon yet, in order: hand each to `act`."""
-        history = self._look()
-        return [one for name, one in history.pending.items() if not history.actions[history.follows[name]].waits]
+        return list(self._look().pending.values())
 
     def observe(self, case: Case, aftermath: Aftermath, now: pd.Timestamp) -> Progress:
         """Ask for the verdict; when it is final, write it down and say how it goes on.
@@ -293,27 +292,27 @@ class Repairer:
                 return Progress(action.verdict or "not_recovered", True)  # another process was faster
             if not progress.final:
                 return progress
-            # What follows is written before the verdict: a crash in between loses neither, and the verdict comes again.
-            decisions = [one for name, one in history.pending.items() if history.follows[name] == case.action_id]
-            for kind, step in steps[len(decisions) :]:
-                decision = next_step(case, playbook, kind, step, action.facts["impact_start"], now)
-                told = {"decision": decision.facts(), "mode": self.mode, "valid": self.guards.valid}
-                self.record.append("decision", now, **told, follows=case.action_id)
-                decisions.append(decision)
+            begun = action.facts["impact_start"]
+            decisions = tuple(next_step(case, playbook, kind, step, begun, now) for kind, step in steps)
             title = f"{case.playbook} on {case.entity}: {progress.verdict.replace('_', ' ')}"
             calls = unsolved(verdict, progress, steps, len(dict(history.tried(case.alarm_id))) >= self.guards.tries)
-            if calls:
-                self._give_up(case.alarm_id, title, now, {"check": list(progress.checks)})
-            told = {"verdict": progress.verdict, "checks": list(progress.checks), "credited": verdict.credited}
             kind = "left" if case.status == "failed" and progress.verdict != "verified" else "verdict"
-            self.record.append(kind, now, action_id=case.action_id, **told)
-            self._look()
+            self._judged(kind, case, progress, now, decisions, title if calls else "", verdict.credited)
         if calls:
             self._call(case.alarm_id, title, now, {"check": list(progress.checks)})
         else:
             key, text = f"{case.action_id}.{progress.verdict}", "\n".join(progress.checks)
             self._tell(key, title, text, now, progress.verdict == "not_recovered")
-        return Progress(progress.verdict, True, tuple(decisions), calls, progress.checks)
+        return Progress(progress.verdict, True, decisions, calls, progress.checks)
+
+    def _judged(
+        self, kind: str, case: Case, progress: Progress, now: pd.Timestamp, decisions: tuple = (), calls: str = "",
+        credited: bool = False,
+    ) -> None:  # fmt: skip
+        told = {"action_id": case.action_id, "verdict": progress.verdict, "checks": list(progress.checks)}
+        told |= {"credited": credited, "calls": calls, "decisions": [decision.facts() for decision in decisions]}
+        self.record.append(kind, now, **told, mode=self.mode, valid=self.guards.valid)
+        self._look()
 
     # ---- after a crash, and over time -------------------------------------------------------------------------------
     def resume(self, now: pd.Timestamp) -> list[Case]:
@@ -328,16 +327,20 @@ class Repairer:
         return self.open_cases()
 
     def _lost(self, now: pd.Timestamp) -> None:
-        why, backs = "whoever began it was killed: perhaps it was done", []
+        why, lost, backs = "whoever began it was killed: perhaps it was done", [], []
         with self.record.locked():
             for name, action in self._look().real():
                 if action.end is None and not lives(name, action, now):
                     end = max(now, action.at).isoformat()
                     self.record.append("outcome", now, action_id=name, status="perhaps", detail=why, undo=None, end=end)
-                    backs += [action.facts] if action.facts["kind"] == "rollback" else []
-            self._look()
-        for facts in backs:
-            self._not_taken_back(facts, now, why)
+                    lost.append(name)
+            for name, action in self._look().real():  # of this process or of one before, which had no time to say so
+                unsaid = action.facts["alarm_id"] not in self.history.given_up and name not in UNDER_WAY
+                failed = action.facts["kind"] == "rollback" and action.end is not None and action.status != "done"
+                if failed and (unsaid or name in lost):
+                    backs.append(action)
+        for back in backs:
+            self._not_taken_back(back.facts, now, back.detail)
 
     def sweep(self, now: pd.Timestamp) -> None:
         """Close what was lost or not judged, drop what was not done, repeat what nobody heard; `decide` does so too."""
@@ -347,23 +350,28 @@ class Repairer:
             history = self._look()
             late = [c for c in history.cases() if (now - c.acted_at).total_seconds() > self.guards.forgotten]
             for case in late:
-                self._give_up(case.alarm_id, f"{case.entity}: nobody judged {case.playbook}", now, {})
-                checks = [f"nobody judged it within {self.guards.forgotten:g} s"]
-                told = {"action_id": case.action_id, "verdict": "inconclusive", "checks": checks}
-                self.record.append("verdict", now, **told)
-            old = [d for d in history.pending.values() if (now - d.at).total_seconds() > self.guards.valid]
-            for alarm_id in dict.fromkeys(decision.alarm_id for decision in old):
+                checks = (f"nobody judged it within {self.guards.forgotten:g} s",)
+                self._judged(
+                    "verdict",
+                    case,
+                    Progress("inconclusive", True, checks=checks),
+                    now,
+                    calls=f"{case.entity}: nobody judged {case.playbook}",
+                )
+            old = {d.alarm_id for d in history.pending.values() if (now - d.at).total_seconds() > self.guards.valid}
+            gone = [decision for decision in history.pending.values() if decision.alarm_id in old]
+            for alarm_id in sorted(old):
                 self._drop(alarm_id, now)
-            self._look()
         for case in late:
             self._call(case.alarm_id, f"{case.entity}: nobody judged {case.playbook}", now)
-        for decision in old:
+        for decision in gone:
             self._call(decision.alarm_id, f"not done in time: {decision.because}", now)
         repeat(self.record, self.history, self.send, now, quiet=self.guards.quiet)
 
-    def _drop(self, alarm_id: str, now: pd.Timestamp) -> None:
+    def _drop(self, alarm_id: str, now: pd.Timestamp, why: str = "", **evidence: str) -> None:
         for decision in [d for d in self.history.pending.values() if d.alarm_id == alarm_id]:
-            self.record.append("dropped", now, decision_id=decision.decision_id)
+            calls = why or f"not done in time: {decision.because}"
+            self.record.append("dropped", now, decision_id=decision.decision_id, calls=calls, evidence=evidence)
         self._look()
 
     def taken_back(self, action_id: str, now: pd.Timestamp, *, by: str) -> None:
@@ -382,14 +390,10 @@ class Repairer:
     def _call(
         self, alarm_id: str, why: str, now: pd.Timestamp, evidence: dict | None = None, give_up: bool = True
     ) -> None:
-        if give_up:
-            self._give_up(alarm_id, why, now, evidence or {})
-        call(self.record, self.history, self.send, alarm_id, why, evidence or {}, now, quiet=self.guards.quiet)
-
-    def _give_up(self, alarm_id: str, why: str, now: pd.Timestamp, evidence: dict) -> None:
-        if alarm_id not in self.history.given_up:
-            self.record.append("escalated", now, alarm_id=alarm_id, why=why, evidence=evidence)
+        if give_up and alarm_id not in self.history.given_up:
+            self.record.append("escalated", now, alarm_id=alarm_id, why=why, evidence=evidence or {})
             self._look()
+        call(self.record, self.history, self.send, alarm_id, why, evidence or {}, now, quiet=self.guards.quiet)
 
     def _tell(self, key: str, title: str, text: str, now: pd.Timestamp, bad: bool) -> None:
         tell(self.record, self.history, self.send, key, title, text, now, bad=bad, quiet=self.guards.quiet)

@@ -3,7 +3,7 @@
 from stability.schema.coercion import coerce_column
 from stability.schema.declarations import load_documents, load_yaml, write_yaml
 from stability.schema.declared import declared
-from stability.schema.errors import ContractError, nearest, one_of
+from stability.schema.errors import ContractError, nearest, one_of, redact
 from stability.schema.registry import Metric, base_name, home, metric, metric_registry
 from stability.schema.store import (
     FittedOn,
@@ -40,6 +40,7 @@ __all__ = [
     "read_json_lines",
     "read_metadata",
     "read_table",
+    "redact",
     "refuse_overlap",
     "unlogged",
     "validate",

@@ -19,6 +19,7 @@ LONGEST = 100  # characters of a value in an error
 SECRET = "something else (it may be a secret)"  # noqa: S105  what is said instead of a value
 EXPECTED = {  # kinds of pydantic's findings -> what is asked for, where its own words are a programmer's
     "string_type": "text",
+    "invalid_key": "text: put it in quotes",
     "string_too_short": "text that is at least {min_length} long",
     "list_type": "a list",
     "tuple_type": "a list",
@@ -43,7 +44,7 @@ def declared(
     *,
     file: str | PathLike | None = None,
     place: str = "",
-    secret: Callable[[tuple], bool] = lambda loc: False,
+    secret: Callable[[tuple, object], bool] = lambda place, value: False,
     error: type[ContractError] = ContractError,
 ) -> Model:
     """Hold what a file declares to a model.
@@ -59,7 +60,7 @@ def declared(
     place : str
         Path of `raw` in the file, with dots; empty where it is the whole of it.
     secret : callable
-        Keys and positions that lead to a value -> whether an error must not show it.
+        Keys and positions that lead to a value, and the value -> whether an error must not show it.
     error : type of ContractError
         What to raise.
 
@@ -88,11 +89,15 @@ def declared(
         return model.model_validate(raw)
     except ValidationError as found:
         told = [_Finding(one, *_walk(one["loc"], model)) for one in found.errors(include_url=False)]
-    first = next((one for one in told if one.kind == "extra_forbidden"), told[0])
+    except (UnicodeError, OverflowError) as found:  # half a character, or a number that no float can be
+        said = {"expected": "text in UTF-8, and numbers that can be held", "got": str(found)}
+        raise error(file=file, column=place or None, **said, remedy="correct the value") from None
+    first = next((one for one in told if one.kind in ("extra_forbidden", "invalid_key")), told[0])
     # Of a value that may have several forms, what is wrong inside the one it has is told.
     there = [one for one in told if one.place[: len(first.place)] == first.place]
     first = max(there, key=lambda one: len(one.place)) if first.kind not in ("extra_forbidden", "missing") else first
-    said = _said(first, [one for one in told if one.place == first.place], secret(first.place))
+    beside = [one for one in told if (one.place, one.of_key) == (first.place, first.of_key)]
+    said = _said(first, beside, not first.of_key and secret(first.place, first.told["input"]))
     said["column"] = ".".join(part for part in (place, said["column"]) if part) or None
     raise error(said.pop("problem", ""), file=file, **said)
 
@@ -102,13 +107,15 @@ class _Finding:
 
     def __init__(self, told: Mapping, place: tuple, forms: list):
         self.told, self.kind, self.place, self.forms = told, told["type"], place, forms
+        self.of_key = told["loc"][-1:] == ("[key]",) or self.kind == "invalid_key"
 
     @property
     def words(self) -> str:
         """What is expected."""
         said = self.told["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("expected ")
         ours = EXPECTED.get(self.kind)
-        return ours.format(**self.told.get("ctx", {})) if ours else said.replace("String should", "text that should")
+        said = ours.format(**self.told.get("ctx", {})) if ours else said.replace("String should", "text that should")
+        return f"a key that is {said}" if self.of_key else said
 
 
 def _said(first: _Finding, beside: list[_Finding], secret: bool) -> dict[str, Any]:
@@ -149,10 +156,17 @@ def _said(first: _Finding, beside: list[_Finding], secret: bool) -> dict[str, An
 
 def _shown(value: object, secret: bool = False) -> str:
     if isinstance(value, Mapping):
-        return f"the keys {', '.join(map(str, value))}" if value else "no key"
+        return f"the keys {', '.join(map(_written, value))}" if value else "no key"
     if secret and value is not None:
         return "a list" if isinstance(value, list) else SECRET
-    return "nothing" if value is None else repr(value)[:LONGEST]
+    return "nothing" if value is None else _written(value, repr)[:LONGEST]
+
+
+def _written(value: object, how: Callable[[object], str] = str) -> str:
+    try:
+        return how(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
 
 
 def _walk(loc: tuple, model: type[BaseModel]) -> tuple[tuple, list]:
@@ -174,7 +188,8 @@ def _walk(loc: tuple, model: type[BaseModel]) -> tuple[tuple, list]:
             field = form.model_fields.get(part)
             forms = _forms(field.annotation) if field else forms
         else:
-            forms = _forms(get_args(form)[0 if isinstance(part, int) else -1]) if get_args(form) else []
+            mapping = issubclass(get_origin(form) or object, Mapping)
+            forms = _forms(get_args(form)[-1 if mapping else 0]) if get_args(form) else []
     return tuple(place), forms
 
 

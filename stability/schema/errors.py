@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ContractError", "nearest", "one_of"]
+__all__ = ["ContractError", "nearest", "one_of", "redact"]
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Sequence
 from os import PathLike
 
@@ -73,7 +74,8 @@ class ContractError(ValueError):
         text = ": ".join(part for part in (", ".join(place), ", ".join(said)) if part)
         if self.remedy:
             text = f"{text}. Remedy: {_short(self.remedy.rstrip('.'), 2 * LONGEST)}"
-        text = " ".join(text.splitlines())  # a sentence stays one, whatever was quoted in it
+        text = redact(" ".join(text.splitlines()))  # a sentence stays one, whatever was quoted in it
+        text = text.encode("utf-8", "backslashreplace").decode()  # half a character cannot be printed
         return f"{text}." if text and not text.endswith(("?", "!")) else text
 
     def __reduce__(self):
@@ -123,6 +125,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
         shown = difflib.get_close_matches(name, known, n=SHOWN, cutoff=0.0)
     listed = ", ".join(shown) + (f" and {len(known) - len(shown)} more" if len(shown) < len(known) else "")
     return f"did you mean {close[0]!r}? There are: {listed}" if close else f"there are: {listed}"
+
+
+def redact(text: str) -> str:
+    """Hide the password of an address: a page is passed around more freely than a store's credentials.
+
+    Examples
+    --------
+    >>> redact("postgresql://night:s3cret@db/mlflow"), redact("postgresql://night:p@ss@db/mlflow?x=1&password=s3")
+    ('postgresql://night:***@db/mlflow', 'postgresql://night:***@db/mlflow?x=1&password=***')
+    """
+    text = re.sub(r"(://[^:/@\s]*):[^/\s]+@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&](?:password|passwd|pwd|sslpassword|token|secret)=)[^&\s\"']+", r"\1***", text)
 
 
 def one_of(name: str | None, names: Collection[str], kind: str) -> str:

@@ -16,7 +16,8 @@ import pandas as pd
 from stability.evaluation import Estimate
 from stability.prediction.calibrated import Calibrated
 from stability.prediction.manner import Predictor
-from stability.workbench.reporting.formats import markdown_text, redact
+from stability.schema import redact
+from stability.workbench.reporting.formats import markdown_text
 from stability.workbench.tracking import now
 
 FAILURES = "known_failures"

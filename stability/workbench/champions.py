@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from stability.schema import ContractError, home, one_of, write_table
+from stability.schema import ContractError, home, one_of, redact, write_table
 from stability.workbench import gate as gates
 from stability.workbench.publishing import account
 from stability.workbench.registry import (
@@ -34,7 +34,6 @@ from stability.workbench.registry import (
     read_evidence,
     versions,
 )
-from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import FOLDER, experiment_id, locked, now, open_store, pages
 
 if TYPE_CHECKING:

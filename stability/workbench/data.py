@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from stability.schema import ContractError
-from stability.workbench.reporting.formats import redact
+from stability.schema import ContractError, redact
 
 __all__ = ["Data", "DatasetSpec", "canonical", "check", "holds_secret", "is_json", "rehearse", "settle"]
 

@@ -10,9 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stability.schema import home
+from stability.schema import home, redact
 from stability.workbench.kernels import QUIET
-from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import INTERACTIVE, experiment_id, locked, open_store, store_uri
 
 __all__ = ["lab", "lock", "main", "report", "tool"]

@@ -14,12 +14,11 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from stability.schema import ContractError, home
+from stability.schema import ContractError, home, redact
 from stability.workbench import data, kernels, looks, notification, provenance, reuse
 from stability.workbench.facts import Metric, RunFacts, StepFacts
 from stability.workbench.nights import RUN_FILE, latest_nights, new_folder, point, run_record, summaries
 from stability.workbench.publishing import Publisher, brief
-from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import check_metric, summary, write_text_atomic
 from stability.workbench.signals import Ending
 from stability.workbench.spec import Plan, Task

@@ -22,7 +22,7 @@ from stability.prediction.calibrated import Calibrated
 from stability.prediction.hazard import Hazard
 from stability.prediction.labels import SECOND, read_length
 from stability.prediction.manner import Predictor
-from stability.schema import ContractError, refuse_overlap, write_table
+from stability.schema import ContractError, redact, refuse_overlap, write_table
 from stability.workbench import cards, gate
 from stability.workbench.provenance import digest, file_sha256, package_sha256
 from stability.workbench.registry import (
@@ -38,7 +38,6 @@ from stability.workbench.registry import (
     load,
     state,
 )
-from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import FOLDER, connect, now, open_store
 
 if TYPE_CHECKING:

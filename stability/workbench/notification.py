@@ -12,10 +12,10 @@ import threading
 import time
 from pathlib import Path
 
-from stability.schema import unlogged
+from stability.schema import redact, unlogged
 from stability.workbench.facts import RunFacts
 from stability.workbench.reporting.changes import changes
-from stability.workbench.reporting.formats import duration, interval, last_line, moment, redact, value
+from stability.workbench.reporting.formats import duration, interval, last_line, moment, value
 
 __all__ = ["ADDRESSES", "message", "send"]
 

@@ -19,13 +19,12 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from stability.schema import home
+from stability.schema import home, redact
 from stability.workbench import looks
 from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.kernels import kill_orphans
 from stability.workbench.nights import KILLED, RUN_FILE, Night, unsettled
 from stability.workbench.provenance import environment
-from stability.workbench.reporting.formats import redact
 from stability.workbench.reporting.summary import write_text_atomic
 from stability.workbench.reuse import OUTPUT_SUFFIXES, RECORD
 from stability.workbench.tracking import FOLDER, experiment_id, open_store, store_file

@@ -39,10 +39,9 @@ import pandas as pd
 from stability.prediction import packaging
 from stability.prediction.calibrated import Calibrated
 from stability.prediction.manner import Predictor
-from stability.schema import ContractError, nearest, read_table
+from stability.schema import ContractError, nearest, read_table, redact
 from stability.workbench import gate
 from stability.workbench.provenance import file_sha256
-from stability.workbench.reporting.formats import redact
 from stability.workbench.tracking import open_store, pages
 
 if TYPE_CHECKING:

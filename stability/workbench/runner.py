@@ -4,12 +4,11 @@ import contextlib
 import shutil
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-from stability.schema import ContractError, home
+from stability.schema import ContractError, home, redact
 from stability.workbench import data, kernels, notification
 from stability.workbench.execution import Listener, Night, RunnerBusyError
 from stability.workbench.facts import RunFacts
 from stability.workbench.nights import LOCK, PRUNING
-from stability.workbench.reporting.formats import redact
 from stability.workbench.signals import terminate_as_interrupt
 from stability.workbench.spec import Plan
 from stability.workbench.tracking import locked

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stability.schema import redact
 from stability.workbench.facts import Metric, RunFacts
-from stability.workbench.reporting.formats import interval, number, plain, redact, unit_of, value, when
+from stability.workbench.reporting.formats import interval, number, plain, unit_of, value, when
 from stability.workbench.reporting.history import last_known
 
 __all__ = ["Change", "Changes", "MetricChange", "changes", "metric_change"]

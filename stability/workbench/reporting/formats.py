@@ -18,7 +18,6 @@ __all__ = [
     "moment",
     "number",
     "plain",
-    "redact",
     "unit_of",
     "value",
     "when",
@@ -222,18 +221,6 @@ def last_line(text: str, limit: int = 300) -> str:
     lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
     line = lines[-1] if lines else ""
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def redact(text: str) -> str:
-    """Hide the password of an address: a page is passed around more freely than a store's credentials.
-
-    Examples
-    --------
-    >>> redact("postgresql://night:s3cret@db/mlflow"), redact("postgresql://night:p@ss@db/mlflow?x=1&password=s3")
-    ('postgresql://night:***@db/mlflow', 'postgresql://night:***@db/mlflow?x=1&password=***')
-    """
-    text = re.sub(r"(://[^:/@\s]*):[^/\s]+@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&](?:password|passwd|pwd|sslpassword|token|secret)=)[^&\s\"']+", r"\1***", text)
 
 
 def markdown_text(text: object) -> str:

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from stability.schema import ContractError
+from stability.schema import ContractError, redact
 from stability.workbench.facts import RunFacts, StepFacts
 from stability.workbench.reporting.cells import Cell, plain_answer, read_cells, render_cell
 from stability.workbench.reporting.changes import Changes, changes
 from stability.workbench.reporting.fitting import PAGE_LIMIT, fit
-from stability.workbench.reporting.formats import duration, interval, last_line, moment, plain, redact, value
+from stability.workbench.reporting.formats import duration, interval, last_line, moment, plain, value
 from stability.workbench.reporting.history import before, sparkline
 from stability.workbench.reporting.templating import render
 
