@@ -75,7 +75,7 @@ CASES = {
     "a key": (X | {"doors": {"a b": 3}}, "'doors.a b': expected a key that is text that should match pattern"),
     "no text as a key": ({1: 2}, "'1': expected a key that is text: put it in quotes, got 1"),
     "digits": (X | {"mode": 16**5000}, "'mode': expected 'off' or 'on', got a number of thousands of digits"),
-    "half a character": (X | {"mode": "\ud800"}, "'mode': expected 'off' or 'on', got '\\ud800'"),
+    "half a character": (X | {"mode": "\ud800"}, "'mode': expected text in UTF-8, got '\\ud800'"),
     "password": (X | {"windows": "http://me:s3cret@host/a"}, "expected a list, got 'http://me:***@host/a'"),
     "missing in a kind": (X | {"meters": {"a": {"kind": "gauge"}}}, "'meters.a.top': expected the key"),
 }  # fmt: skip

@@ -19,6 +19,7 @@ LONGEST = 100  # characters of a value in an error
 SECRET = "something else (it may be a secret)"  # noqa: S105  what is said instead of a value
 EXPECTED = {  # kinds of pydantic's findings -> what is asked for, where its own words are a programmer's
     "string_type": "text",
+    "string_unicode": "text in UTF-8",
     "invalid_key": "text: put it in quotes",
     "string_too_short": "text that is at least {min_length} long",
     "list_type": "a list",
