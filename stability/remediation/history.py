@@ -120,13 +120,14 @@ class History:
                 if entry.kind == "left":
                     action.left = True
                 else:
-                    action.verdict, action.credited = facts["verdict"], facts["credited"]
-                action.judged, action.judged_at, action.checks = facts["verdict"], entry.at, tuple(facts["checks"])
-                for told in facts["decisions"]:
+                    action.verdict, action.credited = facts["verdict"], facts.get("credited", False)
+                action.judged, action.judged_at = facts["verdict"], entry.at
+                action.checks = tuple(facts.get("checks", ()))
+                for told in facts.get("decisions", ()):
                     decision = self._decide(told, facts["mode"])
                     self.pending[decision.decision_id] = decision
-                if facts["calls"]:
-                    self._give_up(action.facts["alarm_id"], facts["calls"], entry.at, {"check": facts["checks"]})
+                if facts.get("calls"):
+                    self._give_up(action.facts["alarm_id"], facts["calls"], entry.at, {"check": list(action.checks)})
             case "taken_back":
                 self.actions[facts["action_id"]].taken_back = True
             case "dropped":

@@ -292,12 +292,12 @@ class Repairer:
                 return Progress(action.verdict or "not_recovered", True)  # another process was faster
             if not progress.final:
                 return progress
-            begun = action.facts["impact_start"]
-            decisions = tuple(next_step(case, playbook, kind, step, begun, now) for kind, step in steps)
+            decisions = tuple(next_step(case, playbook, *step, action.facts["impact_start"], now) for step in steps)
             title = f"{case.playbook} on {case.entity}: {progress.verdict.replace('_', ' ')}"
             calls = unsolved(verdict, progress, steps, len(dict(history.tried(case.alarm_id))) >= self.guards.tries)
             kind = "left" if case.status == "failed" and progress.verdict != "verified" else "verdict"
-            self._judged(kind, case, progress, now, decisions, title if calls else "", verdict.credited)
+            follows = {"decisions": [decision.facts() for decision in decisions], "calls": title if calls else ""}
+            self._judged(kind, case, progress, now, credited=verdict.credited, **follows)
         if calls:
             self._call(case.alarm_id, title, now, {"check": list(progress.checks)})
         else:
@@ -305,12 +305,8 @@ class Repairer:
             self._tell(key, title, text, now, progress.verdict == "not_recovered")
         return Progress(progress.verdict, True, decisions, calls, progress.checks)
 
-    def _judged(
-        self, kind: str, case: Case, progress: Progress, now: pd.Timestamp, decisions: tuple = (), calls: str = "",
-        credited: bool = False,
-    ) -> None:  # fmt: skip
-        told = {"action_id": case.action_id, "verdict": progress.verdict, "checks": list(progress.checks)}
-        told |= {"credited": credited, "calls": calls, "decisions": [decision.facts() for decision in decisions]}
+    def _judged(self, kind: str, case: Case, progress: Progress, now: pd.Timestamp, **follows: object) -> None:
+        told = {"action_id": case.action_id, "verdict": progress.verdict, "checks": list(progress.checks), **follows}
         self.record.append(kind, now, **told, mode=self.mode, valid=self.guards.valid)
         self._look()
 
