@@ -158,7 +158,7 @@ def _misspelt(mode):
             lambda modes: modes.update(x=[1]),
             "'modes.x': expected a mapping, got [1]. Remedy: its keys are item, effect",
         ),
-        (lambda modes: modes.update({7: modes["overload"]}), "expected text, got 7"),
+        (lambda modes: modes.update({7: modes["overload"]}), "expected a key that is text, got 7"),
         (lambda modes: modes.clear(), "expected 1 to 10,000 rows"),
         (
             lambda modes: _misspelt(modes["overload"]),

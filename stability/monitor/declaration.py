@@ -334,7 +334,7 @@ class Declaration(_Strict):
             raise ValueError("expected each detector once")
         members = [name for group in self.groups.values() for name in dict.fromkeys(group)]
         if twice := [name for name in members if members.count(name) > 1]:
-            raise ValueError(f"expected each entity in one of `groups` at most, got {twice[0]!r} in several")
+            raise ValueError(f"expected each entity in one group at most, got {twice[0]!r} in several")
         return self
 
     @property
